@@ -1,0 +1,64 @@
+"""The one error tree of affectbench.
+
+Every error a user can cause derives from `AffectBenchError`, names the thing that is wrong, and
+says what to do about it. `affectbench.cli` catches exactly this class and exits with `exit_code`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class AffectBenchError(Exception):
+    """Base of all errors that a user can cause or mend."""
+
+    exit_code = 2
+
+
+class InputError(AffectBenchError, ValueError):
+    """An image, tensor, folder or option cannot be used as it is."""
+
+
+class UnknownNameError(AffectBenchError, LookupError):
+    """A model, metric, data set, judge or convention of that name does not exist."""
+
+
+class MissingExtraError(AffectBenchError, ImportError):
+    """An optional dependency is not installed."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs an optional dependency: pip install 'affectbench[{extra}]'")
+        self.extra = extra
+
+
+class WeightsError(AffectBenchError):
+    """A weights file is missing, damaged, refused, or not what was asked for."""
+
+
+class ModelError(AffectBenchError):
+    """A model broke its contract: it raised, or its output has a wrong shape, range or value."""
+
+    exit_code = 1
+
+
+class RecordError(AffectBenchError):
+    """A stored record is damaged, or written by a newer affectbench."""
+
+
+class BusyError(AffectBenchError):
+    """Another process is working on the same output folder."""
+
+
+class StorageError(AffectBenchError):
+    """Results cannot be written: the disk is full or the folder is not writable."""
+
+
+def listed(names: Iterable[str], limit: int = 10) -> str:
+    """The first `limit` names, comma separated, and how many more there are.
+
+    >>> listed(["a", "b", "c"], limit=2)
+    'a, b and 1 more'
+    """
+    every = list(names)
+    shown = ", ".join(every[:limit])
+    return shown if len(every) <= limit else f"{shown} and {len(every) - limit} more"

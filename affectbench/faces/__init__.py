@@ -1,0 +1,1 @@
+"""Face regions: what several metrics share."""

@@ -1,0 +1,55 @@
+"""`crop/1`: one fixed relative face box per framing, found without a detector.
+
+Aligned face sets share a framing, so that one box holds for all of a set's images. Rule, chosen
+by us and used for every framing: the smallest square around the framing's median face oval
+(measured on the reference faces' 478-point landmarks), centre kept. A super-resolved image is
+cut with the box of its reference, never with one of its own.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from affectbench.errors import UnknownNameError
+from affectbench.types import Box
+
+if TYPE_CHECKING:
+    import torch
+
+CROP_VERSION = "crop/1"
+
+FRAMINGS: dict[str, Box] = {
+    # name: square around the median oval box (left, top, right, bottom)
+    "celeba": (0.155, 0.14, 0.865, 0.85),  # oval .20 .14 .82 .85
+    "helen": (0.06, 0.01, 0.93, 0.88),  # oval .11 .01 .88 .88
+    "ffhq": (0.165, 0.27, 0.815, 0.92),  # oval .21 .27 .77 .92
+    "centre": (0.15, 0.15, 0.85, 0.85),  # unknown framing: the central box, and tables say so
+    "whole": (0.0, 0.0, 1.0, 1.0),  # the image is a face crop already
+}
+
+
+def face_box(framing: str) -> Box:
+    """The relative face box of a framing; UnknownNameError for a name that is not one."""
+    try:
+        return FRAMINGS[framing]
+    except KeyError:
+        raise UnknownNameError(
+            f"unknown framing '{framing}'; known: {', '.join(FRAMINGS)}"
+        ) from None
+
+
+def pixel_box(framing: str, height: int, width: int) -> tuple[int, int, int, int]:
+    """The box in whole pixels (left, top, right, bottom), at least one pixel in size.
+
+    >>> pixel_box("celeba", 128, 128)
+    (20, 18, 111, 109)
+    """
+    left, top, right, bottom = face_box(framing)
+    x0, y0 = round(left * width), round(top * height)
+    return x0, y0, max(round(right * width), x0 + 1), max(round(bottom * height), y0 + 1)
+
+
+def crop(batch: torch.Tensor, framing: str) -> torch.Tensor:
+    """The face region of a batch (N, C, H, W), a view without resampling."""
+    x0, y0, x1, y1 = pixel_box(framing, batch.shape[-2], batch.shape[-1])
+    return batch[..., y0:y1, x0:x1]

@@ -1,0 +1,1 @@
+"""The only home of image reading, range, colour, resizing and quantising rules."""

@@ -1,0 +1,124 @@
+"""Reading image files, with one written rule for every unusual kind.
+
+| file                                  | rule                                                   |
+|---------------------------------------|--------------------------------------------------------|
+| 8-bit RGB                             | taken as it is                                         |
+| grey, palette                         | converted to RGB (exact: no value changes)             |
+| RGBA, grey or palette with alpha      | taken if fully opaque, else refused                    |
+| EXIF orientation                      | applied, as every viewer does                          |
+| 16-bit, 32-bit, CMYK, LAB, YCbCr TIFF | refused: the conversion is a choice that is the user's |
+| animated (more than one frame)        | refused                                                |
+| more than 64 million pixels           | refused                                                |
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from affectbench.errors import InputError
+
+Pixels = NDArray[np.uint8]
+"""An RGB image, shape (H, W, 3)."""
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm"})
+MAX_PIXELS = 64_000_000
+EXACT_MODES = frozenset({"RGB", "L", "P", "1"})
+ALPHA_MODES = frozenset({"RGBA", "LA", "PA"})
+
+
+def read_image(path: str | os.PathLike[str]) -> Pixels:
+    """The RGB pixels of an image file, uint8 (H, W, 3), by the rules of this module.
+
+    Raises InputError, naming the file and the remedy, for anything that cannot be read exactly.
+    """
+    path = Path(path)
+    try:
+        if path.is_file() and path.stat().st_size == 0:
+            raise InputError(f"{path}: the file is empty (0 bytes); write or copy it again")
+        with Image.open(path) as image:
+            _refuse_unusual(image, path)
+            return rgb_pixels(image, str(path))
+    except InputError:
+        raise
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except PermissionError:
+        raise InputError(f"{path}: no permission to read it; check its owner and mode") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: is a folder, an image file is needed") from None
+    except UnidentifiedImageError:
+        raise InputError(f"{path}: is not an image in a format that Pillow reads") from None
+    except Image.DecompressionBombError:
+        raise InputError(_too_large(str(path), None)) from None
+    except (OSError, SyntaxError, ValueError) as error:
+        raise InputError(f"{path}: the image is damaged or truncated ({error})") from error
+
+
+def rgb_pixels(image: Image.Image, name: str = "image") -> Pixels:
+    """The pixels of an open Pillow image as RGB uint8 (H, W, 3), orientation applied."""
+    if image.width * image.height > MAX_PIXELS:
+        raise InputError(_too_large(name, image.size))
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode in ALPHA_MODES or "transparency" in upright.info:
+        upright = upright.convert("RGBA")
+        if upright.getchannel("A").getextrema()[0] != 255:
+            raise InputError(
+                f"{name}: has transparent pixels, and what lies behind them is unknown; "
+                "flatten it onto a background first"
+            )
+    elif upright.mode not in EXACT_MODES:
+        raise InputError(
+            f"{name}: has the pixel format {upright.mode}, and turning it into 8-bit RGB is a "
+            "choice that changes results; convert it to 8-bit RGB first"
+        )
+    return np.array(upright.convert("RGB"), dtype=np.uint8)
+
+
+def list_images(folder: str | os.PathLike[str]) -> list[Path]:
+    """The image files directly in a folder, sorted by name.
+
+    Raises InputError if it is not a readable folder or holds no image.
+    """
+    folder = Path(folder)
+    if not folder.exists():
+        raise InputError(f"{folder}: no such folder")
+    if not folder.is_dir():
+        raise InputError(f"{folder}: is a file, a folder of images is needed")
+    try:
+        found = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
+    except PermissionError:
+        raise InputError(f"{folder}: no permission to list it") from None
+    if not found:
+        raise InputError(f"{folder}: holds no images (looked for {', '.join(sorted(SUFFIXES))})")
+    return found
+
+
+def by_stem(paths: Iterable[Path]) -> dict[str, Path]:
+    """Paths keyed by their name without suffix; two files of one stem are an InputError."""
+    keyed: dict[str, Path] = {}
+    for path in paths:
+        other = keyed.setdefault(path.stem, path)
+        if other != path:
+            raise InputError(f"{path} and {other.name} have the same name but for the suffix")
+    return keyed
+
+
+def _refuse_unusual(image: Image.Image, path: Path) -> None:
+    if getattr(image, "n_frames", 1) > 1:
+        raise InputError(f"{path}: is animated or has several pages; save the one frame you mean")
+    if image.width * image.height > MAX_PIXELS:
+        raise InputError(_too_large(str(path), image.size))
+
+
+def _too_large(name: str, size: tuple[int, int] | None) -> str:
+    pixels = f" ({size[0]}x{size[1]})" if size else ""
+    return (
+        f"{name}: has more than {MAX_PIXELS // 1_000_000} million pixels{pixels}; "
+        "crop the face out of it first"
+    )

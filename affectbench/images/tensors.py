@@ -1,0 +1,113 @@
+"""Images as tensors: what users may pass, and the one rule of quantising."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, TypeAlias, cast
+
+import numpy as np
+import torch
+from PIL import Image
+
+from affectbench.errors import InputError
+from affectbench.images.reading import Pixels, read_image, rgb_pixels
+
+ImageLike: TypeAlias = "torch.Tensor | np.ndarray[Any, Any] | Image.Image | str | os.PathLike[str]"
+"""One image or a batch: float tensor (3, H, W) or (N, 3, H, W) in [0, 1]; uint8 array (H, W, 3)
+or (N, H, W, 3); a Pillow image; or the path of an image file."""
+
+
+def as_batch(image: ImageLike, name: str = "image") -> torch.Tensor:
+    """Any accepted image or batch as a float32 tensor (N, 3, H, W) in [0, 1].
+
+    Floats keep their gradient. Nothing is clamped, scaled or broadcast: a value outside of
+    [0, 1], a NaN, or another shape is an InputError that starts with `name`.
+    """
+    if isinstance(image, torch.Tensor):
+        return _from_tensor(image, name)
+    if isinstance(image, np.ndarray):
+        return unit_range(stack([_from_array(a, name) for a in _images_of(image, name)]))
+    if isinstance(image, Image.Image):
+        return unit_range(stack([rgb_pixels(image, name)]))
+    if isinstance(image, (str, os.PathLike)):
+        return unit_range(stack([read_image(image)]))
+    raise InputError(
+        f"{name}: a {type(image).__name__} is not an image; pass a float tensor (N, 3, H, W) in "
+        "[0, 1], a uint8 array (N, H, W, 3), a Pillow image or a path"
+    )
+
+
+def as_pair(sr: ImageLike, hr: ImageLike) -> tuple[torch.Tensor, torch.Tensor]:
+    """Both batches by `as_batch`, refused unless their shapes are the same."""
+    left, right = as_batch(sr, "sr"), as_batch(hr, "hr")
+    require_same_shape(left, right)
+    return left, right.to(left.device)
+
+
+def require_same_shape(sr: torch.Tensor, hr: torch.Tensor) -> None:
+    """Refuse two batches whose shapes differ; a size of 1 is not stretched to fit."""
+    if sr.shape != hr.shape:
+        raise InputError(
+            f"sr has the shape {tuple(sr.shape)} and hr {tuple(hr.shape)}; they must be the same, "
+            "image by image (nothing is resized or broadcast)"
+        )
+
+
+def stack(images: list[Pixels]) -> torch.Tensor:
+    """Images (H, W, 3) of one size as a uint8 tensor (N, 3, H, W)."""
+    return torch.from_numpy(np.stack(images).transpose(0, 3, 1, 2).copy())
+
+
+def pixels(batch: torch.Tensor) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """A uint8 tensor (N, 3, H, W) as an array (N, H, W, 3)."""
+    return np.ascontiguousarray(batch.cpu().numpy().transpose(0, 2, 3, 1))
+
+
+def unit_range(batch: torch.Tensor) -> torch.Tensor:
+    """uint8 to float32 in [0, 1]: v / 255."""
+    return batch.to(torch.float32) / 255.0
+
+
+def quantise(batch: torch.Tensor) -> torch.Tensor:
+    """Float [0, 1] to uint8: clamp, times 255, round half to even. Not differentiable."""
+    return (batch.detach().clamp(0.0, 1.0) * 255.0).round().to(torch.uint8)
+
+
+def _from_tensor(image: torch.Tensor, name: str) -> torch.Tensor:
+    if not image.is_floating_point():
+        raise InputError(
+            f"{name}: the tensor is {image.dtype}; tensors are floats in [0, 1] "
+            "(divide a uint8 tensor by 255)"
+        )
+    batch = image.unsqueeze(0) if image.ndim == 3 else image
+    if batch.ndim != 4 or batch.shape[1] != 3 or batch.numel() == 0:
+        raise InputError(
+            f"{name}: the tensor has the shape {tuple(image.shape)}; (3, H, W) or (N, 3, H, W) "
+            "is needed, and nothing in it may be empty"
+        )
+    low, high = (float(v) for v in torch.aminmax(batch.detach()))
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise InputError(f"{name}: the tensor holds NaN or infinite values")
+    if low < 0.0 or high > 1.0:
+        raise InputError(
+            f"{name}: values lie in [{low:.4g}, {high:.4g}], not in [0, 1]; scale them, and clamp "
+            "a network's overshoot, before measuring"
+        )
+    return batch.to(torch.float32)
+
+
+def _images_of(array: np.ndarray[Any, Any], name: str) -> np.ndarray[Any, Any]:
+    batch = array[None] if array.ndim == 3 else array
+    if batch.ndim != 4 or batch.shape[-1] != 3 or batch.size == 0:
+        raise InputError(
+            f"{name}: the array has the shape {array.shape}; (H, W, 3) or (N, H, W, 3) is needed"
+        )
+    return batch
+
+
+def _from_array(image: np.ndarray[Any, Any], name: str) -> Pixels:
+    if image.dtype != np.uint8:
+        raise InputError(
+            f"{name}: the array is {image.dtype}; arrays are uint8 (floats go in as tensors)"
+        )
+    return cast(Pixels, image)

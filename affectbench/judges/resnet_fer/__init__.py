@@ -1,0 +1,1 @@
+"""The project's own expression classifier: network, training, evaluation, weights and card."""

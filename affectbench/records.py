@@ -1,0 +1,157 @@
+"""Results on disk: where `run`, which writes them, and `report`, which reads them, meet.
+
+A record is one JSON file for one cell (model, data set, protocol, metric). It describes and
+versions itself, and names the Parquet file that holds the cell's per-image values. Writing is
+atomic: a file is there whole, or not at all.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from affectbench.errors import RecordError, StorageError
+from affectbench.types import Columns, Role
+
+SCHEMA = 1
+
+Status = Literal["ok", "failed"]
+
+
+@dataclass(frozen=True)
+class Record:
+    """One cell's result and everything needed to rebuild it.
+
+    `id` is derived from `cell`, the content that decides the numbers. `values` are the set's
+    values, computed from the per-image values in `images` (a path relative to the run folder).
+    `failed` lists `[image id, reason]` for images without a value; they are counted, never
+    averaged away. `error` says why a cell has no values at all.
+    """
+
+    id: str
+    cell: Mapping[str, Any]
+    status: Status
+    role: Role
+    row: str
+    model: Mapping[str, Any]
+    dataset: Mapping[str, Any]
+    protocol: Mapping[str, Any]
+    metric: Mapping[str, Any]
+    n: int
+    values: Mapping[str, Any] = field(default_factory=dict)
+    failed: tuple[tuple[str, str], ...] = ()
+    error: str = ""
+    images: str = ""
+    cost: Mapping[str, float] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    schema: int = SCHEMA
+
+
+def write_record(record: Record, path: Path) -> None:
+    """Write a record as indented JSON with sorted keys."""
+    text = json.dumps(_finite(asdict(record)), indent=1, sort_keys=True, ensure_ascii=False)
+    write_atomic(path, text.encode() + b"\n")
+
+
+def read_record(path: Path) -> Record:
+    """Read a record; RecordError if it is damaged or of a newer schema."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        schema = data["schema"]
+        newer = schema > SCHEMA
+    except (ValueError, TypeError, KeyError) as error:
+        raise RecordError(f"{path}: the record is damaged ({error}); {_MEND}") from error
+    if newer:
+        raise RecordError(
+            f"{path}: the record has schema {schema}, this affectbench reads up to {SCHEMA}; "
+            "upgrade affectbench"
+        )
+    missing = [f.name for f in fields(Record) if f.name not in data]
+    if missing:
+        raise RecordError(f"{path}: the record lacks {', '.join(missing)}; {_MEND}")
+    known = {f.name: data[f.name] for f in fields(Record)}
+    known["failed"] = tuple((str(i), str(why)) for i, why in data["failed"])
+    known["values"] = {k: _number(v) for k, v in data["values"].items()}
+    return Record(**known)
+
+
+_MEND = "delete it and run the same command again to make it anew"
+
+
+def write_columns(columns: Columns, path: Path) -> None:
+    """Write per-image columns as Parquet (zstd), exact to the last bit."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.table({name: pa.array(np.asarray(values)) for name, values in columns.items()})
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    write_atomic(path, sink.getvalue().to_pybytes())
+
+
+def read_columns(path: Path) -> dict[str, np.ndarray]:
+    """Read per-image columns; RecordError if the file is missing or damaged."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(pa.BufferReader(path.read_bytes()))
+    except (OSError, pa.ArrowInvalid) as error:
+        raise RecordError(f"{path}: the per-image values cannot be read ({error}); {_MEND}") from error
+    return {name: table.column(name).to_numpy() for name in table.column_names}
+
+
+def concatenate(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Columns of several batches, one after the other."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write a whole file or none: a temporary file beside it, then a rename.
+
+    Raises StorageError, naming the folder, if the disk is full or the folder is not writable.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".tmp-", delete=False) as sink:
+            temporary = Path(sink.name)
+            sink.write(content)
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        raise StorageError(_storage_message(path, error)) from error
+
+
+def _storage_message(path: Path, error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return (
+            f"{path.parent}: the disk is full; free some space and run the same command again, "
+            "finished work is kept"
+        )
+    return f"{path}: cannot be written ({os.strerror(error.errno or 0)})"
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no infinity and no NaN: they are written as strings."""
+    if isinstance(value, float) and not np.isfinite(value):
+        return repr(value)
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(v) for v in value]
+    return value
+
+
+def _number(value: Any) -> Any:
+    return float(value) if value in ("inf", "-inf", "nan") else value

@@ -1,0 +1,92 @@
+"""Plug-ins found through entry points: lazy, typed, duplicates are errors, unknown names suggest."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from functools import cached_property
+from importlib.metadata import EntryPoint, entry_points
+from typing import Generic, TypeVar
+
+from affectbench.errors import AffectBenchError, UnknownNameError
+
+T = TypeVar("T")
+
+OPTIONAL_DISTRIBUTIONS = {
+    "affectbench.models": "affectbench-baselines has more models: pip install affectbench-baselines"
+}
+
+
+class PluginError(AffectBenchError):
+    """An installed plug-in cannot be used."""
+
+
+class Registry(Generic[T]):
+    """The plug-ins of one entry-point group. Nothing is imported before `load`.
+
+    >>> Registry("affectbench.judges", "judge", object).names()  # doctest: +ELLIPSIS
+    ('face-api', ...)
+    """
+
+    def __init__(self, group: str, noun: str, kind: type[T]) -> None:
+        self.group = group
+        self.noun = noun
+        self._kind = kind
+
+    @cached_property
+    def _points(self) -> dict[str, EntryPoint]:
+        found: dict[str, EntryPoint] = {}
+        for point in entry_points(group=self.group):
+            known = found.setdefault(point.name, point)
+            if known.value != point.value:
+                raise PluginError(
+                    f"two plug-ins are named {self.noun} '{point.name}': {_origin(known)} and "
+                    f"{_origin(point)}; uninstall one of them"
+                )
+        return found
+
+    def names(self) -> tuple[str, ...]:
+        """All known names, sorted."""
+        return tuple(sorted(self._points))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._points
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names())
+
+    def load(self, name: str) -> T:
+        """The plug-in of that name.
+
+        Raises UnknownNameError, with a suggestion, if there is none, and PluginError if it
+        cannot be imported or is not what its group promises.
+        """
+        if name not in self._points:
+            raise UnknownNameError(self._unknown(name))
+        point = self._points[name]
+        try:
+            plugin = point.load()
+        except AffectBenchError:
+            raise
+        except Exception as error:
+            raise PluginError(
+                f"{self.noun} '{name}' ({_origin(point)}) cannot be imported: {error}"
+            ) from error
+        if not isinstance(plugin, self._kind):
+            raise PluginError(
+                f"{self.noun} '{name}' ({_origin(point)}) is a {type(plugin).__name__}, "
+                f"not a {self._kind.__name__}"
+            )
+        return plugin
+
+    def _unknown(self, name: str) -> str:
+        message = f"unknown {self.noun} '{name}'"
+        close = difflib.get_close_matches(name, self.names(), n=1)
+        message += f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(self.names())}"
+        hint = OPTIONAL_DISTRIBUTIONS.get(self.group)
+        return f"{message} ({hint})" if hint else message
+
+
+def _origin(point: EntryPoint) -> str:
+    name = point.dist.name if point.dist else "unknown distribution"
+    return f"{name}: {point.value}"

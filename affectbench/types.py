@@ -1,0 +1,258 @@
+"""What the parts of affectbench tell each other: frozen specs and structural protocols.
+
+Nothing here imports torch, so that specs can be listed, compared and stored without it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+Direction = Literal["higher", "lower"]
+MetricKind = Literal["image", "set", "cost"]
+Colour = Literal["rgb", "grey"]
+Role = Literal["model", "anchor", "published"]
+Box = tuple[float, float, float, float]
+"""Relative region (left, top, right, bottom) of an image, each in [0, 1]."""
+
+EXPRESSIONS = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
+"""The seven expression classes of the bundled judges, in the order all of them use."""
+
+
+def content_id(content: Mapping[str, Any]) -> str:
+    """A name derived from content alone: 16 hexadecimal digits of the SHA-256 of its JSON form."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class JudgeSpec:
+    """A facial-expression classifier: what it wants, what it says, and where it comes from.
+
+    `input_size` is the side in pixels of the square network input; `temperature` divides the
+    logits before the softmax and belongs to the judge's revision.
+    """
+
+    name: str
+    title: str
+    input_size: int
+    colour: Colour
+    classes: tuple[str, ...]
+    temperature: float
+    differentiable: bool
+    licence: str
+    training_data: str
+    origin: str
+    sha256: str
+
+    @property
+    def revision(self) -> str:
+        """Changes whenever the judge's numbers can change."""
+        return content_id(
+            {
+                "sha256": self.sha256,
+                "temperature": self.temperature,
+                "input_size": self.input_size,
+                "colour": self.colour,
+                "classes": self.classes,
+            }
+        )
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What a super-resolution model needs and what it was trained with.
+
+    `scale` is None for a model that serves any scale. LR height and width are padded to a
+    multiple of `size_multiple` by the runner. `value_range` is the range of the tensors that the
+    network itself takes and gives; the adapter converts, so the runner only sees [0, 1].
+    `trained_on` lists data sets (`celeba`), or id lists as `celeba:PATH_OR_RANGE`;
+    `trained_against` lists every learned scorer (judge, identity, landmark or perceptual network)
+    that a training loss used. `revision` changes whenever the outputs can change.
+    """
+
+    name: str
+    scale: int | None
+    revision: str
+    licence: str = "unknown"
+    parameters: int | None = None
+    colour: Colour = "rgb"
+    value_range: tuple[float, float] = (0.0, 1.0)
+    size_multiple: int = 1
+    weights_sha256: str | None = None
+    trained_on: tuple[str, ...] = ()
+    trained_against: tuple[str, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """A set of aligned face images, as the field knows it.
+
+    `framing` names the relative face region of `affectbench.faces.regions` that all of its HR
+    images share.
+    """
+
+    name: str
+    title: str
+    framing: str
+    licence: str
+    layout: str
+    source: str
+
+
+Kernel = Literal["pil-bicubic", "matlab-bicubic", "opencv-area"]
+
+
+@dataclass(frozen=True)
+class TestProtocol:
+    """How HR and LR faces are made: HR is resized to `hr_size`, LR is HR reduced by `scale`.
+
+    Both are uint8. Everything a model sees is the LR face.
+    """
+
+    __test__ = False  # not a test class, whatever pytest thinks of the name
+
+    scale: int = 8
+    hr_size: int = 128
+    kernel: Kernel = "pil-bicubic"
+
+    @property
+    def name(self) -> str:
+        """For example `x8-128-pil-bicubic`."""
+        return f"x{self.scale}-{self.hr_size}-{self.kernel}"
+
+    @property
+    def lr_size(self) -> int:
+        """Side of the LR image in pixels."""
+        return self.hr_size // self.scale
+
+
+@dataclass(frozen=True)
+class MetricSpec:
+    """What a metric measures: identity (`name`, `version`), unit, range, direction and source.
+
+    `aggregate` says how per-image values become the set's value: `mean`, or `macro` (the mean of
+    class means over the reference's expression classes). `per_judge` metrics are computed once
+    for each judge of a run.
+    """
+
+    name: str
+    version: str
+    title: str
+    kind: MetricKind
+    group: str
+    direction: Direction
+    unit: str
+    range: tuple[float, float]
+    aggregate: Literal["mean", "macro"]
+    per_judge: bool
+    source: str
+
+
+class Judge(Protocol):
+    """A loaded facial-expression classifier."""
+
+    @property
+    def spec(self) -> JudgeSpec: ...
+
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+
+    def logits(self, x: torch.Tensor) -> torch.Tensor:
+        """Class logits (N, K), temperature applied, of face crops (N, 3, H, W) in [0, 1]."""
+        ...
+
+    def probabilities(self, x: torch.Tensor) -> torch.Tensor:
+        """Class probabilities (N, K) of face crops (N, 3, H, W) in [0, 1]."""
+        ...
+
+
+class Model(Protocol):
+    """A loaded super-resolution model: LR (N, 3, h, w) in [0, 1] to SR (N, 3, s*h, s*w)."""
+
+    @property
+    def spec(self) -> ModelSpec: ...
+
+    def __call__(self, lr: torch.Tensor) -> torch.Tensor: ...
+
+
+@dataclass(frozen=True)
+class JudgePlugin:
+    """What an `affectbench.judges` entry point names: a spec, and how to load it on a device."""
+
+    spec: JudgeSpec
+    load: Callable[[torch.device], Judge]
+
+
+@dataclass(frozen=True)
+class ModelPlugin:
+    """What an `affectbench.models` entry point names.
+
+    `describe(scale, options)` gives the spec without running anything heavy;
+    `load(scale, options, device)` gives the model. `options` come from the command line
+    (`name@key=value,key=value`).
+    """
+
+    name: str
+    title: str
+    describe: Callable[[int, Mapping[str, str]], ModelSpec]
+    load: Callable[[int, Mapping[str, str], torch.device], Model]
+
+
+@dataclass(frozen=True)
+class MetricSettings:
+    """The options of a run that can change a metric's numbers."""
+
+    convention: str
+    scale: int
+    framing: str
+    judge: JudgeSpec | None = None
+
+
+Columns = Mapping[str, "np.ndarray"]
+"""Per-image values: each column an array of shape (N,)."""
+
+
+class ImageMetric(Protocol):
+    """A metric ready to run on batches of uint8 images (N, 3, H, W)."""
+
+    def reference(self, hr: torch.Tensor) -> Any:
+        """Small results of the HR images alone, computed once for all models."""
+        ...
+
+    def score(self, sr: torch.Tensor, hr: torch.Tensor, reference: Any) -> Columns:
+        """Per-image columns; the one named like the metric is its value."""
+        ...
+
+
+def _nothing(_columns: Columns) -> Mapping[str, float]:
+    return {}
+
+
+@dataclass(frozen=True)
+class MetricPlugin:
+    """What an `affectbench.metrics` entry point names.
+
+    `identify(settings)` gives everything beside the images that decides the numbers: it becomes
+    part of the cell's name and of its record. `build(settings, judge, device)` makes the metric.
+    `summarise(columns)` adds set values that are not a mean of the metric itself, such as a count.
+    A metric with `spec.aggregate == "macro"` gives a column `label_hr`, the reference's class.
+    """
+
+    spec: MetricSpec
+    identify: Callable[[MetricSettings], Mapping[str, Any]]
+    build: Callable[[MetricSettings, Judge | None, torch.device], ImageMetric]
+    summarise: Callable[[Columns], Mapping[str, float]] = _nothing
+
+
+def as_json(spec: Any) -> dict[str, Any]:
+    """A frozen dataclass as plain JSON data (tuples become lists)."""
+    return dict(json.loads(json.dumps(asdict(spec))))
