@@ -9,11 +9,13 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
+    from numpy.typing import NDArray
 
 Direction = Literal["higher", "lower"]
 MetricKind = Literal["image", "set", "cost"]
@@ -184,6 +186,46 @@ class Model(Protocol):
     def __call__(self, lr: torch.Tensor) -> torch.Tensor: ...
 
 
+@runtime_checkable
+class StoredResults(Protocol):
+    """Super-resolved faces that exist already, found by the id of their reference."""
+
+    @property
+    def spec(self) -> ModelSpec: ...
+
+    def read(self, image_id: str) -> NDArray[np.uint8]:
+        """The SR image (H, W, 3); InputError if there is none or it cannot be read."""
+        ...
+
+
+class Dataset(Protocol):
+    """An opened set of face images. Reading one never depends on another."""
+
+    @property
+    def spec(self) -> DatasetSpec: ...
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The image ids, sorted: the file names without suffix."""
+        ...
+
+    def read(self, image_id: str) -> NDArray[np.uint8]:
+        """The square face image (H, W, 3) that the protocol makes HR from."""
+        ...
+
+
+@dataclass(frozen=True)
+class DatasetPlugin:
+    """What an `affectbench.datasets` entry point names.
+
+    `open(folder)` finds the layout and the ids of a set without reading pixels; None is for sets
+    that come with their faces. It raises InputError, naming the layouts that it knows.
+    """
+
+    spec: DatasetSpec
+    open: Callable[[Path | None], Dataset]
+
+
 @dataclass(frozen=True)
 class JudgePlugin:
     """What an `affectbench.judges` entry point names: a spec, and how to load it on a device."""
@@ -198,13 +240,13 @@ class ModelPlugin:
 
     `describe(scale, options)` gives the spec without running anything heavy;
     `load(scale, options, device)` gives the model. `options` come from the command line
-    (`name@key=value,key=value`).
+    (`name@key=value@key=value`).
     """
 
     name: str
     title: str
     describe: Callable[[int, Mapping[str, str]], ModelSpec]
-    load: Callable[[int, Mapping[str, str], torch.device], Model]
+    load: Callable[[int, Mapping[str, str], torch.device], Model | StoredResults]
 
 
 @dataclass(frozen=True)
