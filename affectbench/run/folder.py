@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from affectbench.records import (
     write_columns,
     write_record,
 )
-from affectbench.run.plan import Cell
+from affectbench.run.plan import Cell, slug
 from affectbench.types import Columns
 
 
@@ -93,6 +93,14 @@ class RunFolder:
         write_record(record, self.record_path(cell))
         for folder in (self.root / ".partial").glob(f"{cell.id}-*"):
             shutil.rmtree(folder, ignore_errors=True)
+
+    def image_path(self, dataset: str, row: str, image_id: str) -> Path:
+        """Where a saved SR image lies: `sr/<data set>/<row>/<id>.png`."""
+        return self.root / "sr" / slug(dataset) / slug(row) / f"{image_id}.png"
+
+    def lacks_images(self, dataset: str, row: str, ids: Iterable[str]) -> bool:
+        """Whether one of these faces has no saved SR image."""
+        return not all(self.image_path(dataset, row, i).exists() for i in ids)
 
     def drop_empty_partials(self) -> None:
         """Remove the folder of unfinished batches once there are none."""

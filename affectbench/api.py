@@ -1,0 +1,246 @@
+"""`compare`, `score` and the re-run of leaderboards: where running and reporting meet."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from affectbench.adapters import ModelRequest, parse_model, parse_models
+from affectbench.errors import InputError, listed
+from affectbench.images.reading import by_stem, image_size, list_images
+from affectbench.judges import DEFAULT_JUDGE
+from affectbench.run.plan import RunRequest
+from affectbench.run.session import Outcome, Rerun, run_comparison
+from affectbench.types import Kernel, TestProtocol
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from affectbench.report.results import Run
+
+Note = Callable[[str], None]
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A finished comparison: its table, what failed, and where it is kept."""
+
+    run: Run
+    outcome: Outcome
+
+    @property
+    def folder(self) -> Path:
+        """The results' folder; for a call without `out` it is gone."""
+        return self.outcome.folder
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """Why cells of models have no values, one text each."""
+        return tuple(f"{r.row} on {r.dataset['name']}: {r.error}" for r in self.outcome.failed)
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """The columns of `table.csv`, a row per model, anchor and data set."""
+        from affectbench.report.table import build_table
+
+        return build_table(self.run)
+
+    def images(self, row: str, dataset: str, metric: str = "ecm") -> pd.DataFrame:
+        """The per-image values of one row; with several judges those of the first."""
+        import pandas as pd
+
+        for record in self.run.records:
+            if (record.row, record.dataset["name"], record.metric["name"]) == (row, dataset, metric):
+                return pd.DataFrame(self.run.columns(record))
+        raise InputError(f"there is no {metric} of {row} on {dataset} in this comparison")
+
+
+def compare(
+    models: str | Sequence[str],
+    datasets: str | Sequence[str] = "demo",
+    *,
+    data_root: Path | str | None = None,
+    data: Mapping[str, Path | str] | None = None,
+    metrics: Sequence[str] = ("ecm", "psnr", "ssim"),
+    judges: Sequence[str] = (DEFAULT_JUDGE,),
+    convention: str = "rgb",
+    scale: int = 8,
+    hr_size: int = 128,
+    kernel: Kernel = "pil-bicubic",
+    versus: str = "bicubic",
+    limit: int | None = None,
+    batch_size: int = 32,
+    device: str = "auto",
+    seed: int = 0,
+    save_images: bool = False,
+    out: Path | str | None = None,
+    rerun: Rerun = "missing",
+    command: str = "affectbench.compare",
+    note: Note = lambda _text: None,
+    progress: Progress = lambda _text, _done, _total: None,
+) -> Comparison:
+    """Run models on data sets and measure what they make of the faces.
+
+    `models` and `datasets` are comma lists or sequences of what the command takes; `data_root`
+    holds a folder per data set, `data` names folders one by one. The first of `judges` is the
+    headline judge. Results are kept in `out` and reused by the next call; without `out` nothing
+    is kept. Raises an AffectBenchError for input that cannot be used; a model that fails while it
+    runs is reported in `failed`.
+
+    >>> result = compare("nearest,bicubic", metrics=["psnr"])
+    >>> list(result.table.model[:2])
+    ['nearest', 'bicubic']
+    """
+    names = [datasets] if isinstance(datasets, str) else list(datasets)
+    names = [name.strip() for text in names for name in text.split(",")]
+    request = RunRequest(
+        models=_requests(models),
+        datasets=tuple((name, _folder(name, data_root, data or {})) for name in names),
+        metrics=tuple(metrics),
+        judges=tuple(judges),
+        convention=convention,
+        protocol=TestProtocol(scale, hr_size, kernel),
+        versus=versus,
+        limit=limit,
+        batch_size=batch_size,
+        device=device,
+        seed=seed,
+        save_images=save_images,
+    )
+    return _run(request, out, rerun, command, note, progress)
+
+
+def score(
+    sr: Path | str,
+    hr: Path | str,
+    *,
+    framing: str = "centre",
+    metrics: Sequence[str] = ("ecm", "psnr", "ssim"),
+    judges: Sequence[str] = (DEFAULT_JUDGE,),
+    convention: str = "rgb",
+    scale: int = 8,
+    batch_size: int = 32,
+    device: str = "auto",
+    seed: int = 0,
+    out: Path | str | None = None,
+    command: str = "affectbench.score",
+    note: Note = lambda _text: None,
+    progress: Progress = lambda _text, _done, _total: None,
+) -> Comparison:
+    """Measure a folder of results against the folder of originals, paired by file name.
+
+    Images are taken as they are: nothing is resized. `framing` says where the face is, `scale`
+    matters to conventions whose border depends on it. Raises InputError, naming the files, if the
+    folders do not pair up or sizes differ.
+    """
+    sizes = _require_pairs(Path(sr), Path(hr))
+    uniform = len(set(sizes)) == 1
+    request = RunRequest(
+        models=(parse_model(f"images:{sr}@name={Path(sr).resolve().name}"),),
+        datasets=((Path(hr).resolve().name, Path(hr)),),
+        metrics=tuple(metrics),
+        judges=tuple(judges),
+        convention=convention,
+        protocol=TestProtocol(scale, None),
+        framing=framing,
+        anchors=("reference", "wrong-face", "one-face") if uniform else ("reference",),
+        batch_size=batch_size if uniform else 1,
+        device=device,
+        seed=seed,
+    )
+    return _run(request, out, "missing", command, note, progress)
+
+
+def rerun_leaderboard(
+    root: Path,
+    data_root: Path,
+    weights: Path | None = None,
+    *,
+    faces: int = 20,
+    seed: int = 0,
+    note: Note = lambda _text: None,
+) -> list[str]:
+    """Run seeded faces of every leaderboard row again, weights to metric; what differs."""
+    from affectbench.report.leaderboard import board_folders
+    from affectbench.report.results import load_run
+    from affectbench.run.again import run_again
+
+    problems = []
+    for folder in board_folders(root):
+        note(f"{folder.name}: running {faces} faces of each row again")
+        run = load_run(folder)
+        problems += run_again(
+            run.settings, run.records, run.columns, data_root, weights, faces, seed
+        )
+    return problems
+
+
+def _run(
+    request: RunRequest,
+    out: Path | str | None,
+    rerun: Rerun,
+    command: str,
+    note: Note,
+    progress: Progress,
+) -> Comparison:
+    from affectbench.report.render import write_tables
+    from affectbench.report.results import load_run
+
+    with _output(out) as folder:
+        outcome = run_comparison(request, folder, rerun, command, note, progress)
+        run = load_run(folder)
+        if out is None:
+            run.load_columns()
+        else:
+            write_tables(run, folder)
+    return Comparison(run, outcome)
+
+
+@contextmanager
+def _output(out: Path | str | None) -> Iterator[Path]:
+    if out is not None:
+        yield Path(out)
+        return
+    with tempfile.TemporaryDirectory(prefix="affectbench-") as folder:
+        yield Path(folder)
+
+
+def _requests(models: str | Sequence[str]) -> tuple[ModelRequest, ...]:
+    return tuple(parse_models(models if isinstance(models, str) else ",".join(models)))
+
+
+def _folder(
+    name: str, data_root: Path | str | None, data: Mapping[str, Path | str]
+) -> Path | None:
+    if name in data:
+        return Path(data[name])
+    if data_root is None or name == "demo":
+        return None
+    return Path(data_root) / name
+
+
+def _require_pairs(sr: Path, hr: Path) -> list[tuple[int, int]]:
+    results, originals = by_stem(list_images(sr)), by_stem(list_images(hr))
+    missing = [stem for stem in originals if stem not in results]
+    extra = [stem for stem in results if stem not in originals]
+    if missing or extra:
+        parts = [f"{sr} and {hr} do not pair up by file name"]
+        if missing:
+            parts.append(f"{len(missing)} originals without a result: {listed(missing)}")
+        if extra:
+            parts.append(f"{len(extra)} results without an original: {listed(extra)}")
+        raise InputError("; ".join(parts))
+    sizes = {stem: image_size(path) for stem, path in originals.items()}
+    unlike = [stem for stem, size in sizes.items() if image_size(results[stem]) != size]
+    if unlike:
+        raise InputError(
+            f"{len(unlike)} results have another size than their original, and nothing is resized: "
+            f"{listed(unlike)}"
+        )
+    return list(sizes.values())

@@ -1,0 +1,40 @@
+"""`affectbench check MODEL`: does this adapter keep the contract?"""
+
+from __future__ import annotations
+
+import argparse
+
+from affectbench.cli.options import Verbs, new_parser
+from affectbench.cli.tables import print_specs
+from affectbench.types import as_json
+
+_EXAMPLES = """\
+  affectbench check bicubic
+  affectbench check python:my_model.py:build --scale 8
+"""
+
+
+def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
+    """Add the verb."""
+    summary = "check that a model keeps the contract"
+    parser = new_parser(verbs, common, "check", summary, _EXAMPLES)
+    parser.set_defaults(run=run)
+    parser.add_argument("model", metavar="MODEL")
+    parser.add_argument("--scale", type=int, default=8)
+    parser.add_argument("--lr-size", type=int, default=16, metavar="PX")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check; 1 if a part of the contract is broken."""
+    from affectbench.adapters import parse_model
+    from affectbench.adapters.contract import check_contract
+
+    request = parse_model(arguments.model)
+    findings = check_contract(
+        request, arguments.scale, arguments.device, lr_size=arguments.lr_size
+    )
+    rows = [as_json(finding) for finding in findings]
+    print_specs(rows, ("name", "ok", "detail"), arguments.json)
+    return 0 if all(finding.ok for finding in findings) else 1

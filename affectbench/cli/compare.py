@@ -1,0 +1,89 @@
+"""`affectbench compare`: models on data sets, ending in a table."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from affectbench.cli.options import (
+    Verbs,
+    add_measuring,
+    comma_list,
+    measuring,
+    named_folders,
+    new_parser,
+)
+from affectbench.cli.tables import print_comparison
+
+DEFAULT_OUT = Path("affectbench-out")
+
+_EXAMPLES = """\
+  affectbench compare --models nearest,bicubic,lanczos
+  affectbench compare --models bicubic,checkpoint:x8.pth --datasets celeba --data celeba=faces
+  affectbench compare --models checkpoint:x4.pth@then=bicubic --datasets celeba,helen \\
+      --data-root faces --judges mini-xception,face-api --out results
+"""
+
+
+def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
+    """Add the verb."""
+    parser = new_parser(verbs, common, "compare", "compare models in one table", _EXAMPLES)
+    parser.set_defaults(run=run)
+    parser.add_argument(
+        "--models",
+        required=True,
+        metavar="MODEL,...",
+        help="names, checkpoint:PATH, onnx:PATH, python:FILE:FACTORY, images:DIR; see "
+        "`affectbench models`",
+    )
+    parser.add_argument("--datasets", type=comma_list, default=("demo",), metavar="NAME,...")
+    parser.add_argument("--data-root", type=Path, metavar="DIR", help="holds a folder per data set")
+    parser.add_argument(
+        "--data", action="append", default=[], metavar="NAME=DIR", help="folder of one data set"
+    )
+    parser.add_argument("--hr-size", type=int, default=128, metavar="PX")
+    parser.add_argument(
+        "--kernel",
+        default="pil-bicubic",
+        choices=("pil-bicubic", "matlab-bicubic", "opencv-area"),
+        help="how LR is made (default: pil-bicubic)",
+    )
+    add_measuring(parser)
+    parser.add_argument("--versus", default="bicubic", metavar="MODEL", help="paired tests against")
+    parser.add_argument("--limit", type=int, metavar="N", help="only the first N faces of each set")
+    parser.add_argument("--save-images", action="store_true", help="keep the SR faces as PNG")
+    parser.add_argument(
+        "--rerun",
+        default="missing",
+        choices=("missing", "failed", "all"),
+        help="which cells to compute again (default: only missing ones)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Compare; 1 if a model failed."""
+    from affectbench.api import compare
+    from affectbench.cli.progress import reporter
+
+    options = measuring(arguments)
+    options["out"] = arguments.out or DEFAULT_OUT
+    with reporter() as shown:
+        result = compare(
+            arguments.models,
+            arguments.datasets,
+            data_root=arguments.data_root,
+            data=named_folders(arguments.data),
+            hr_size=arguments.hr_size,
+            kernel=arguments.kernel,
+            versus=arguments.versus,
+            limit=arguments.limit,
+            save_images=arguments.save_images,
+            rerun=arguments.rerun,
+            note=shown.note,
+            progress=shown.advance,
+            **options,
+        )
+    print_comparison(result, as_json=arguments.json)
+    print(f"results: {result.folder}", file=sys.stderr)
+    return 1 if result.failed else 0

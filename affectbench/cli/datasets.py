@@ -1,0 +1,51 @@
+"""`affectbench datasets`: list data sets, or verify a folder against the published manifest."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from affectbench.cli.options import Verbs, new_parser
+from affectbench.cli.tables import print_specs
+from affectbench.types import TestProtocol, as_json
+
+_EXAMPLES = """\
+  affectbench datasets
+  affectbench datasets verify celeba faces/celeba
+"""
+
+
+def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
+    """Add the verb."""
+    parser = new_parser(verbs, common, "datasets", "list data sets, verify a folder", _EXAMPLES)
+    parser.set_defaults(run=run)
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    actions = parser.add_subparsers(dest="action", metavar="ACTION")
+    verify = actions.add_parser(
+        "verify", parents=[common], help="which faces are those of the published leaderboard"
+    )
+    verify.add_argument("name")
+    verify.add_argument("folder", type=Path)
+    verify.add_argument("--scale", type=int, default=8)
+    verify.add_argument("--hr-size", type=int, default=128)
+    verify.set_defaults(run=run_verify)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """List the data sets."""
+    from affectbench.datasets import list_datasets
+
+    specs = [as_json(spec) for spec in list_datasets()]
+    print_specs(specs, ("name", "title", "framing", "licence", "layout"), arguments.json)
+    return 0
+
+
+def run_verify(arguments: argparse.Namespace) -> int:
+    """Compare a folder with the manifest; 1 if they differ."""
+    from affectbench.datasets import load_dataset
+    from affectbench.datasets.manifest import verify
+
+    protocol = TestProtocol(scale=arguments.scale, hr_size=arguments.hr_size)
+    found = verify(load_dataset(arguments.name, arguments.folder), protocol)
+    print(found.summary())
+    return 0 if found.ok else 1

@@ -1,0 +1,63 @@
+"""`affectbench leaderboard build | check`: the published tables and their records."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from affectbench.cli.options import Verbs, new_parser
+
+_EXAMPLES = """\
+  affectbench leaderboard build
+  affectbench leaderboard check
+  affectbench leaderboard check --data-root faces --weights weights
+"""
+
+
+def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
+    """Add the verb."""
+    summary = "build or check the leaderboards"
+    parser = new_parser(verbs, common, "leaderboard", summary, _EXAMPLES)
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    build = actions.add_parser("build", parents=[common], help="render the CSV files from records")
+    check = actions.add_parser(
+        "check", parents=[common], help="render, recompute and, where the data are, run again"
+    )
+    for action in (build, check):
+        action.add_argument("--root", type=Path, default=Path("leaderboards"), metavar="DIR")
+    check.add_argument("--data-root", type=Path, metavar="DIR", help="re-run faces found here")
+    check.add_argument("--weights", type=Path, metavar="DIR", help="third-party checkpoints")
+    check.add_argument("--faces", type=int, default=20, help="faces per row to re-run (default 20)")
+    build.set_defaults(run=run_build)
+    check.set_defaults(run=run_check)
+
+
+def run_build(arguments: argparse.Namespace) -> int:
+    """Render the boards."""
+    from affectbench.report.leaderboard import build
+
+    for path in build(arguments.root):
+        print(path)
+    return 0
+
+
+def run_check(arguments: argparse.Namespace) -> int:
+    """Check the boards; 1 if something differs."""
+    from affectbench.api import rerun_leaderboard
+    from affectbench.report.leaderboard import check
+
+    problems = list(check(arguments.root))
+    if arguments.data_root:
+        problems += rerun_leaderboard(
+            arguments.root,
+            arguments.data_root,
+            arguments.weights,
+            faces=arguments.faces,
+            note=lambda text: print(text, file=sys.stderr),
+        )
+    for problem in problems:
+        print(problem)
+    if not problems:
+        print("the leaderboards agree with their records")
+    return 1 if problems else 0

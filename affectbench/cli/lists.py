@@ -1,0 +1,38 @@
+"""`affectbench models`, `metrics` and `judges`: what is there."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+
+from affectbench.cli.options import Verbs, new_parser
+from affectbench.cli.tables import print_specs
+
+_LISTS = {
+    # verb: (module with list_<verb>, columns of the table)
+    "models": ("affectbench.adapters", ("name", "title")),
+    "metrics": ("affectbench.metrics", ("name", "group", "kind", "direction", "unit", "title")),
+    "judges": (
+        "affectbench.judges",
+        ("name", "title", "colour", "input_size", "differentiable", "licence", "training_data"),
+    ),
+}
+
+
+def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
+    """Add the three verbs."""
+    for name in _LISTS:
+        examples = f"  affectbench {name}\n  affectbench {name} --json\n"
+        parser = new_parser(verbs, common, name, f"list {name}", examples)
+        parser.set_defaults(run=run)
+        parser.add_argument("--json", action="store_true", help="all fields, as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """List them."""
+    from affectbench.types import as_json
+
+    module, columns = _LISTS[arguments.verb]
+    specs = getattr(importlib.import_module(module), f"list_{arguments.verb}")()
+    print_specs([as_json(spec) for spec in specs], columns, arguments.json)
+    return 0

@@ -1,0 +1,67 @@
+"""Entry point: parse, run one verb, turn errors of the user into a line and an exit code.
+
+Exit codes: 0 fine; 1 a cell failed or a check found a difference; 2 usage or input error;
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from affectbench import __version__
+from affectbench.cli import check, compare, datasets, leaderboard, lists, score
+from affectbench.errors import AffectBenchError
+
+_VERBS = (compare, score, lists, datasets, check, leaderboard)
+_EPILOG = """\
+examples:
+  affectbench compare --models nearest,bicubic,lanczos
+  affectbench compare --models checkpoint:mine.pth --datasets celeba,ffhq --data-root faces
+  affectbench score --sr my_results --hr ground_truth
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="affectbench",
+        description="Does a super-resolved face still show the emotion of the original?",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"affectbench {__version__}")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--debug", action="store_true", help="show tracebacks of errors")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for verb in _VERBS:
+        verb.add_parser(verbs, common)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; the exit code."""
+    arguments = build_parser().parse_args(argv)
+    arguments.command = " ".join(["affectbench", *(sys.argv[1:] if argv is None else argv)])
+    try:
+        code = int(arguments.run(arguments))
+        sys.stdout.flush()
+        return code
+    except AffectBenchError as error:
+        if arguments.debug:
+            raise
+        print(f"affectbench: error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("affectbench: interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of stdout is gone (`| head`): what it wanted, it has.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

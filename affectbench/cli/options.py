@@ -1,0 +1,70 @@
+"""Options that several verbs share, and how their texts become values."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from affectbench.errors import InputError
+
+Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def new_parser(
+    verbs: Verbs, common: argparse.ArgumentParser, name: str, summary: str, examples: str
+) -> argparse.ArgumentParser:
+    """A verb's parser with its examples below the options."""
+    return verbs.add_parser(
+        name,
+        parents=[common],
+        help=summary,
+        description=summary,
+        epilog=f"examples:\n{examples}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def comma_list(text: str) -> tuple[str, ...]:
+    """A comma list without empty entries.
+
+    >>> comma_list("ecm, psnr,")
+    ('ecm', 'psnr')
+    """
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def named_folders(pairs: Sequence[str]) -> dict[str, Path]:
+    """`NAME=DIR` texts as a mapping; InputError for anything else."""
+    folders: dict[str, Path] = {}
+    for pair in pairs:
+        name, equals, folder = pair.partition("=")
+        if not (name and equals and folder):
+            raise InputError(f"--data {pair}: must be NAME=DIR, such as --data mine=faces")
+        folders[name] = Path(folder)
+    return folders
+
+
+def add_measuring(parser: argparse.ArgumentParser) -> None:
+    """Which metrics, how, with which judges; where results go."""
+    parser.add_argument(
+        "--metrics", type=comma_list, default=("ecm", "psnr", "ssim"), metavar="NAME,..."
+    )
+    parser.add_argument("--convention", default="rgb", help="PSNR and SSIM rules (default: rgb)")
+    parser.add_argument("--judges", type=comma_list, default=(), metavar="NAME,...")
+    parser.add_argument("--scale", type=int, default=8, help="2, 4, 8 or 16 (default: 8)")
+    parser.add_argument("--batch-size", type=int, default=32, metavar="N")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 ...")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, metavar="DIR", help="keep the results here")
+    parser.add_argument("--json", action="store_true", help="print the table as JSON")
+
+
+def measuring(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The options of `add_measuring` as keywords of `api.compare` and `api.score`."""
+    names = ("metrics", "convention", "scale", "batch_size", "device", "seed", "out", "command")
+    values = {name: getattr(arguments, name) for name in names}
+    if arguments.judges:
+        values["judges"] = arguments.judges
+    return values

@@ -1,0 +1,37 @@
+"""Printing tables on stdout, for people or as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from affectbench.api import Comparison
+
+
+def print_comparison(result: Comparison, as_json: bool) -> None:
+    """The comparison table."""
+    from affectbench.report.render import render_json, render_terminal
+
+    if as_json:
+        print(render_json(result.run))
+    else:
+        print(render_terminal(result.run), end="")
+
+
+def print_specs(specs: Sequence[Mapping[str, Any]], columns: Sequence[str], as_json: bool) -> None:
+    """A list of specs: all fields as JSON, or the named columns as a table."""
+    if as_json:
+        print(json.dumps(list(specs), indent=1, ensure_ascii=False))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column.replace("_", " "), overflow="fold")
+    for spec in specs:
+        table.add_row(*(Text("" if spec[c] is None else str(spec[c])) for c in columns))
+    Console(soft_wrap=False).print(table)

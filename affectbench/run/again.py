@@ -1,0 +1,118 @@
+"""Run some faces of a finished run again, from weights to metric, and compare the values."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from affectbench.adapters import ModelRequest, parse_model
+from affectbench.datasets import load_dataset
+from affectbench.datasets.manifest import make_manifest
+from affectbench.errors import AffectBenchError
+from affectbench.records import Record
+from affectbench.run.folder import RunFolder
+from affectbench.run.plan import Cell, RunRequest, make_plan
+from affectbench.run.session import run_comparison
+from affectbench.types import Columns, TestProtocol
+
+TOLERANCE = {"psnr": 1e-3, "ssim": 1e-5, "ecm": 1e-4}
+"""Promised on any machine; on the one that made the values they are equal bit for bit."""
+
+_ANCHORS = ("reference", "bicubic")  # the others are chosen from the whole set
+
+
+def run_again(
+    settings: Mapping[str, Any],
+    records: Sequence[Record],
+    read: Callable[[Record], Columns],
+    data_root: Path,
+    weights: Path | None,
+    faces: int,
+    seed: int,
+) -> list[str]:
+    """Run `faces` seeded faces of each row again; one text for each thing that differs.
+
+    `read` gives the per-image values of a record. A data set that is not below `data_root` is
+    reported as such, and so is a checkpoint that is not in `weights`.
+    """
+    dataset = str(records[0].dataset["name"])
+    folder = data_root / dataset
+    if not folder.is_dir():
+        return [f"{dataset}: {folder} is not there, nothing was run again"]
+    size = records[0].protocol
+    protocol = TestProtocol(size["scale"], size["hr_size"], size["kernel"])
+    opened = load_dataset(dataset, folder)
+    if make_manifest(opened, protocol, opened.ids).revision != records[0].dataset["revision"]:
+        return [f"{dataset}: the faces in {folder} are not those of the leaderboard"]
+    rng = np.random.default_rng([seed, int(records[0].dataset["revision"], 16)])
+    chosen = sorted(rng.choice(opened.ids, min(faces, len(opened.ids)), replace=False))
+    models = tuple(_relocated(argument, weights) for argument in settings["arguments"])
+    request = RunRequest(
+        models=models,
+        datasets=((dataset, folder),),
+        metrics=tuple(settings["metrics"]),
+        judges=tuple(settings["judges"]),
+        convention=settings["convention"],
+        protocol=protocol,
+        anchors=_ANCHORS,
+        versus=settings["versus"],
+        ids=tuple(str(i) for i in chosen),
+        seed=settings["seed"],
+    )
+    with tempfile.TemporaryDirectory(prefix="affectbench-") as temporary:
+        return list(_differences(request, records, read, Path(temporary)))
+
+
+def _differences(
+    request: RunRequest,
+    records: Sequence[Record],
+    read: Callable[[Record], Columns],
+    out: Path,
+) -> Iterator[str]:
+    outcome = run_comparison(request, out)
+    for failed in outcome.failed:
+        yield f"{failed.dataset['name']}: {failed.row} fails: {failed.error}"
+    published = {_key(r.row, r.metric["identity"]): r for r in records if r.status == "ok"}
+    folder = RunFolder(out)
+    for cell in make_plan(request, lambda _text: None)[0].cells:
+        record = published.get(_key(cell.row.label, cell.measure.identity))
+        where = f"{request.datasets[0][0]}: {cell.row.label}, {cell.measure.slug}"
+        if record is None:
+            yield f"{where}: the leaderboard has no such cell"
+        elif record.model["revision"] != cell.row.spec.revision:
+            yield f"{where}: the model is another revision than on the leaderboard"
+        elif (sealed := folder.record(cell)) is not None and sealed.status == "ok":
+            yield from _unlike(where, cell, read(record), folder.columns(cell))
+
+
+def _unlike(where: str, cell: Cell, old: Columns, new: Columns) -> Iterator[str]:
+    name = cell.measure.metric
+    known = dict(zip(old["id"], old[name], strict=True))
+    values = np.array([known.get(i, np.nan) for i in new["id"]])
+    same = (values == new[name]) | (np.abs(values - new[name]) <= TOLERANCE.get(name, 0.0))
+    if not same.all():
+        worst = str(new["id"][np.argmin(same)])
+        yield f"{where}: {int((~same).sum())} of {len(same)} faces differ, {worst} among them"
+
+
+def _key(row: str, identity: Mapping[str, Any]) -> tuple[str, str]:
+    return row, repr(sorted(identity.items()))
+
+
+def _relocated(argument: str, weights: Path | None) -> ModelRequest:
+    """The model of an argument, its checkpoint looked up by file name in `weights`."""
+    if weights is not None:
+        argument = re.sub(
+            r"(checkpoint:|@weights=)([^@]+)",
+            lambda m: m[1] + str(weights / Path(m[2]).name),
+            argument,
+        )
+    try:
+        return parse_model(argument)
+    except AffectBenchError as error:
+        raise type(error)(f"{error} (--weights DIR names the folder of checkpoints)") from error

@@ -1,0 +1,85 @@
+"""Anchor rows: points of reference that every table has and no ranking includes.
+
+- `reference`: the HR face as Pillow JPEG, quality 95, chroma 4:4:4: what invisible noise costs.
+- `bicubic`: unless it is one of the models.
+- `wrong-face`: each face answered by another face of the set, a fixed seeded derangement.
+- `one-face`: the one face of the set which, shown for every input, has the lowest ECM.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from affectbench.adapters import parse_model
+from affectbench.aggregate import macro_classes
+from affectbench.run.rows import Row
+from affectbench.stats import set_mean
+from affectbench.types import ModelSpec, content_id
+
+if TYPE_CHECKING:
+    from affectbench.run.plan import Measure
+
+ANCHORS = ("reference", "bicubic", "wrong-face", "one-face")
+JPEG_QUALITY = 95
+
+
+def anchor_rows(
+    models: Sequence[Row], measures: Sequence[Measure], seed: int
+) -> Iterator[tuple[Row, list[Measure]]]:
+    """The anchors of one data set, each with the measures it is scored by.
+
+    `one-face` is another face for another judge: each judge's ECM is taken with its own, all
+    other metrics with that of the first judge. Without ECM neither it nor `wrong-face` is made.
+    """
+    every = list(measures)
+    yield _anchor("reference", {"jpeg_quality": JPEG_QUALITY, "subsampling": "4:4:4"}), every
+    if all(row.label != "bicubic" for row in models):
+        request = parse_model("bicubic")
+        yield Row("bicubic", "anchor", request.describe(measures[0].settings.scale), request), every
+    if all(measure.metric != "ecm" for measure in every):
+        return
+    yield _anchor("wrong-face", {"seed": seed}), every
+    judges = list(dict.fromkeys(measure.judge for measure in every if measure.judge))
+    for index, judge in enumerate(judges):
+        scored = [m for m in every if m.judge == judge or (index == 0 and m.judge is None)]
+        yield _anchor("one-face", {"judge": judge.revision}, judge.name), scored
+
+
+def _anchor(name: str, content: dict[str, object], judge: str = "") -> Row:
+    revision = content_id({"anchor": name, **content})
+    spec = ModelSpec(name=name, scale=None, revision=revision, licence="-", note="anchor")
+    return Row(name, "anchor", spec, judge=judge)
+
+
+def best_constant_face(p: NDArray[np.floating[Any]], labels: NDArray[np.str_]) -> int:
+    """The index of the face whose probabilities, shown for every input, have the lowest set ECM.
+
+    `p` (N, K) are the reference faces' class probabilities, `labels` (N,) their classes.
+    """
+    import torch
+
+    from affectbench.metrics.ecm import ecm_parts
+
+    logits = torch.from_numpy(p).double().log()
+    classes, _ = macro_classes(labels)
+    scores = [
+        set_mean(ecm_parts(logits, face.expand_as(logits)).ecm.numpy(), classes)
+        for face in logits[:, None]
+    ]
+    return int(np.argmin(scores))
+
+
+def derangement(n: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """A random cyclic permutation of range(n): no face answers for itself (n >= 2).
+
+    >>> derangement(2, np.random.default_rng(0))
+    array([1, 0])
+    """
+    order = rng.permutation(n)
+    answer = np.empty(n, dtype=np.int64)
+    answer[order] = np.roll(order, 1)
+    return answer

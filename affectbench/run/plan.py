@@ -1,0 +1,245 @@
+"""From what the user asked for to cells: the grid of rows, data sets, metrics and judges.
+
+A cell's id is derived from the content that decides its numbers: the model's, the data set's, the
+metric's and the judge's revision and the protocol. Planning reads faces (for the data set's
+revision) and hashes weights; it imports no torch and runs no model. Plans can be pickled.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from affectbench.adapters import ModelRequest
+from affectbench.datasets import load_dataset
+from affectbench.datasets.manifest import make_manifest
+from affectbench.datasets.protocol import validate
+from affectbench.errors import InputError, UnknownNameError
+from affectbench.judges import judge_spec
+from affectbench.metrics import metric_plugin
+from affectbench.run.anchors import ANCHORS, anchor_rows
+from affectbench.run.rows import Row
+from affectbench.types import (
+    Dataset,
+    JudgeSpec,
+    MetricPlugin,
+    MetricSettings,
+    TestProtocol,
+    as_json,
+    content_id,
+)
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What a comparison is asked to do.
+
+    `datasets` pairs names with folders (None: from within); `framing` overrides the data set's.
+    `limit` takes the first faces of each set, `ids` exactly these.
+    """
+
+    models: tuple[ModelRequest, ...]
+    datasets: tuple[tuple[str, Path | None], ...] = (("demo", None),)
+    metrics: tuple[str, ...] = ("ecm", "psnr", "ssim")
+    judges: tuple[str, ...] = ()
+    convention: str = "rgb"
+    protocol: TestProtocol = field(default_factory=TestProtocol)
+    framing: str | None = None
+    anchors: tuple[str, ...] = ANCHORS
+    versus: str = "bicubic"
+    limit: int | None = None
+    ids: tuple[str, ...] | None = None
+    batch_size: int = 32
+    device: str = "auto"
+    seed: int = 0
+    save_images: bool = False
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A metric as this run computes it: the plug-in, its settings, and one judge or none."""
+
+    metric: str
+    settings: MetricSettings
+
+    @property
+    def plugin(self) -> MetricPlugin:
+        """The metric's plug-in."""
+        return metric_plugin(self.metric)
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """Everything beside the images that decides the numbers, as plain JSON data."""
+        spec = self.plugin.spec
+        return {"name": spec.name, "version": spec.version, **self.plugin.identify(self.settings)}
+
+    @property
+    def judge(self) -> JudgeSpec | None:
+        """The judge of a metric that has one."""
+        return self.settings.judge
+
+    @property
+    def slug(self) -> str:
+        """The metric's part of a file name."""
+        return f"{self.metric}-{self.judge.name}" if self.judge else self.metric
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One (row, data set, protocol, metric): `id` from content, `relative` for people to read."""
+
+    row: Row
+    measure: Measure
+    content: Mapping[str, Any]
+    folder: PurePosixPath
+
+    @cached_property
+    def id(self) -> str:
+        """16 hexadecimal digits, the hash of `content`."""
+        return content_id(self.content)
+
+    @property
+    def relative(self) -> Path:
+        """Path below `records/` and `images/`; the suffix is the caller's."""
+        return Path(self.folder / f"{self.measure.slug}-{self.id}.x")
+
+
+@dataclass(frozen=True)
+class DatasetPlan:
+    """All cells of one data set: what an executor is given."""
+
+    name: str
+    folder: Path | None
+    title: str
+    framing: str
+    ids: tuple[str, ...]
+    revision: str
+    protocol: TestProtocol
+    cells: tuple[Cell, ...]
+    batch_size: int
+    device: str
+    seed: int
+    save_images: bool
+
+    def open(self) -> Dataset:
+        """The data set itself."""
+        return load_dataset(self.name, self.folder)
+
+    def batches(self) -> Iterator[tuple[int, tuple[str, ...]]]:
+        """Batch numbers and their ids; the boundaries depend on ids and batch size alone."""
+        for number, start in enumerate(range(0, len(self.ids), self.batch_size)):
+            yield number, self.ids[start : start + self.batch_size]
+
+    def record_data(self) -> dict[str, Any]:
+        """What a record says about the data set."""
+        return {
+            "name": self.name,
+            "title": self.title,
+            "framing": self.framing,
+            "revision": self.revision,
+            "n": len(self.ids),
+        }
+
+
+def make_plan(request: RunRequest, note: Callable[[str], None]) -> list[DatasetPlan]:
+    """The plan of a comparison, one entry per data set.
+
+    Raises InputError or UnknownNameError for anything that cannot be run as asked; `note` is
+    told what is going on.
+    """
+    validate(request.protocol)
+    _require_sane(request)
+    judges = [judge_spec(name) for name in request.judges]
+    return [_plan_dataset(request, name, folder, judges, note) for name, folder in request.datasets]
+
+
+def _require_sane(request: RunRequest) -> None:
+    if not request.models:
+        raise InputError("no models: name at least one, such as --models bicubic")
+    if request.batch_size < 1 or (request.limit is not None and request.limit < 1):
+        raise InputError("--batch-size and --limit must be at least 1")
+    for what, names in (("metric", request.metrics), ("judge", request.judges)):
+        if len(set(names)) != len(names):
+            raise InputError(f"a {what} is named twice: {', '.join(names)}")
+    labels = [model.label for model in request.models]
+    names = [name for name, _ in request.datasets]
+    if len(set(names)) != len(names):
+        raise InputError(f"a data set is named twice: {', '.join(names)}")
+    if request.versus not in {*labels, "bicubic"}:
+        raise UnknownNameError(
+            f"--versus {request.versus}: is none of the models ({', '.join(labels)}) and not bicubic"
+        )
+
+
+def _plan_dataset(
+    request: RunRequest,
+    name: str,
+    folder: Path | None,
+    judges: Sequence[JudgeSpec],
+    note: Callable[[str], None],
+) -> DatasetPlan:
+    dataset = load_dataset(name, folder)
+    ids = request.ids or dataset.ids[: request.limit]
+    note(f"{name}: reading {len(ids)} faces")
+    manifest = make_manifest(dataset, request.protocol, ids)
+    plan = DatasetPlan(
+        name=name,
+        folder=folder,
+        title=dataset.spec.title,
+        framing=request.framing or dataset.spec.framing,
+        ids=ids,
+        revision=manifest.revision,
+        protocol=request.protocol,
+        cells=(),
+        batch_size=request.batch_size,
+        device=request.device,
+        seed=request.seed,
+        save_images=request.save_images,
+    )
+    measures = _measures(request, plan.framing, judges)
+    models = [Row(m.label, "model", m.describe(request.protocol.scale), m) for m in request.models]
+    cells = [_cell(plan, row, measure) for row in models for measure in measures]
+    for row, measured in anchor_rows(models, measures, request.seed):
+        if row.label not in request.anchors:
+            continue
+        cells += [_cell(plan, row, measure) for measure in measured]
+    return replace(plan, cells=tuple(cells))
+
+
+def _measures(request: RunRequest, framing: str, judges: Sequence[JudgeSpec]) -> list[Measure]:
+    base = MetricSettings(
+        convention=request.convention, scale=request.protocol.scale, framing=framing
+    )
+    measures = []
+    for name in request.metrics:
+        if metric_plugin(name).spec.per_judge:
+            measures += [Measure(name, replace(base, judge=judge)) for judge in judges]
+        else:
+            measures.append(Measure(name, base))
+    for measure in measures:
+        _ = measure.identity  # an unknown convention is an error now, not after the first model
+    return measures
+
+
+def _cell(plan: DatasetPlan, row: Row, measure: Measure) -> Cell:
+    content = {
+        "model": row.spec.revision,
+        "dataset": plan.revision,
+        "protocol": as_json(plan.protocol),
+        "metric": measure.identity,
+    }
+    return Cell(row, measure, content, PurePosixPath(slug(plan.name), slug(row.label)))
+
+
+def slug(name: str) -> str:
+    """A name as a file name: unusual characters become `_`, and nothing collides or hides.
+
+    >>> slug("my model/v2"), slug("bicubic")
+    ('my_model_v2-d0d9b1', 'bicubic')
+    """
+    safe = re.sub(r"[^A-Za-z0-9._-]", "_", name).lstrip(".")[:80]
+    return safe if safe == name else f"{safe}-{content_id({'name': name})[:6]}"

@@ -1,0 +1,23 @@
+"""A row of a comparison: a model, or an anchor made by the runner itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from affectbench.adapters import ModelRequest
+from affectbench.types import ModelSpec, Role
+
+
+@dataclass(frozen=True)
+class Row:
+    """What gives the SR faces of one row.
+
+    `request` loads the model; anchors other than `bicubic` have none, `spec.name` says what they
+    are, and `judge` names the judge for whom `one-face` is chosen.
+    """
+
+    label: str
+    role: Role
+    spec: ModelSpec
+    request: ModelRequest | None = None
+    judge: str = ""

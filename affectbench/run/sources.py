@@ -1,0 +1,182 @@
+"""What gives the SR faces of a row, batch by batch: a model, stored results, or an anchor."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+import torch
+from PIL import Image
+
+from affectbench.adapters.contract import run_model
+from affectbench.datasets.protocol import face_pair
+from affectbench.errors import InputError, ModelError
+from affectbench.images.reading import Pixels
+from affectbench.images.tensors import pixels, stack, unit_range
+from affectbench.run.anchors import JPEG_QUALITY, derangement
+from affectbench.run.plan import DatasetPlan
+from affectbench.run.rows import Row
+from affectbench.types import Model, ModelSpec, StoredResults
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some faces of a data set: uint8 HR (N, 3, H, W) and LR (N, 3, h, w)."""
+
+    ids: tuple[str, ...]
+    hr: torch.Tensor
+    lr: torch.Tensor
+
+    @cached_property
+    def hr_pixels(self) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+        """HR as an array (N, H, W, 3)."""
+        return pixels(self.hr)
+
+
+@dataclass(frozen=True)
+class Produced:
+    """SR faces (M, 3, H, W) uint8 for the ids at `kept`; why the others have none; seconds used."""
+
+    sr: torch.Tensor
+    kept: tuple[int, ...]
+    failed: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+class Source(Protocol):
+    """Gives a row's SR faces. Raises ModelError if the row as a whole cannot go on."""
+
+    @property
+    def spec(self) -> ModelSpec: ...
+
+    def produce(self, batch: Batch) -> Produced: ...
+
+
+class FaceReader:
+    """Reads pairs of a data set by the protocol."""
+
+    def __init__(self, plan: DatasetPlan) -> None:
+        self._dataset = plan.open()
+        self._protocol = plan.protocol
+
+    def pair(self, image_id: str) -> tuple[Pixels, Pixels]:
+        """HR and LR of one face."""
+        return face_pair(self._dataset.read(image_id), self._protocol, image_id)
+
+    def batch(self, ids: Sequence[str]) -> Batch:
+        """A batch of pairs."""
+        pairs = [self.pair(image_id) for image_id in ids]
+        return Batch(tuple(ids), stack([hr for hr, _ in pairs]), stack([lr for _, lr in pairs]))
+
+
+class ModelSource:
+    """A model: sees the LR faces and nothing else."""
+
+    def __init__(self, model: Model, scale: int, device: torch.device) -> None:
+        self._model = model
+        self._scale = scale
+        self._device = device
+        self.spec = model.spec
+
+    def produce(self, batch: Batch) -> Produced:
+        """Run the model; time is that of the model alone."""
+        lr = unit_range(batch.lr).to(self._device)
+        began = time.perf_counter()
+        sr = run_model(self._model, lr, self._scale)
+        return Produced(
+            sr.cpu(), tuple(range(len(batch.ids))), {}, time.perf_counter() - began
+        )
+
+
+class StoredSource:
+    """Results that exist already. A missing or odd one fails alone; all of them fail the row."""
+
+    def __init__(self, results: StoredResults) -> None:
+        self._results = results
+        self.spec = results.spec
+
+    def produce(self, batch: Batch) -> Produced:
+        """Read the results of a batch."""
+        found, kept, failed = [], [], {}
+        height, width = batch.hr.shape[-2:]
+        for index, image_id in enumerate(batch.ids):
+            try:
+                image = self._results.read(image_id)
+                if image.shape[:2] != (height, width):
+                    raise InputError(
+                        f"{image_id}: the result has {image.shape[1]}x{image.shape[0]} pixels, "
+                        f"its reference {width}x{height}"
+                    )
+            except InputError as error:
+                failed[image_id] = str(error)
+                continue
+            found.append(image)
+            kept.append(index)
+        sr = stack(found) if found else batch.hr[:0]
+        return Produced(sr, tuple(kept), failed)
+
+
+class ReferenceSource:
+    """The HR faces through JPEG."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        self.spec = spec
+
+    def produce(self, batch: Batch) -> Produced:
+        """Encode and decode each face."""
+        return _all(batch, stack([_jpeg(image) for image in batch.hr_pixels]))
+
+
+class WrongFaceSource:
+    """Each face answered by another one of the set."""
+
+    def __init__(self, spec: ModelSpec, plan: DatasetPlan, faces: FaceReader) -> None:
+        if len(plan.ids) < 2:
+            raise ModelError("wrong-face needs at least two faces")
+        self.spec = spec
+        order = derangement(len(plan.ids), np.random.default_rng(plan.seed))
+        self._answer = {plan.ids[i]: plan.ids[j] for i, j in enumerate(order)}
+        self._faces = faces
+
+    def produce(self, batch: Batch) -> Produced:
+        """Read the answering faces."""
+        return _all(batch, stack([self._faces.pair(self._answer[i])[0] for i in batch.ids]))
+
+
+class OneFaceSource:
+    """One face of the set for every input."""
+
+    def __init__(self, spec: ModelSpec, face: Pixels) -> None:
+        self.spec = spec
+        self._face = stack([face])
+
+    def produce(self, batch: Batch) -> Produced:
+        """The same face for each of the batch."""
+        return _all(batch, self._face.repeat(len(batch.ids), 1, 1, 1))
+
+
+def load_source(row: Row, plan: DatasetPlan, faces: FaceReader, device: torch.device) -> Source:
+    """The source of any row but `one-face`, which is chosen from results."""
+    if row.request is None:
+        if row.spec.name == "reference":
+            return ReferenceSource(row.spec)
+        return WrongFaceSource(row.spec, plan, faces)
+    loaded = row.request.load(plan.protocol.scale, device)
+    if isinstance(loaded, StoredResults):
+        return StoredSource(loaded)
+    return ModelSource(loaded, plan.protocol.scale, device)
+
+
+def _all(batch: Batch, sr: torch.Tensor) -> Produced:
+    return Produced(sr, tuple(range(len(batch.ids))))
+
+
+def _jpeg(image: Pixels) -> Pixels:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+    return np.asarray(Image.open(buffer), dtype=np.uint8)
