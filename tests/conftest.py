@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -24,3 +28,26 @@ def shared() -> Path:
 def rng() -> np.random.Generator:
     """A generator with a fixed seed, new for every test."""
     return np.random.default_rng(20260711)
+
+
+def pattern(seed: int, size: int = 64) -> np.ndarray:
+    """A smooth uint8 picture (size, size, 3) made by formula: no face, but with structure."""
+    y, x = np.mgrid[0:size, 0:size] / size
+    phases = np.random.default_rng(seed).uniform(0, 6, (3, 3))
+    waves = [np.sin(9 * x + a) + np.cos(7 * y + b) + np.sin(11 * x * y + c) for a, b, c in phases]
+    return np.clip(np.stack(waves, axis=2) * 40 + 128, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def toy_faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with eight pictures of 64x64 pixels, face0.png to face7.png."""
+    folder = tmp_path_factory.mktemp("toy")
+    for i in range(8):
+        Image.fromarray(pattern(i)).save(folder / f"face{i}.png")
+    return folder
+
+
+def affectbench(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    """The command as a subprocess."""
+    command = [sys.executable, "-m", "affectbench.cli.main", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)

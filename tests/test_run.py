@@ -1,0 +1,273 @@
+"""The runner: resume, isolation, locking and anchors, on pictures made by formula."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import affectbench, pattern
+from PIL import Image
+
+from affectbench import compare, records
+from affectbench.cli.main import main
+from affectbench.run.anchors import best_constant_face, derangement
+from affectbench.run.plan import slug
+
+MODELS = '''
+import pathlib, time, torch
+from torch.nn.functional import interpolate
+
+def enlarge(lr):
+    return interpolate(lr, scale_factor=4, mode="bilinear", align_corners=False)
+
+def logged(scale, log):
+    def model(lr):
+        time.sleep(0.15)
+        with open(log, "a") as file:
+            file.write(f"{len(lr)}\\n")
+        return enlarge(lr)
+    return model
+
+def fine(scale): return enlarge
+def raises(scale):
+    def model(lr): raise RuntimeError("no more ideas")
+    return model
+def nans(scale): return lambda lr: enlarge(lr) * float("nan")
+def small(scale): return lambda lr: lr
+def bytes_range(scale): return lambda lr: enlarge(lr) * 255
+'''
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    """A file with model factories."""
+    path = tmp_path / "toy_models.py"
+    path.write_text(MODELS)
+    return path
+
+
+def toy(toy_faces: Path, out: Path, models: str, *more: object) -> list[str]:
+    """Arguments of a comparison on the toy faces, two a batch."""
+    given = ["compare", "--models", models, "--datasets", "toy", "--data", f"toy={toy_faces}"]
+    given += ["--hr-size", "64", "--scale", "4", "--batch-size", "2", "--out", str(out)]
+    return [*given, *map(str, more)]
+
+
+def calls(log: Path) -> int:
+    return len(log.read_text().splitlines()) if log.exists() else 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("after", [0, 1, 2, 3])
+def test_killed_and_resumed_gives_the_same_bytes(
+    tmp_path: Path, toy_faces: Path, models: Path, after: int
+) -> None:
+    whole, log = tmp_path / "whole", tmp_path / "log"
+    model = f"python:{models}:logged@log={log}@name=logged"
+    assert affectbench(*toy(toy_faces, whole, f"bicubic,{model}")).returncode == 0
+    batches = calls(log)
+    assert batches == 4
+    log.unlink()
+    out = tmp_path / "killed"
+    arguments = toy(toy_faces, out, f"bicubic,{model}")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "affectbench.cli.main", *arguments], stderr=subprocess.DEVNULL
+    )
+    while calls(log) <= after and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (out / "table.csv").exists()
+    assert affectbench(*arguments).returncode == 0
+    assert batches <= calls(log) <= batches + 1
+    assert (out / "table.csv").read_bytes() == (whole / "table.csv").read_bytes()
+
+
+def test_a_second_call_does_no_work(tmp_path: Path, toy_faces: Path, models: Path) -> None:
+    log, out = tmp_path / "log", tmp_path / "out"
+    arguments = toy(toy_faces, out, f"python:{models}:logged@log={log}", "--metrics", "psnr")
+    assert main(arguments) == 0
+    table, first = (out / "table.csv").read_bytes(), calls(log)
+    assert main(arguments) == 0
+    assert calls(log) == first
+    assert (out / "table.csv").read_bytes() == table
+    assert main([*arguments, "--rerun", "all"]) == 0
+    assert calls(log) == 2 * first
+    assert (out / "table.csv").read_bytes() == table
+
+
+def test_changed_model_source_is_another_model(
+    tmp_path: Path, toy_faces: Path, models: Path
+) -> None:
+    log, out = tmp_path / "log", tmp_path / "out"
+    arguments = toy(toy_faces, out, f"python:{models}:logged@log={log}", "--metrics", "psnr")
+    main(arguments)
+    first = calls(log)
+    models.write_text(MODELS + "\n# changed\n")
+    main(arguments)
+    assert calls(log) == 2 * first
+
+
+@pytest.mark.parametrize(
+    ("factory", "says"),
+    [
+        ("raises", "no more ideas"),
+        ("nans", "NaN"),
+        ("small", "shape"),
+        ("bytes_range", "range"),
+    ],
+)
+def test_a_broken_model_fails_alone(
+    tmp_path: Path, toy_faces: Path, models: Path, factory: str, says: str
+) -> None:
+    out = tmp_path / "out"
+    both = f"python:{models}:{factory}@name=broken,python:{models}:fine@name=fine"
+    arguments = toy(toy_faces, out, both, "--metrics", "psnr")
+    assert main(arguments) == 1
+    table = pd.read_csv(out / "table.csv").set_index("model")
+    assert says.lower() in str(table.loc["broken", "mark"]).lower()
+    assert np.isnan(table.loc["broken", "psnr"])
+    assert table.loc["fine", "psnr"] > 10
+    # The failure is remembered, and computed again only when asked for.
+    assert main(arguments) == 1
+    models.write_text(MODELS)
+    assert main([*arguments, "--rerun", "failed"]) == 1
+
+
+def test_two_processes_on_one_folder(
+    tmp_path: Path, toy_faces: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (tmp_path / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.write(f"process {os.getpid()} on here\n")
+        lock.flush()
+        assert main(toy(toy_faces, tmp_path, "nearest")) == 2
+    assert f"in use by process {os.getpid()} on here" in capsys.readouterr().err
+
+
+def test_full_disk_keeps_what_is_finished(
+    tmp_path: Path,
+    toy_faces: Path,
+    models: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    log, out = tmp_path / "log", tmp_path / "out"
+    arguments = toy(toy_faces, out, f"python:{models}:logged@log={log}", "--metrics", "psnr")
+    original = Path.replace
+    written = []
+
+    def full(self: Path, target: Path) -> Path:
+        if ".partial" in str(target):
+            written.append(target)
+            if len(written) > 4:
+                raise OSError(errno.ENOSPC, "No space left on device")
+        return original(self, target)
+
+    monkeypatch.setattr(Path, "replace", full)
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert "disk is full" in error
+    assert not list(out.rglob(".tmp-*"))
+    assert not (out / "table.csv").exists()
+    before = calls(log)
+    monkeypatch.undo()
+    assert main(arguments) == 0
+    assert calls(log) <= before + 4 - 1
+
+
+def test_damaged_and_newer_records(
+    tmp_path: Path, toy_faces: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = toy(toy_faces, tmp_path, "nearest", "--metrics", "psnr")
+    assert main(arguments) == 0
+    record = next((tmp_path / "records").rglob("*.json"))
+    content = json.loads(record.read_text())
+    record.write_text(json.dumps({**content, "schema": 99}))
+    assert main(arguments) == 2
+    assert "schema 99" in capsys.readouterr().err
+    record.write_text('{"schema": 1, "id"')
+    assert main(arguments) == 2
+    assert str(record) in capsys.readouterr().err
+    record.unlink()
+    assert main(arguments) == 0
+
+
+def test_missing_results_leave_the_pair_and_are_counted(tmp_path: Path, toy_faces: Path) -> None:
+    results = tmp_path / "results"
+    results.mkdir()
+    for i in range(1, 8):
+        Image.fromarray(pattern(i)[::-1]).save(results / f"face{i}.png")
+    out = tmp_path / "out"
+    assert main(toy(toy_faces, out, f"bicubic,images:{results}@name=mine")) == 0
+    table = pd.read_csv(out / "table.csv").set_index("model")
+    assert table.loc["mine", "failed"] == 1
+    assert table.loc["mine", "n"] == 8
+    assert np.isfinite(table.loc["mine", "psnr_diff"])
+
+
+def test_images_are_saved_and_made_again_if_one_is_gone(tmp_path: Path, toy_faces: Path) -> None:
+    arguments = toy(toy_faces, tmp_path, "nearest", "--metrics", "psnr", "--save-images")
+    assert main(arguments) == 0
+    saved = sorted((tmp_path / "sr" / "toy" / "nearest").glob("*.png"))
+    assert len(saved) == 8
+    pixels = np.asarray(Image.open(saved[3]))
+    assert pixels.shape == (64, 64, 3)
+    saved[3].unlink()
+    assert main(arguments) == 0
+    assert (np.asarray(Image.open(saved[3])) == pixels).all()
+
+
+def test_anchors_are_what_they_say(toy_faces: Path) -> None:
+    result = compare(
+        "nearest", "toy", data={"toy": toy_faces}, hr_size=64, scale=4, metrics=["ecm", "psnr"]
+    )
+    table = result.table.set_index("model")
+    assert list(table.index) == ["nearest", "reference", "bicubic", "one-face", "wrong-face"]
+    assert table.loc["reference", "psnr"] > 35
+    assert table.loc["reference", "ecm"] < table.loc["wrong-face", "ecm"]
+    # The constant face is one of the set: exactly one of its pairs is a face with itself.
+    alone = result.images("one-face", "toy", "psnr")
+    assert np.isinf(alone.psnr).sum() == 1
+    scores = result.images("one-face", "toy", "ecm")
+    assert (scores.ecm == 0).sum() == 1
+
+
+def test_one_face_is_the_best_of_all_constant_faces(rng: np.random.Generator) -> None:
+    p = rng.dirichlet(np.ones(4), size=12)
+    labels = p.argmax(1).astype(str)
+
+    def plain_ecm(q: np.ndarray) -> float:
+        values = []
+        for face in p:
+            k = face.argmax()
+            hellinger = np.sqrt(0.5 * ((np.sqrt(face) - np.sqrt(q)) ** 2).sum())
+            values.append(0.5 * hellinger + np.log(1 + abs(face[k] - q[k])))
+        return float(np.mean(values))
+
+    assert best_constant_face(p, labels) == int(np.argmin([plain_ecm(q) for q in p]))
+
+
+@pytest.mark.parametrize("n", [2, 3, 10, 1000])
+def test_a_derangement_has_no_fixed_point(n: int) -> None:
+    for seed in range(5):
+        answer = derangement(n, np.random.default_rng(seed))
+        assert sorted(answer) == list(range(n))
+        assert (answer != np.arange(n)).all()
+
+
+def test_names_become_safe_file_names() -> None:
+    names = ["a/b", "a_b", "../x", "<script>", "ü", "x" * 300, ""]
+    made = [slug(name) for name in names]
+    assert len(set(made)) == len(made)
+    assert all("/" not in name and not name.startswith(".") and len(name) < 100 for name in made)
