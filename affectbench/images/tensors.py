@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any, TypeAlias, cast
 
 import numpy as np
@@ -12,9 +13,10 @@ from PIL import Image
 from affectbench.errors import InputError
 from affectbench.images.reading import Pixels, read_image, rgb_pixels
 
-ImageLike: TypeAlias = "torch.Tensor | np.ndarray[Any, Any] | Image.Image | str | os.PathLike[str]"
+OneImage: TypeAlias = "torch.Tensor | np.ndarray[Any, Any] | Image.Image | str | os.PathLike[str]"
+ImageLike: TypeAlias = "OneImage | Sequence[OneImage]"
 """One image or a batch: float tensor (3, H, W) or (N, 3, H, W) in [0, 1]; uint8 array (H, W, 3)
-or (N, H, W, 3); a Pillow image; or the path of an image file."""
+or (N, H, W, 3); a Pillow image; the path of an image file; or a list of these, of one size."""
 
 
 def as_batch(image: ImageLike, name: str = "image") -> torch.Tensor:
@@ -31,6 +33,8 @@ def as_batch(image: ImageLike, name: str = "image") -> torch.Tensor:
         return unit_range(stack([rgb_pixels(image, name)]))
     if isinstance(image, (str, os.PathLike)):
         return unit_range(stack([read_image(image)]))
+    if isinstance(image, Sequence):
+        return _from_list([as_batch(one, f"{name}[{i}]") for i, one in enumerate(image)], name)
     raise InputError(
         f"{name}: a {type(image).__name__} is not an image; pass a float tensor (N, 3, H, W) in "
         "[0, 1], a uint8 array (N, H, W, 3), a Pillow image or a path"
@@ -71,6 +75,22 @@ def unit_range(batch: torch.Tensor) -> torch.Tensor:
 def quantise(batch: torch.Tensor) -> torch.Tensor:
     """Float [0, 1] to uint8: clamp, times 255, round half to even. Not differentiable."""
     return (batch.detach().clamp(0.0, 1.0) * 255.0).round().to(torch.uint8)
+
+
+def _from_list(batches: list[torch.Tensor], name: str) -> torch.Tensor:
+    if not batches:
+        raise InputError(f"{name}: the list is empty; pass at least one image")
+    for i, batch in enumerate(batches):
+        if batch.shape[1:] != batches[0].shape[1:]:
+            raise InputError(
+                f"{name}[{i}]: the image is {_size(batch)} and {name}[0] is {_size(batches[0])}; "
+                "the images of one list must have one size"
+            )
+    return torch.cat(batches)
+
+
+def _size(batch: torch.Tensor) -> str:
+    return f"{batch.shape[-1]}x{batch.shape[-2]}"
 
 
 def _from_tensor(image: torch.Tensor, name: str) -> torch.Tensor:

@@ -7,16 +7,21 @@ With p and q the class probabilities on the reference and on the super-resolved 
 - L_H    = sqrt(1/2 * sum_i (sqrt(p_i) - sqrt(q_i))^2), the Hellinger distance, in [0, 1]
 - L_conf = 1 + |p_k - q_k|, in [1, 2]
 - ECM    = alpha * L_H + ln(L_conf), in [0, 1.193] at alpha = 0.5; 0 is the same expression
+
+Two other readings of L_H are kept as named variants, never mixed with `ecm/1`: `cross_entropy`
+(-sum_i p_i ln q_i, which has no upper bound and is not 0 for identical faces) and `hamming`
+(1 if the two labels differ, else 0).
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 
-from affectbench.errors import InputError
+from affectbench.errors import InputError, listed
 
 Distance = Literal["hellinger", "cross_entropy", "hamming"]
 DISTANCES: tuple[Distance, ...] = ("hellinger", "cross_entropy", "hamming")
@@ -46,8 +51,10 @@ class Parts:
 def definition(alpha: float = ALPHA, distance: Distance = "hellinger") -> str:
     """The name under which scores of these settings are stored.
 
-    >>> definition(), definition(alpha=0.3)
-    ('ecm/1', 'ecm/1+alpha=0.3')
+    Raises InputError for an unknown distance and for an alpha that is negative or not finite.
+
+    >>> definition(), definition(alpha=0.3, distance="hamming")
+    ('ecm/1', 'ecm/1+alpha=0.3+distance=hamming')
     """
     if distance not in DISTANCES:
         raise InputError(f"unknown distance '{distance}'; known: {', '.join(DISTANCES)}")
@@ -55,7 +62,8 @@ def definition(alpha: float = ALPHA, distance: Distance = "hellinger") -> str:
         raise InputError(f"alpha is {alpha}; it must be a finite number that is not negative")
     name = "ecm/1"
     if alpha != ALPHA:
-        name += f"+alpha={alpha:g}"
+        # All digits: two settings must never share a name.
+        name += f"+alpha={float(alpha)!r}".removesuffix(".0")
     if distance != "hellinger":
         name += f"+distance={distance}"
     return name
@@ -69,8 +77,12 @@ def ecm_parts(
 ) -> Parts:
     """ECM and its parts from logits (N, K) of the reference and the super-resolved faces.
 
-    Computed in float64 through log-probabilities: exactly 0 for identical logits, finite for
-    one-hot outputs. Raises InputError for shapes that differ.
+    Computed in float64 through log-probabilities: with the Hellinger distance exactly 0 for
+    identical logits, and finite for one-hot outputs. The two sides differ only in that k is the
+    reference's class. No gradient: L_H has none where both sides are equal, see `smoothed_ecm`.
+
+    Raises InputError for shapes that differ, and for a logit that is NaN or infinite, naming the
+    image by its place in the batch.
 
     >>> a = torch.tensor([[2.0, 0.0, 0.0]])
     >>> float(ecm_parts(a, a).ecm)
@@ -82,14 +94,16 @@ def ecm_parts(
             f"logits have the shapes {tuple(logits_hr.shape)} and {tuple(logits_sr.shape)}; both "
             "must be the same (N, K)"
         )
-    log_p = logits_hr.double().log_softmax(1)
-    log_q = logits_sr.double().log_softmax(1)
+    _require_finite(logits_hr, "hr")
+    _require_finite(logits_sr, "sr")
+    log_p = logits_hr.detach().double().log_softmax(1)
+    log_q = logits_sr.detach().double().log_softmax(1)
     p, q = log_p.exp(), log_q.exp()
-    label_hr, label_sr = p.argmax(1), q.argmax(1)
+    label_hr, label_sr = log_p.argmax(1), log_q.argmax(1)
     p_k, q_k = _at(p, label_hr), _at(q, label_hr)
     l_conf = 1.0 + (p_k - q_k).abs()
     if distance == "hellinger":
-        l_h = squared_hellinger(log_p, log_q).sqrt()
+        l_h = squared_hellinger(log_p, log_q).clamp(max=1.0).sqrt()  # 1 + a rounding error
     elif distance == "cross_entropy":
         l_h = -(p * log_q).sum(1)
     else:
@@ -108,12 +122,18 @@ def squared_hellinger(log_p: torch.Tensor, log_q: torch.Tensor) -> torch.Tensor:
 
 
 def jensen_shannon(log_p: torch.Tensor, log_q: torch.Tensor) -> torch.Tensor:
-    """Jensen-Shannon divergence (N,) in nats, in [0, ln 2], of log-probabilities (N, K)."""
-    log_m = torch.logaddexp(log_p, log_q) - torch.log(log_p.new_tensor(2.0))
-    p, q = log_p.exp(), log_q.exp()
-    # p * (log p - log m) with 0 * log 0 = 0
-    terms = torch.where(p > 0, p * (log_p - log_m), p) + torch.where(q > 0, q * (log_q - log_m), q)
-    return (0.5 * terms.sum(1)).clamp(min=0.0)
+    """Jensen-Shannon divergence (N,) in nats, in [0, ln 2], of finite log-probabilities (N, K).
+
+    Exactly 0 for identical distributions.
+    """
+    gap = log_q - log_p
+    terms = log_p.exp() * _log_mean_ratio(gap) + log_q.exp() * _log_mean_ratio(-gap)
+    return (-0.5 * terms.sum(1)).clamp(0.0, math.log(2.0))
+
+
+def _log_mean_ratio(gap: torch.Tensor) -> torch.Tensor:
+    """ln((1 + e^gap) / 2), the log of a mean (p + q) / 2 over p; no overflow, exactly 0 at 0."""
+    return gap.clamp(min=0.0) + (0.5 * torch.expm1(-gap.abs())).log1p()
 
 
 def smoothed_ecm(
@@ -122,13 +142,23 @@ def smoothed_ecm(
     """A smoothed surrogate of ECM (N,) for training, differentiable with respect to both logits.
 
     sqrt(s + 1e-12) - 1e-6 stands for the square root in L_H, so that the gradient is finite
-    where both faces look the same.
+    where both faces look the same (and 0 where they are the same). It differs from `ecm/1` by at
+    most alpha * 1e-6, and in float32 by its rounding. Values that are not finite pass through.
     """
     log_p, log_q = logits_hr.log_softmax(1), logits_sr.log_softmax(1)
     label = log_p.argmax(1)
     l_h = (squared_hellinger(log_p, log_q) + 1e-12).sqrt() - 1e-6
     gap = (_at(log_p, label).exp() - _at(log_q, label).exp()).abs()
     return alpha * l_h + gap.log1p()
+
+
+def _require_finite(logits: torch.Tensor, side: str) -> None:
+    bad = (~logits.isfinite().all(1)).nonzero().flatten().tolist()
+    if bad:
+        raise InputError(
+            f"{side}: the judge's logits are NaN or infinite for image {listed(map(str, bad))} of "
+            "the batch (counted from 0); the judge cannot read it, leave it out"
+        )
 
 
 def _at(values: torch.Tensor, index: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""`ecm/1` on batches of uint8 images, as the runner calls it."""
+"""From images to `ecm/1`: what a judge says of their face regions, and the parts as columns."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from affectbench.images.tensors import unit_range
 from affectbench.metrics.ecm import Parts, ecm_parts
 from affectbench.types import Columns, Judge
 
+CHUNK = 64
+"""Faces that a judge sees at once, so that memory does not grow with the batch."""
+
 
 class EcmMetric:
-    """ECM of one judge on one framing. The reference's logits are computed once a batch."""
+    """ECM of one judge on one framing, as the runner calls it: on uint8 images (N, 3, H, W)."""
 
     def __init__(self, judge: Judge, framing: str, device: torch.device) -> None:
         self._judge = judge
@@ -22,13 +25,22 @@ class EcmMetric:
         self._device = device
 
     def reference(self, hr: torch.Tensor) -> torch.Tensor:
-        """Logits (N, K) of the HR faces."""
-        face = crop(hr.to(self._device), self._framing)
-        return self._judge.logits(unit_range(face)).cpu()
+        """Logits (N, K) of the HR faces, computed once for all models."""
+        return face_logits(self._judge, unit_range(hr.to(self._device)), self._framing)
 
     def score(self, sr: torch.Tensor, hr: torch.Tensor, reference: torch.Tensor) -> Columns:  # noqa: ARG002
         """The columns of `part_columns` for each image."""
         return part_columns(ecm_parts(reference, self.reference(sr)), self._judge.classes)
+
+
+def face_logits(judge: Judge, images: torch.Tensor, framing: str) -> torch.Tensor:
+    """Logits (N, K) of the face regions of images (N, 3, H, W) in [0, 1]; on the CPU, no gradient.
+
+    A mixed-precision context of the caller is left out of it: it would change the score.
+    """
+    with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
+        chunks = torch.split(crop(images, framing), CHUNK)
+        return torch.cat([judge.logits(chunk).cpu() for chunk in chunks])
 
 
 def part_columns(parts: Parts, classes: Sequence[str]) -> Columns:

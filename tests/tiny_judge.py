@@ -1,0 +1,46 @@
+"""A judge that is small, exact and differentiable, so that tests can compute along with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch.nn.functional import adaptive_avg_pool2d
+
+from affectbench.types import EXPRESSIONS, JudgeSpec
+
+SPEC = JudgeSpec(
+    name="tiny",
+    title="Linear in the means of 16 patches",
+    input_size=4,
+    colour="rgb",
+    classes=EXPRESSIONS,
+    temperature=1.0,
+    differentiable=True,
+    licence="Apache-2.0",
+    training_data="none",
+    origin="tests",
+    sha256="0" * 64,
+)
+
+
+@dataclass(frozen=True)
+class TinyJudge:
+    """Logits = contrast * W * (patch means - 1/2), W fixed by a seed."""
+
+    spec: JudgeSpec = SPEC
+    contrast: float = 4.0
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.spec.classes
+
+    def logits(self, x: torch.Tensor) -> torch.Tensor:
+        weight = torch.randn(48, len(self.classes), generator=torch.Generator().manual_seed(5))
+        return self.contrast * (adaptive_avg_pool2d(x, 4).flatten(1) - 0.5) @ weight.to(x.dtype)
+
+    def probabilities(self, x: torch.Tensor) -> torch.Tensor:
+        return self.logits(x).softmax(1)
+
+
+OPAQUE = TinyJudge(replace(SPEC, name="opaque", differentiable=False))
