@@ -72,9 +72,10 @@ class JudgeSpec:
 class ModelSpec:
     """What a super-resolution model needs and what it was trained with.
 
-    `scale` is None for a model that serves any scale. LR height and width are padded to a
-    multiple of `size_multiple` by the runner. `value_range` is the range of the tensors that the
-    network itself takes and gives; the adapter converts, so the runner only sees [0, 1].
+    `scale` is the network's own; None for a model that serves any scale, or if it is not known.
+    `size_multiple` is what LR height and width have to be a multiple of, and `value_range` the
+    range of the tensors that the network itself takes and gives; the adapter pads and converts,
+    so the runner only sees faces of any size in [0, 1].
     `trained_on` lists data sets (`celeba`), or id lists as `celeba:PATH_OR_RANGE`;
     `trained_against` lists every learned scorer (judge, identity, landmark or perceptual network)
     that a training loss used. `revision` changes whenever the outputs can change.
