@@ -1,0 +1,18 @@
+"""What is measured: a metric per entry point of `affectbench.metrics`."""
+
+from __future__ import annotations
+
+from affectbench.registry import Registry
+from affectbench.types import MetricPlugin, MetricSpec
+
+METRICS: Registry[MetricPlugin] = Registry("affectbench.metrics", "metric", MetricPlugin)
+
+
+def list_metrics() -> list[MetricSpec]:
+    """The specs of all installed metrics, sorted by name."""
+    return [METRICS.load(name).spec for name in METRICS]
+
+
+def metric_plugin(name: str) -> MetricPlugin:
+    """The metric of that name; UnknownNameError, with a suggestion, if there is none."""
+    return METRICS.load(name)

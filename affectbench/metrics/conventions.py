@@ -1,0 +1,190 @@
+"""Conventions: the rules of PSNR and SSIM that published tables follow, by name.
+
+They all take 8-bit images with peak 255 and do not agree with each other:
+
+| name        | colour            | border  | SSIM window      | covariance | edges    | channels |
+|-------------|-------------------|---------|------------------|------------|----------|----------|
+| `rgb`       | RGB               | 0       | Gaussian 11, 1.5 | n          | valid    | mean     |
+| `mmagic`    | RGB               | = scale | Gaussian 11, 1.5 | n          | valid    | mean     |
+| `dic`       | Y (MATLAB)        | = scale | Gaussian 11, 1.5 | n          | valid    | luma     |
+| `sfmnet`    | Y, rounded        | 8 at x8 | uniform 7        | n - 1      | interior | luma     |
+| `sparnet`   | Y, truncated      | 0       | Gaussian 11, 1.5 | n          | interior | luma     |
+| `basicsr`   | RGB               | option  | Gaussian 11, 1.5 | n          | valid    | mean     |
+| `basicsr-y` | Y (MATLAB)        | option  | Gaussian 11, 1.5 | n          | valid    | luma     |
+| `yiq`       | Y (YIQ)           | 0       | Gaussian 11, 1.5 | n          | valid    | luma     |
+
+An option is written behind the name: `basicsr+border=8`, `basicsr-y+border=scale`,
+`dic+luma=rounded`. `our_choice` of a convention lists the fields that its source leaves open, or
+that we chose; all others were read in the source.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from affectbench.errors import InputError, UnknownNameError
+from affectbench.images.luma import LumaRule, Quantisation
+from affectbench.types import as_json
+
+Border = int | Literal["scale"]
+
+
+@dataclass(frozen=True)
+class Convention:
+    """Everything beside two images that decides their PSNR and SSIM.
+
+    `border` pixels are cut off each side before anything is measured; `border_scale` is the one
+    scale that a fixed border belongs to (None: it serves any). `size` and `sigma` describe the
+    SSIM window in pixels (`sigma` is 0 for a uniform one). `covariance` is what window sums of
+    products are normalised by: the window (`n`), or one sample less (`n-1`, scikit-image's
+    default). `edges`: the SSIM map holds only whole windows (`valid`), or is made for every pixel
+    and then cropped by half a window (`interior`), which gives the same numbers. `channels`: the
+    mean over the channels, or the luma alone.
+    """
+
+    name: str
+    title: str
+    colour: Literal["rgb"] | LumaRule = "rgb"
+    luma_quantisation: Quantisation = "none"
+    border: Border = 0
+    border_scale: int | None = None
+    window: Literal["gaussian", "uniform"] = "gaussian"
+    size: int = 11
+    sigma: float = 1.5
+    covariance: Literal["n", "n-1"] = "n"
+    edges: Literal["valid", "interior"] = "valid"
+    channels: Literal["mean", "luma"] = "mean"
+    input: Literal["uint8"] = "uint8"
+    peak: int = 255
+    our_choice: tuple[str, ...] = ()
+
+    def border_at(self, scale: int) -> int:
+        """The border in pixels at a scale; InputError where the convention says none."""
+        if self.border == "scale":
+            return scale
+        if self.border_scale not in (None, scale):
+            raise InputError(
+                f"convention '{self.name}' cuts {self.border} pixels off each side at scale "
+                f"{self.border_scale} and says nothing about scale {scale}; choose another "
+                "convention, such as rgb"
+            )
+        return self.border
+
+    def as_record(self) -> dict[str, Any]:
+        """All fields as plain JSON data."""
+        return as_json(self)
+
+
+CONVENTIONS: dict[str, Convention] = {
+    c.name: c
+    for c in (
+        Convention(
+            "rgb",
+            "all of the image, RGB; our default",
+            our_choice=("colour", "border", "window", "covariance", "edges", "channels"),
+        ),
+        Convention("mmagic", "mmagic's face super-resolution configs", border="scale"),
+        Convention(
+            # DIC's script rounds Y to uint8 and then multiplies it by 255 in uint8 arithmetic,
+            # which wraps around to 256 - Y; it also saves the images "for MATLAB". What made the
+            # published numbers is not known: Y stays unrounded, `dic+luma=rounded` rounds it.
+            "dic",
+            "Deep Iterative Collaboration, MATLAB luma",
+            colour="y-matlab",
+            border="scale",
+            channels="luma",
+            our_choice=("luma_quantisation",),
+        ),
+        Convention(
+            "sfmnet",
+            "SFMNet and the face hallucination survey",
+            colour="y-matlab",
+            luma_quantisation="rounded",
+            border=8,
+            border_scale=8,
+            window="uniform",
+            size=7,
+            sigma=0.0,
+            covariance="n-1",
+            edges="interior",
+            channels="luma",
+        ),
+        Convention(
+            # scikit-image made 13 taps of sigma 1.5 before its release 0.16, and 11 since.
+            "sparnet",
+            "SPARNet and CTCNet",
+            colour="y-matlab",
+            luma_quantisation="truncated",
+            edges="interior",
+            channels="luma",
+            our_choice=("size",),
+        ),
+        Convention("basicsr", "BasicSR, RGB", our_choice=("border",)),
+        Convention(
+            "basicsr-y",
+            "BasicSR with test_y_channel",
+            colour="y-matlab",
+            channels="luma",
+            our_choice=("border",),
+        ),
+        Convention(
+            "yiq",
+            "luma of YIQ, full range (the Y that pyiqa takes)",
+            colour="y-yiq",
+            channels="luma",
+            our_choice=("border", "window", "covariance", "edges"),
+        ),
+    )
+}
+
+
+def _border(text: str) -> Mapping[str, Any]:
+    if text == "scale":
+        return {"border": "scale"}
+    if text.isdecimal() and text.isascii():
+        return {"border": int(text)}
+    raise InputError(f"border={text}: a number of pixels or 'scale' is needed")
+
+
+def _luma(text: str) -> Mapping[str, Any]:
+    if text in ("none", "rounded"):
+        return {"luma_quantisation": text}
+    raise InputError(f"luma={text}: 'none' or 'rounded' is needed")
+
+
+OPTIONS: dict[str, dict[str, Callable[[str], Mapping[str, Any]]]] = {
+    "basicsr": {"border": _border},
+    "basicsr-y": {"border": _border},
+    "dic": {"luma": _luma},
+}
+
+
+def find_convention(name: str) -> Convention:
+    """The convention of a name with its options.
+
+    Two spellings of one convention (`basicsr`, `basicsr+border=0`) are the same one. Raises
+    UnknownNameError with a suggestion, or InputError for an option that does not fit.
+
+    >>> find_convention("basicsr-y+border=scale").border_at(8)
+    8
+    """
+    base, *options = name.split("+")
+    if base not in CONVENTIONS:
+        close = difflib.get_close_matches(base, CONVENTIONS, n=1)
+        hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(CONVENTIONS)}"
+        raise UnknownNameError(f"unknown convention '{base}'; {hint}")
+    plain = CONVENTIONS[base]
+    changed, spelled = plain, base
+    for option in options:
+        key, _, value = option.partition("=")
+        allowed = OPTIONS.get(base, {})
+        if key not in allowed:
+            takes = ", ".join(f"{base}+{known}=..." for known in allowed) or "it takes none"
+            raise InputError(f"convention '{base}' has no option '{option}'; {takes}")
+        after = replace(changed, **allowed[key](value))
+        if after != changed:
+            changed, spelled = after, f"{base}+{key}={value}"
+    return replace(changed, name=spelled) if changed != plain else plain
