@@ -26,7 +26,10 @@ SPEC = JudgeSpec(
 
 @dataclass(frozen=True)
 class TinyJudge:
-    """Logits = contrast * W * (patch means - 1/2), W fixed by a seed."""
+    """Logits = contrast * W * (patch means - 1/2), W fixed by a seed.
+
+    In float64, so that its rounding does not depend on the size of the batch.
+    """
 
     spec: JudgeSpec = SPEC
     contrast: float = 4.0
@@ -36,8 +39,9 @@ class TinyJudge:
         return self.spec.classes
 
     def logits(self, x: torch.Tensor) -> torch.Tensor:
-        weight = torch.randn(48, len(self.classes), generator=torch.Generator().manual_seed(5))
-        return self.contrast * (adaptive_avg_pool2d(x, 4).flatten(1) - 0.5) @ weight.to(x.dtype)
+        seeded = torch.Generator().manual_seed(5)
+        weight = torch.randn(48, len(self.classes), generator=seeded, dtype=torch.float64)
+        return self.contrast * (adaptive_avg_pool2d(x.double(), 4).flatten(1) - 0.5) @ weight
 
     def probabilities(self, x: torch.Tensor) -> torch.Tensor:
         return self.logits(x).softmax(1)

@@ -1,0 +1,137 @@
+"""Emotion consistency over batches and processes, as a metric of torchmetrics where it exists."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from affectbench.aggregate import MIN_CLASS_FACES
+
+from affectbench.faces.regions import face_box
+from affectbench.images.tensors import ImageLike, as_pair
+from affectbench.judges import DEFAULT_JUDGE
+from affectbench.metrics.consistency import loaded
+from affectbench.metrics.ecm import ALPHA, Distance, definition, ecm_parts
+from affectbench.metrics.ecm_metric import face_logits
+from affectbench.types import Judge, content_id
+
+
+class SumMetric:
+    """What `EmotionConsistency` needs of `torchmetrics.Metric`, where that is not installed."""
+
+    device = torch.device("cpu")
+
+    def add_state(self, name: str, default: torch.Tensor, dist_reduce_fx: Literal["sum"]) -> None:  # noqa: ARG002
+        """Keep a tensor that `reset` sets back and that processes add up."""
+        self._default = name, default
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all batches."""
+        name, default = self._default
+        setattr(self, name, default.clone())
+
+
+if TYPE_CHECKING:
+    _Metric = SumMetric
+    _SYNCS_ITSELF = False
+else:
+    try:
+        from torchmetrics import Metric as _Metric
+
+        _SYNCS_ITSELF = True
+    except ImportError:
+        _Metric = SumMetric
+        _SYNCS_ITSELF = False
+
+
+class EmotionConsistency(_Metric):
+    """ECM of a set of faces that comes in batches: `update`, `compute`, `reset`.
+
+    The arguments are those of `affectbench.emotion_consistency`. It keeps three numbers for each
+    expression class, whatever the number of faces, so that memory does not grow and processes
+    with unlike numbers of faces, or none, add up to the value of a single process (up to the
+    rounding of float64 sums). `compute` gathers over all processes of `torch.distributed`: every
+    process has to call it.
+
+    With torchmetrics installed this is a `torchmetrics.Metric` (`settings` are its own keyword
+    arguments) and goes into a `MetricCollection`; without, a plain class that does the same.
+
+    >>> faces = torch.rand(2, 3, 64, 64)
+    >>> metric = EmotionConsistency()
+    >>> metric.update(faces, faces)
+    >>> float(metric.compute()["ecm"])
+    0.0
+    """
+
+    is_differentiable = False
+    higher_is_better = False
+    full_state_update = False
+
+    def __init__(
+        self,
+        judge: Judge | str = DEFAULT_JUDGE,
+        *,
+        alpha: float = ALPHA,
+        distance: Distance = "hellinger",
+        framing: str = "centre",
+        **settings: Any,
+    ) -> None:
+        super().__init__(**settings)
+        self.definition = definition(alpha, distance)
+        face_box(framing)
+        self._alpha, self._distance, self._framing = alpha, distance, framing
+        judge = loaded(judge, torch.device("cpu"))
+        # In a tuple: as a submodule the judge would follow .train() and change its numbers.
+        self._judge = (judge,)
+        # The state's name tells settings apart. MetricCollection computes metrics only once whose
+        # states have equal names and values after the first batch, as two judges' can.
+        identity = [self.definition, judge.spec.name, judge.spec.revision, framing]
+        self._sums = f"sums_{content_id({'settings': identity})}"
+        zeros = torch.zeros(len(judge.classes), 3, dtype=torch.float64)
+        self.add_state(self._sums, default=zeros, dist_reduce_fx="sum")
+
+    def update(self, sr: ImageLike, hr: ImageLike) -> None:
+        """Add a batch of pairs; images and errors as in `affectbench.emotion_consistency`."""
+        sr_faces, hr_faces = as_pair(sr, hr)
+        (judge,) = self._judge
+        logits_hr = face_logits(judge, hr_faces, self._framing)
+        logits_sr = face_logits(judge, sr_faces, self._framing)
+        parts = ecm_parts(logits_hr, logits_sr, self._alpha, self._distance)
+        agreement = (parts.label_hr == parts.label_sr).double()
+        rows = torch.stack([torch.ones_like(parts.ecm), parts.ecm, agreement], dim=1)
+        # Added up on the CPU, where the order of the sum is fixed.
+        batch = rows.new_zeros(len(judge.classes), 3).index_add(0, parts.label_hr, rows)
+        setattr(self, self._sums, getattr(self, self._sums) + batch.to(self.device))
+
+    def compute(self) -> dict[str, torch.Tensor]:
+        """Values of all faces so far: scalars in float64, NaN before the first face.
+
+        `ecm` is the macro mean (over the reference's classes with at least 10 faces; the plain
+        mean if there is none), `ecm_mean` the plain mean, `agreement` the share of faces on
+        which the judge sees the same label.
+        """
+        sums = getattr(self, self._sums)
+        if not _SYNCS_ITSELF:
+            sums = _over_processes(sums)
+        faces, ecm, agreement = sums.T
+        means = ecm / faces
+        enough = faces >= MIN_CLASS_FACES
+        total = faces.sum()
+        plain = ecm.sum() / total
+        return {
+            "ecm": means[enough].mean() if enough.any() else plain,
+            "ecm_mean": plain,
+            "agreement": agreement.sum() / total,
+        }
+
+
+def _over_processes(sums: torch.Tensor) -> torch.Tensor:
+    """The sum over all processes of `torch.distributed`, if there are several."""
+    import torch.distributed as dist
+
+    if not (dist.is_available() and dist.is_initialized()):
+        return sums
+    total = sums.clone() if dist.get_backend() != "nccl" else sums.cuda()
+    dist.all_reduce(total)
+    return total
