@@ -56,7 +56,11 @@ class Comparison:
         import pandas as pd
 
         for record in self.run.records:
-            if (record.row, record.dataset["name"], record.metric["name"]) == (row, dataset, metric):
+            if (record.row, record.dataset["name"], record.metric["name"]) == (
+                row,
+                dataset,
+                metric,
+            ):
                 return pd.DataFrame(self.run.columns(record))
         raise InputError(f"there is no {metric} of {row} on {dataset} in this comparison")
 
@@ -113,7 +117,7 @@ def compare(
         seed=seed,
         save_images=save_images,
     )
-    return _run(request, out, rerun, command, note, progress)
+    return _run(request, out, rerun, command=command, note=note, progress=progress)
 
 
 def score(
@@ -154,7 +158,7 @@ def score(
         device=device,
         seed=seed,
     )
-    return _run(request, out, "missing", command, note, progress)
+    return _run(request, out, command=command, note=note, progress=progress)
 
 
 def rerun_leaderboard(
@@ -176,7 +180,13 @@ def rerun_leaderboard(
         note(f"{folder.name}: running {faces} faces of each row again")
         run = load_run(folder)
         problems += run_again(
-            run.settings, run.records, run.columns, data_root, weights, faces, seed
+            run.settings,
+            run.records,
+            run.columns,
+            data_root,
+            weights=weights,
+            faces=faces,
+            seed=seed,
         )
     return problems
 
@@ -184,16 +194,14 @@ def rerun_leaderboard(
 def _run(
     request: RunRequest,
     out: Path | str | None,
-    rerun: Rerun,
-    command: str,
-    note: Note,
-    progress: Progress,
+    rerun: Rerun = "missing",
+    **telling: Any,
 ) -> Comparison:
     from affectbench.report.render import write_tables
     from affectbench.report.results import load_run
 
     with _output(out) as folder:
-        outcome = run_comparison(request, folder, rerun, command, note, progress)
+        outcome = run_comparison(request, folder, rerun=rerun, **telling)
         run = load_run(folder)
         if out is None:
             run.load_columns()
@@ -215,9 +223,7 @@ def _requests(models: str | Sequence[str]) -> tuple[ModelRequest, ...]:
     return tuple(parse_models(models if isinstance(models, str) else ",".join(models)))
 
 
-def _folder(
-    name: str, data_root: Path | str | None, data: Mapping[str, Path | str]
-) -> Path | None:
+def _folder(name: str, data_root: Path | str | None, data: Mapping[str, Path | str]) -> Path | None:
     if name in data:
         return Path(data[name])
     if data_root is None or name == "demo":

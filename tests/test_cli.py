@@ -37,9 +37,8 @@ def test_demo_prints_a_table_and_keeps_it(tmp_path: Path) -> None:
     assert "n too small" in done.stdout
     assert done.stderr.strip() == "results: affectbench-out"
     table = pd.read_csv(tmp_path / "affectbench-out" / "table.csv")
-    assert list(table.columns[:10]) == (
-        "model dataset role n failed ecm ecm_low ecm_high ecm_mean psnr".split()
-    )
+    start = "model,dataset,role,n,failed,ecm,ecm_low,ecm_high,ecm_mean,psnr"
+    assert ",".join(table.columns).startswith(start)
     assert list(table.model[:3]) == ["nearest", "bicubic", "lanczos"]
     assert (table.n == 2).all()
     for name in ("table.md", "table.tex", "cost.csv", "run.json"):

@@ -18,12 +18,12 @@ import pytest
 from conftest import affectbench, pattern
 from PIL import Image
 
-from affectbench import compare, records
+from affectbench import compare
 from affectbench.cli.main import main
 from affectbench.run.anchors import best_constant_face, derangement
 from affectbench.run.plan import slug
 
-MODELS = '''
+MODELS = """
 import pathlib, time, torch
 from torch.nn.functional import interpolate
 
@@ -45,7 +45,7 @@ def raises(scale):
 def nans(scale): return lambda lr: enlarge(lr) * float("nan")
 def small(scale): return lambda lr: lr
 def bytes_range(scale): return lambda lr: enlarge(lr) * 255
-'''
+"""
 
 
 @pytest.fixture

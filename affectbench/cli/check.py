@@ -32,9 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     from affectbench.adapters.contract import check_contract
 
     request = parse_model(arguments.model)
-    findings = check_contract(
-        request, arguments.scale, arguments.device, lr_size=arguments.lr_size
-    )
+    findings = check_contract(request, arguments.scale, arguments.device, lr_size=arguments.lr_size)
     rows = [as_json(finding) for finding in findings]
     print_specs(rows, ("name", "ok", "detail"), arguments.json)
     return 0 if all(finding.ok for finding in findings) else 1

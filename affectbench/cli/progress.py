@@ -1,4 +1,4 @@
-"""Progress on stderr: faces done, faces a second, time left; nothing if stderr is not a terminal."""
+"""Progress on stderr: faces done, faces a second, time left. Silent if it is not a terminal."""
 
 from __future__ import annotations
 

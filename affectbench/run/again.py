@@ -31,6 +31,7 @@ def run_again(
     records: Sequence[Record],
     read: Callable[[Record], Columns],
     data_root: Path,
+    *,
     weights: Path | None,
     faces: int,
     seed: int,

@@ -8,8 +8,8 @@ finished values outlives its batch.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ from affectbench.run.provenance import provenance
 from affectbench.run.rows import Row
 from affectbench.run.saving import save_images
 from affectbench.run.sources import Batch, FaceReader, OneFaceSource, Produced, Source, load_source
-from affectbench.types import Columns, ImageMetric, as_json
+from affectbench.types import Columns, ImageMetric, ModelSpec, as_json
 
 Progress = Callable[[str, int, int], None]
 """Called with a text, the faces done and the faces in all."""
@@ -39,154 +39,156 @@ class Job:
     row: Row
     source: Source
     cells: list[Cell]
-    error: str = ""
-    seconds: float = 0.0
-    faces: int = 0
+    failed: bool = False
 
 
-@dataclass
+@dataclass(frozen=True)
 class LocalExecutor:
     """This process and its threads."""
 
     folder: RunFolder
     progress: Progress
-    _metrics: dict[str, ImageMetric] = field(default_factory=dict)
 
     def run(self, plan: DatasetPlan, cells: Sequence[Cell]) -> None:
         """Run `cells`, a part of the plan's; `one-face` last, since it is chosen from results."""
-        device = pick_device(plan.device)
-        faces = FaceReader(plan)
-        last = [cell for cell in cells if cell.row.judge]
-        self._pass(plan, [cell for cell in cells if not cell.row.judge], faces, device)
-        self._pass(plan, last, faces, device)
+        work = _Work(plan, self.folder, self.progress, pick_device(plan.device))
+        work.run([cell for cell in cells if not cell.row.judge])
+        work.run([cell for cell in cells if cell.row.judge])
 
-    def _pass(
-        self, plan: DatasetPlan, cells: list[Cell], faces: FaceReader, device: torch.device
+
+class _Work:
+    """One data set under way: its faces, and the metrics that were built so far."""
+
+    def __init__(
+        self, plan: DatasetPlan, folder: RunFolder, progress: Progress, device: torch.device
     ) -> None:
+        self.plan = plan
+        self.folder = folder
+        self.progress = progress
+        self.device = device
+        self.faces = FaceReader(plan)
+        self._metrics: dict[str, ImageMetric] = {}
+
+    def run(self, cells: Sequence[Cell]) -> None:
+        """Run and seal cells: batches outside, rows inside."""
         by_row: dict[Row, list[Cell]] = defaultdict(list)
         for cell in cells:
             by_row[cell.row].append(cell)
-        jobs = []
-        for row, mine in by_row.items():
-            job = self._start(plan, row, mine, faces, device)
-            if job:
-                jobs.append(job)
+        jobs = [job for row, mine in by_row.items() if (job := self._start(row, mine))]
         done = 0
-        for number, ids in plan.batches() if jobs else ():
-            self._batch(plan, number, ids, [job for job in jobs if not job.error], faces, device)
+        for number, ids in self.plan.batches() if jobs else ():
+            self._batch(number, ids, [job for job in jobs if not job.failed])
             done += len(ids)
-            self.progress(plan.name, done, len(plan.ids))
+            self.progress(self.plan.name, done, len(self.plan.ids))
         for job in jobs:
-            if not job.error:
-                self._seal(plan, job, device)
+            if not job.failed:
+                self._seal(job)
 
-    def _start(
-        self,
-        plan: DatasetPlan,
-        row: Row,
-        cells: list[Cell],
-        faces: FaceReader,
-        device: torch.device,
-    ) -> Job | None:
+    def _start(self, row: Row, cells: list[Cell]) -> Job | None:
         try:
-            if row.judge:
-                source: Source = self._one_face(plan, row, faces)
-            else:
-                source = load_source(row, plan, faces, device)
+            source = self._one_face(row) if row.judge else self._source(row)
         except StorageError:
             raise
         except AffectBenchError as error:
-            self._fail(plan, row, cells, str(error), device)
+            self._fail(row, cells, str(error))
             return None
         return Job(row, source, cells)
 
-    def _batch(
-        self,
-        plan: DatasetPlan,
-        number: int,
-        ids: tuple[str, ...],
-        jobs: Sequence[Job],
-        faces: FaceReader,
-        device: torch.device,
-    ) -> None:
-        todo = [(job, self._unfinished(plan, job, number)) for job in jobs]
-        todo = [(job, cells) for job, cells in todo if cells or self._lacks(plan, job, ids)]
+    def _source(self, row: Row) -> Source:
+        return load_source(row, self.plan, self.faces, self.device)
+
+    def _batch(self, number: int, ids: tuple[str, ...], jobs: Sequence[Job]) -> None:
+        todo = [(job, self._unfinished(job, number)) for job in jobs]
+        todo = [(job, cells) for job, cells in todo if cells or self._lacks_images(job, ids)]
         if not todo:
             return
-        batch = faces.batch(ids)
+        batch = self.faces.batch(ids)
         references: dict[str, Any] = {}
         for job, cells in todo:
             try:
                 produced = job.source.produce(batch)
             except ModelError as error:
-                job.error = str(error)
-                self._fail(plan, job.row, job.cells, job.error, device)
+                job.failed = True
+                self._fail(job.row, job.cells, str(error))
                 continue
-            job.seconds += produced.seconds
-            job.faces += len(produced.kept)
-            if plan.save_images:
-                save_images(self.folder, plan.name, job.row.label, batch, produced)
+            if self.plan.save_images:
+                save_images(self.folder, self.plan.name, job.row.label, batch, produced)
             for cell in cells:
-                metric = self._metric(cell.measure, device)
+                metric = self._metric(cell.measure)
                 columns = score(metric, cell.measure, batch, produced, references)
-                self._batches(plan, cell).write(number, columns, _extra(produced))
+                self._batches(cell).write(number, columns, _about(produced))
 
-    def _lacks(self, plan: DatasetPlan, job: Job, ids: Sequence[str]) -> bool:
-        if not plan.save_images:
+    def _lacks_images(self, job: Job, ids: Sequence[str]) -> bool:
+        if not self.plan.save_images:
             return False
-        return self.folder.lacks_images(plan.name, job.row.label, ids)
+        return self.folder.lacks_images(self.plan.name, job.row.label, ids)
 
-    def _unfinished(self, plan: DatasetPlan, job: Job, number: int) -> list[Cell]:
-        return [cell for cell in job.cells if not self._batches(plan, cell).has(number)]
+    def _unfinished(self, job: Job, number: int) -> list[Cell]:
+        return [cell for cell in job.cells if not self._batches(cell).has(number)]
 
-    def _batches(self, plan: DatasetPlan, cell: Cell) -> Batches:
-        return Batches(self.folder, cell, plan.batch_size, torch.get_num_threads())
+    def _batches(self, cell: Cell) -> Batches:
+        return Batches(self.folder, cell, self.plan.batch_size, torch.get_num_threads())
 
-    def _metric(self, measure: Measure, device: torch.device) -> ImageMetric:
+    def _metric(self, measure: Measure) -> ImageMetric:
         key = repr(measure.identity)
         if key not in self._metrics:
-            judge = load_judge(measure.judge.name, device) if measure.judge else None
-            self._metrics[key] = measure.plugin.build(measure.settings, judge, device)
+            judge = load_judge(measure.judge.name, self.device) if measure.judge else None
+            self._metrics[key] = measure.plugin.build(measure.settings, judge, self.device)
         return self._metrics[key]
 
-    def _one_face(self, plan: DatasetPlan, row: Row, faces: FaceReader) -> Source:
-        for cell in plan.cells:
-            measure = cell.measure
-            sealed = self.folder.record(cell)
-            if measure.metric != "ecm" or sealed is None or sealed.status != "ok" or sealed.failed:
-                continue
-            if measure.judge and measure.judge.name == row.judge:
+    def _one_face(self, row: Row) -> Source:
+        for cell in self.plan.cells:
+            judge, sealed = cell.measure.judge, self.folder.record(cell)
+            whole = sealed is not None and sealed.status == "ok" and not sealed.failed
+            if whole and judge and judge.name == row.judge and cell.measure.metric == "ecm":
                 columns = self.folder.columns(cell)
-                p = np.stack([columns[f"p_{c}"] for c in measure.judge.classes], axis=1)
+                p = np.stack([columns[f"p_{name}"] for name in judge.classes], axis=1)
                 best = str(columns["id"][best_constant_face(p, columns["label_hr"])])
                 spec = replace(row.spec, note=f"{row.spec.note}: {best}")
-                return OneFaceSource(spec, faces.pair(best)[0])
+                return OneFaceSource(spec, self.faces.pair(best)[0])
         raise ModelError(f"one-face cannot be chosen: no row was scored by {row.judge}")
 
-    def _fail(
-        self, plan: DatasetPlan, row: Row, cells: list[Cell], error: str, device: torch.device
-    ) -> None:
+    def _fail(self, row: Row, cells: list[Cell], error: str) -> None:
         for cell in cells:
-            record = _record(plan, cell, device)
-            model = as_json(row.spec)
-            self.folder.seal(cell, replace(record, status="failed", error=error, model=model), None)
+            record = replace(self._record(cell), status="failed", error=error)
+            self.folder.seal(cell, replace(record, model=as_json(row.spec)), None)
 
-    def _seal(self, plan: DatasetPlan, job: Job, device: torch.device) -> None:
+    def _seal(self, job: Job) -> None:
         for cell in job.cells:
-            columns, extras = self._batches(plan, cell).read()
-            failed = tuple((str(i), str(why)) for e in extras for i, why in e["failed"])
-            base = replace(
-                _record(plan, cell, device), model=as_json(job.source.spec), failed=failed
-            )
+            columns, about = self._batches(cell).read()
+            failed = tuple((str(i), str(why)) for batch in about for i, why in batch["failed"])
+            record = replace(self._record(cell), model=as_json(job.source.spec), failed=failed)
             if not columns:
-                error = f"none of the {len(plan.ids)} faces has a result; first: {failed[0][1]}"
-                self.folder.seal(cell, replace(base, status="failed", error=error), None)
+                error = f"none of the {record.n} faces has a result; first: {failed[0][1]}"
+                self.folder.seal(cell, replace(record, status="failed", error=error), None)
                 continue
             plugin = cell.measure.plugin
-            values = set_values(columns, plugin.spec, plugin.summarise(columns), plan.seed, cell.id)
-            cost = _cost(job, extras)
+            extra = plugin.summarise(columns)
+            values = set_values(columns, plugin.spec, extra, self.plan.seed, cell.id)
             images = cell.relative.with_suffix(".parquet").as_posix()
-            self.folder.seal(cell, replace(base, values=values, cost=cost, images=images), columns)
+            cost = _cost(job.source.spec, about)
+            self.folder.seal(
+                cell, replace(record, values=values, cost=cost, images=images), columns
+            )
+
+    def _record(self, cell: Cell) -> Record:
+        plan, threads = self.plan, torch.get_num_threads()
+        return Record(
+            id=cell.id,
+            cell=cell.content,
+            status="ok",
+            role=cell.row.role,
+            row=cell.row.label,
+            model={},
+            dataset=plan.record_data(),
+            protocol={"name": plan.protocol.name, **as_json(plan.protocol)},
+            metric={**as_json(cell.measure.plugin.spec), "identity": cell.measure.identity},
+            n=len(plan.ids),
+            provenance={
+                **provenance(str(self.device), threads, plan.batch_size),
+                "seed": plan.seed,
+            },
+        )
 
 
 def score(
@@ -224,27 +226,7 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def _record(plan: DatasetPlan, cell: Cell, device: torch.device) -> Record:
-    spec = cell.measure.plugin.spec
-    return Record(
-        id=cell.id,
-        cell=cell.content,
-        status="ok",
-        role=cell.row.role,
-        row=cell.row.label,
-        model={},
-        dataset=plan.record_data(),
-        protocol={"name": plan.protocol.name, **as_json(plan.protocol)},
-        metric={**as_json(spec), "identity": cell.measure.identity},
-        n=len(plan.ids),
-        provenance={
-            **provenance(str(device), torch.get_num_threads(), plan.batch_size),
-            "seed": plan.seed,
-        },
-    )
-
-
-def _extra(produced: Produced) -> dict[str, object]:
+def _about(produced: Produced) -> dict[str, Any]:
     return {
         "failed": [list(item) for item in produced.failed.items()],
         "seconds": produced.seconds,
@@ -252,10 +234,10 @@ def _extra(produced: Produced) -> dict[str, object]:
     }
 
 
-def _cost(job: Job, extras: Sequence[dict[str, Any]]) -> dict[str, float]:
-    seconds = sum(float(e["seconds"]) for e in extras)
-    faces = sum(int(e["faces"]) for e in extras)
+def _cost(spec: ModelSpec, about: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    seconds = sum(float(batch["seconds"]) for batch in about)
+    faces = sum(int(batch["faces"]) for batch in about)
     cost = {"seconds": seconds, "faces_per_second": faces / seconds} if seconds > 0 else {}
-    if job.source.spec.parameters is not None:
-        cost["parameters"] = float(job.source.spec.parameters)
+    if spec.parameters is not None:
+        cost["parameters"] = float(spec.parameters)
     return cost

@@ -8,9 +8,10 @@ import json
 import os
 import shutil
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from affectbench.records import (
     concatenate,
     read_columns,
     read_record,
+    write_atomic,
     write_columns,
     write_record,
 )
@@ -119,25 +121,19 @@ class Batches:
         """Whether that batch is finished."""
         return self._file(number).exists()
 
-    def write(self, number: int, columns: Columns, extra: dict[str, object]) -> None:
-        """Keep a finished batch; `extra` is JSON data about it (failures, seconds)."""
-        packed = dict(columns)
-        packed["_extra"] = np.array([json.dumps(extra)] * len(columns["id"]), dtype=str)
-        if not len(columns["id"]):
-            packed = {"_empty": np.array([json.dumps(extra)])}
-        write_columns(packed, self._file(number))
+    def write(self, number: int, columns: Columns, about: Mapping[str, Any]) -> None:
+        """Keep a finished batch; `about` is JSON data about it (failures, seconds)."""
+        # The values first: a batch counts as finished once its `about` is there.
+        write_columns(columns, self._file(number).with_suffix(".parquet"))
+        write_atomic(self._file(number), json.dumps(about).encode())
+
+    def read(self) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
+        """All finished batches in order: joined columns, and what was said about each."""
+        done = sorted(self._path.glob("*.json"))
+        about = [json.loads(path.read_text(encoding="utf-8")) for path in done]
+        parts = [read_columns(path.with_suffix(".parquet")) for path in done]
+        parts = [part for part in parts if len(part["id"])]
+        return (concatenate(parts) if parts else {}), about
 
     def _file(self, number: int) -> Path:
-        return self._path / f"{number:06d}.parquet"
-
-    def read(self) -> tuple[dict[str, np.ndarray], list[dict[str, object]]]:
-        """All finished batches in order: joined columns and their extras."""
-        parts, extras = [], []
-        for path in sorted(self._path.glob("*.parquet")):
-            columns = read_columns(path)
-            if "_empty" in columns:
-                extras.append(json.loads(columns["_empty"][0]))
-                continue
-            extras.append(json.loads(columns.pop("_extra")[0]))
-            parts.append(columns)
-        return (concatenate(parts) if parts else {}), extras
+        return self._path / f"{number:06d}.json"

@@ -171,7 +171,8 @@ def _require_sane(request: RunRequest) -> None:
         raise InputError(f"a data set is named twice: {', '.join(names)}")
     if request.versus not in {*labels, "bicubic"}:
         raise UnknownNameError(
-            f"--versus {request.versus}: is none of the models ({', '.join(labels)}) and not bicubic"
+            f"--versus {request.versus}: is none of the models ({', '.join(labels)}) "
+            "and not bicubic"
         )
 
 

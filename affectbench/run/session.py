@@ -18,7 +18,9 @@ Rerun = Literal["missing", "failed", "all"]
 class Executor(Protocol):
     """Runs the missing cells of a plan and seals them in the run folder."""
 
-    def run(self, plan: DatasetPlan, cells: Sequence[Cell]) -> None: ...
+    def run(self, plan: DatasetPlan, cells: Sequence[Cell]) -> None:
+        """Run and seal `cells`, a part of the plan's."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Outcome:
 def run_comparison(
     request: RunRequest,
     out: Path,
+    *,
     rerun: Rerun = "missing",
     command: str = "",
     note: Callable[[str], None] = lambda _text: None,
@@ -84,9 +87,7 @@ def _is_due(folder: RunFolder, plan: DatasetPlan, cell: Cell, rerun: Rerun) -> b
     return folder.lacks_images(plan.name, cell.row.label, made)
 
 
-def _write_run(
-    folder: RunFolder, request: RunRequest, cells: Sequence[Cell], command: str
-) -> None:
+def _write_run(folder: RunFolder, request: RunRequest, cells: Sequence[Cell], command: str) -> None:
     content = {
         "schema": SCHEMA,
         "command": command,

@@ -52,9 +52,13 @@ class Source(Protocol):
     """Gives a row's SR faces. Raises ModelError if the row as a whole cannot go on."""
 
     @property
-    def spec(self) -> ModelSpec: ...
+    def spec(self) -> ModelSpec:
+        """What the record says about it."""
+        ...
 
-    def produce(self, batch: Batch) -> Produced: ...
+    def produce(self, batch: Batch) -> Produced:
+        """SR faces of a batch."""
+        ...
 
 
 class FaceReader:
@@ -88,9 +92,7 @@ class ModelSource:
         lr = unit_range(batch.lr).to(self._device)
         began = time.perf_counter()
         sr = run_model(self._model, lr, self._scale)
-        return Produced(
-            sr.cpu(), tuple(range(len(batch.ids))), {}, time.perf_counter() - began
-        )
+        return Produced(sr.cpu(), tuple(range(len(batch.ids))), {}, time.perf_counter() - began)
 
 
 class StoredSource:
