@@ -1,0 +1,195 @@
+"""Models of every kind behind one interface: LR faces in [0, 1] go in, SR faces come out.
+
+A model is written as the name of an installed plug-in (`bicubic`) or as `PREFIX:TARGET`
+(`checkpoint:x4.pth`), with options `@key=value`. Nothing here imports torch before `load`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from affectbench.adapters.checkpoint import CHECKPOINT
+from affectbench.adapters.images import IMAGES
+from affectbench.adapters.onnx import ONNX
+from affectbench.adapters.prefix import Loading, require_file
+from affectbench.adapters.python import PYTHON
+from affectbench.adapters.syntax import kernel_option, require_known, split_options
+from affectbench.errors import AffectBenchError, InputError, UnknownNameError, WeightsError
+from affectbench.registry import Registry
+from affectbench.types import Model, ModelPlugin, ModelSpec, StoredResults
+
+if TYPE_CHECKING:
+    import torch
+
+PREFIXES = {a.prefix: a for a in (CHECKPOINT, ONNX, PYTHON, IMAGES)}
+
+BASELINES = ("affectsrnet", "fadn", "rrdbnet", "sadn", "wnet")
+"""The plug-ins of the distribution affectbench-baselines."""
+
+
+@dataclass(frozen=True)
+class ModelRequest:
+    """A model that was asked for: small, picklable, and nothing loaded.
+
+    `argument` is the text it was parsed from; `label` names its row. `kind` is a prefix, or
+    empty for a plug-in.
+    """
+
+    argument: str
+    label: str
+    kind: str
+    target: str
+    options: tuple[tuple[str, str], ...]
+
+    def describe(self, scale: int) -> ModelSpec:
+        """What is known of the model without loading it. Cheap; imports no torch.
+
+        The revision is final; scale, parameters and what the model declares itself come with
+        `load`. Raises an AffectBenchError if a file cannot be read or an option is unknown.
+        """
+        options = dict(self.options)
+        if not self.kind:
+            return plugins().load(self.target).describe(scale, _without_name(options))
+        return PREFIXES[self.kind].describe(self.label, self.target, options)
+
+    def load(self, scale: int, device: str | torch.device = "cpu") -> Model | StoredResults:
+        """The model itself, ready for `scale` on `device`.
+
+        Raises InputError if it cannot serve that scale, WeightsError for weights that cannot be
+        used, MissingExtraError, and ModelError if user code raises.
+        """
+        import torch
+
+        device, options = torch.device(device), dict(self.options)
+        if not self.kind:
+            return plugins().load(self.target).load(scale, _without_name(options), device)
+        loading = Loading(self.argument, self.target, options, self.describe(scale), scale)
+        return PREFIXES[self.kind].load(loading, device)
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """A line of `affectbench models`: a plug-in's name, or how a prefix adapter is written."""
+
+    name: str
+    title: str
+    options: tuple[str, ...] = ()
+
+
+@cache
+def plugins() -> Registry[ModelPlugin]:
+    """The installed models (entry points `affectbench.models`)."""
+    return Registry("affectbench.models", "model", ModelPlugin)
+
+
+def parse_models(text: str) -> list[ModelRequest]:
+    """The models of a comma list, such as `bicubic,checkpoint:x4.pth@then=bicubic`.
+
+    Raises UnknownNameError (with a suggestion), WeightsError or InputError for a model that does
+    not exist, and InputError if two of them would have one row name.
+    """
+    pieces = [piece.strip() for piece in text.split(",") if piece.strip()]
+    if not pieces:
+        raise InputError("no models: name at least one, such as bicubic")
+    requests = [_parse_piece(piece, alone=len(pieces) == 1) for piece in pieces]
+    counts = Counter(request.label for request in requests)
+    label, count = counts.most_common(1)[0]
+    if count > 1:
+        twins = " and ".join(r.argument for r in requests if r.label == label)
+        raise InputError(f"{twins} would both be called '{label}'; add @name=LABEL to one of them")
+    return requests
+
+
+def parse_model(argument: str) -> ModelRequest:
+    """One model; commas are not special. Raises as `parse_models` does."""
+    head, options = split_options(argument)
+    kind, colon, target = head.partition(":")
+    if colon and kind in PREFIXES:
+        adapter = PREFIXES[kind]
+        if not target:
+            raise InputError(f"{argument}: nothing follows the colon; write {adapter.syntax}")
+        if adapter.options is not None:
+            require_known(options, adapter.known_options, argument)
+        kernel_option(options, argument)
+        if "weights" in options:
+            require_file(options["weights"])
+        stem = adapter.check(target)
+        return _request(argument, options.get("name", stem), kind, target, options)
+    if head not in plugins():
+        _refuse_unknown(head)
+    return _request(argument, options.get("name", head), "", head, options)
+
+
+def load_model(
+    name: str, scale: int = 8, device: str | torch.device = "cpu"
+) -> Model | StoredResults:
+    """The model of an argument such as `bicubic` or `checkpoint:x4.pth@then=bicubic`.
+
+    It maps float32 LR (N, 3, h, w) in [0, 1] to SR (N, 3, scale*h, scale*w), which may overshoot
+    [0, 1] a little. `images:` gives stored results instead.
+
+    >>> load_model("bicubic", scale=4).spec.name
+    'bicubic'
+    """
+    return parse_model(name).load(scale, device)
+
+
+def list_models() -> list[ModelEntry]:
+    """The installed plug-ins, and how each prefix adapter is written."""
+    entries = [ModelEntry(name, _title(name)) for name in plugins()]
+    for adapter in PREFIXES.values():
+        entries.append(ModelEntry(adapter.syntax, adapter.title, adapter.known_options))
+    return entries
+
+
+def _parse_piece(piece: str, alone: bool) -> ModelRequest:
+    try:
+        return parse_model(piece)
+    except (InputError, WeightsError) as error:
+        if alone or ":" not in piece:
+            raise
+        raise type(error)(
+            f"{error} (commas separate models: a path that holds one cannot stand in a list)"
+        ) from error
+
+
+def _request(
+    argument: str, label: str, kind: str, target: str, options: dict[str, str]
+) -> ModelRequest:
+    return ModelRequest(argument, label, kind, target, tuple(options.items()))
+
+
+def _without_name(options: dict[str, str]) -> dict[str, str]:
+    return {key: value for key, value in options.items() if key != "name"}
+
+
+def _title(name: str) -> str:
+    try:
+        return plugins().load(name).title
+    except AffectBenchError as error:
+        return f"cannot be used: {error}"
+
+
+def _refuse_unknown(head: str) -> NoReturn:
+    prefix, colon, target = head.partition(":")
+    path = Path(head)
+    if head in BASELINES:
+        hint = "comes with affectbench-baselines: pip install affectbench-baselines"
+    elif path.is_dir():
+        hint = f"is a folder: did you mean 'images:{head}'?"
+    elif path.is_file():
+        kind = {".onnx": "onnx", ".py": "python"}.get(path.suffix.lower(), "checkpoint")
+        hint = f"is a file: did you mean '{kind}:{head}'?"
+    elif colon:
+        close = difflib.get_close_matches(prefix, PREFIXES, n=1)
+        known = ", ".join(adapter.syntax for adapter in PREFIXES.values())
+        hint = f"did you mean '{close[0]}:{target}'?" if close else f"known: {known}"
+    else:
+        plugins().load(head)  # raises, with a suggestion
+        hint = "is not installed"
+    raise UnknownNameError(f"unknown model '{head}': {hint}")

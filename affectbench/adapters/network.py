@@ -1,0 +1,88 @@
+"""A network of any range, size multiple and scale, as a model that the runner can use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812  (torch's own usual name for it)
+from PIL import Image
+
+from affectbench.adapters.syntax import require_scale
+from affectbench.errors import ModelError
+from affectbench.types import ModelSpec
+
+Network = Callable[[torch.Tensor], Any]
+
+
+class AdaptedNetwork:
+    """LR in [0, 1] to SR in about [0, 1] through a network with needs of its own.
+
+    `spec.size_multiple`: LR is padded at right and bottom (reflected, then replicated) and SR cut
+    back. `spec.value_range`: converted on the way in and out. `then`: a Pillow kernel that brings
+    the output of a network of another scale to the size asked for, in floating point.
+    """
+
+    def __init__(
+        self, network: Network, spec: ModelSpec, scale: int, then: str | None = None
+    ) -> None:
+        self.network = network
+        self.spec = spec
+        self._scale = scale
+        self._then = then
+
+    def __call__(self, lr: torch.Tensor) -> torch.Tensor:
+        """SR (N, 3, scale*h, scale*w); ModelError if the network gives something else."""
+        low, high = self.spec.value_range
+        padded = pad_to_multiple(lr, self.spec.size_multiple)
+        # Exactly the given values where nothing is to convert.
+        plain = (low, high) == (0.0, 1.0)
+        out = self.network(padded if plain else padded * (high - low) + low)
+        factor = scale_of(out, padded, self.spec.name)
+        sr = cast(torch.Tensor, out)
+        if not plain:
+            sr = (sr - low) / (high - low)
+        height, width = lr.shape[-2:]
+        sr = sr[..., : height * factor, : width * factor]
+        if factor == self._scale:
+            return sr
+        require_scale(factor, self._scale, self._then, self.spec.name)
+        return resample(sr, height * self._scale, width * self._scale, str(self._then))
+
+
+def scale_of(sr: Any, lr: torch.Tensor, name: str) -> int:
+    """How many times larger SR is than LR; ModelError unless it is SR of that LR at all."""
+    if not isinstance(sr, torch.Tensor):
+        raise ModelError(f"{name}: gave a {type(sr).__name__}, not a tensor")
+    factor = sr.shape[-1] // lr.shape[-1] if sr.ndim == 4 else 0
+    expected = (*lr.shape[:2], lr.shape[-2] * factor, lr.shape[-1] * factor)
+    if factor < 1 or tuple(sr.shape) != expected:
+        raise ModelError(
+            f"{name}: gave the shape {tuple(sr.shape)} for LR {tuple(lr.shape)}; "
+            "(N, 3, s*h, s*w) with one whole factor s is needed"
+        )
+    return factor
+
+
+def pad_to_multiple(lr: torch.Tensor, multiple: int) -> torch.Tensor:
+    """LR with height and width brought to a multiple, reflected as far as there are pixels."""
+    down, right = (-lr.shape[-2] % multiple, -lr.shape[-1] % multiple)
+    if not down and not right:
+        return lr
+    reflect_down, reflect_right = min(down, lr.shape[-2] - 1), min(right, lr.shape[-1] - 1)
+    padded = F.pad(lr, (0, reflect_right, 0, reflect_down), mode="reflect")
+    return F.pad(padded, (0, right - reflect_right, 0, down - reflect_down), mode="replicate")
+
+
+def resample(batch: torch.Tensor, height: int, width: int, kernel: str) -> torch.Tensor:
+    """A float batch (N, C, H, W) resized by a Pillow kernel, channel by channel, not rounded."""
+    filter_ = Image.Resampling[kernel.upper()]
+    planes = batch.detach().float().cpu().numpy().reshape(-1, *batch.shape[-2:])
+    resized = [
+        np.asarray(Image.fromarray(np.ascontiguousarray(plane)).resize((width, height), filter_))
+        for plane in planes
+    ]
+    out = torch.from_numpy(np.stack(resized)).to(batch.device)
+    return out.reshape(*batch.shape[:2], height, width)

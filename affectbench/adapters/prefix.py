@@ -1,0 +1,90 @@
+"""What the adapters of the form `PREFIX:TARGET` have in common.
+
+The revision comes from content alone: of the target, and of every option but `name` (of the
+file's bytes where the value is a file). Moving or renaming a file changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from affectbench.assets import sha256_of
+from affectbench.errors import WeightsError
+from affectbench.types import Model, ModelSpec, StoredResults, content_id
+
+if TYPE_CHECKING:
+    import torch
+
+COMMON_OPTIONS = ("name", "trained_on", "trained_against", "licence")
+"""Options of every prefix adapter: what the user declares."""
+
+
+@dataclass(frozen=True)
+class Loading:
+    """What an adapter is asked to load. `spec` is what is known so far: name, revision, options."""
+
+    argument: str
+    target: str
+    options: Mapping[str, str]
+    spec: ModelSpec
+    scale: int
+
+
+@dataclass(frozen=True)
+class PrefixAdapter:
+    """An adapter. `options` are its own beside the common ones; None takes any.
+
+    `check(target)` gives the row name and raises if there is no such target; `content(target)`
+    is what decides the outputs; `load(loading, device)` is the only part that needs torch.
+    """
+
+    prefix: str
+    syntax: str
+    title: str
+    options: tuple[str, ...] | None
+    check: Callable[[str], str]
+    content: Callable[[str], dict[str, Any]]
+    load: Callable[[Loading, torch.device], Model | StoredResults]
+
+    @property
+    def known_options(self) -> tuple[str, ...]:
+        """All options by name, or the common ones where any is taken."""
+        return (*COMMON_OPTIONS, *(self.options or ()))
+
+    def describe(self, name: str, target: str, options: Mapping[str, str]) -> ModelSpec:
+        """The spec as far as it is known without loading anything."""
+        content = {"adapter": self.prefix, **self.content(target)}
+        decided = {k: _content_of(v) for k, v in sorted(options.items()) if k != "name"}
+        weights = content.get("weights")
+        if "weights" in options and Path(options["weights"]).is_file():
+            weights = decided["weights"]
+        return ModelSpec(
+            name=name,
+            scale=None,
+            revision=content_id({**content, "options": decided}),
+            licence=options.get("licence", "unknown"),
+            weights_sha256=weights,
+            trained_on=_names(options.get("trained_on", "")),
+            trained_against=_names(options.get("trained_against", "")),
+        )
+
+
+def require_file(target: str) -> str:
+    """The stem of an existing weights file; WeightsError otherwise."""
+    path = Path(target)
+    if path.is_dir():
+        raise WeightsError(f"{target}: is a folder, a file is needed")
+    if not path.is_file():
+        raise WeightsError(f"{target}: no such file")
+    return path.stem
+
+
+def _content_of(value: str) -> str:
+    return sha256_of(value) if Path(value).is_file() else value
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(";") if name.strip())

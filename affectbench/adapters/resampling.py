@@ -1,0 +1,66 @@
+"""Plain resampling by Pillow's kernels: what every model has to beat.
+
+The LR face is taken as 8-bit, which it is, so the result is Pillow's own, bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from affectbench.adapters.syntax import require_known
+from affectbench.types import ModelPlugin, ModelSpec, content_id
+
+if TYPE_CHECKING:
+    import torch
+
+
+def _spec(kernel: str) -> ModelSpec:
+    return ModelSpec(
+        name=kernel,
+        scale=None,
+        revision=content_id({"resampling": kernel, "rule": "pillow-uint8/1"}),
+        licence="none needed",
+        parameters=0,
+        note="Pillow, on 8-bit RGB",
+    )
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """LR (N, 3, h, w) in [0, 1], rounded to 8 bits, enlarged by one of Pillow's kernels."""
+
+    spec: ModelSpec
+    scale: int
+
+    def __call__(self, lr: torch.Tensor) -> torch.Tensor:
+        """SR (N, 3, scale*h, scale*w), multiples of 1/255 in [0, 1]."""
+        import numpy as np
+        from PIL import Image
+
+        from affectbench.images.tensors import pixels, quantise, stack, unit_range
+
+        kernel = Image.Resampling[self.spec.name.upper()]
+        size = (lr.shape[-1] * self.scale, lr.shape[-2] * self.scale)
+        enlarged = [
+            np.asarray(Image.fromarray(image).resize(size, kernel))
+            for image in pixels(quantise(lr))
+        ]
+        return unit_range(stack(enlarged)).to(lr.device)
+
+
+def _plugin(kernel: str, title: str) -> ModelPlugin:
+    def describe(_scale: int, options: Mapping[str, str]) -> ModelSpec:
+        require_known(options, ("name",), kernel)
+        return _spec(kernel)
+
+    def load(scale: int, options: Mapping[str, str], _device: torch.device) -> Resampling:
+        return Resampling(describe(scale, options), scale)
+
+    return ModelPlugin(kernel, title, describe, load)
+
+
+NEAREST = _plugin("nearest", "the nearest pixel repeated")
+BICUBIC = _plugin("bicubic", "bicubic interpolation (Pillow, a = -0.5)")
+LANCZOS = _plugin("lanczos", "Lanczos interpolation (Pillow, 3 lobes)")

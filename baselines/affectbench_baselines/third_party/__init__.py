@@ -1,0 +1,1 @@
+"""Networks for checkpoints that others published and no library reads. Weights not included."""
