@@ -118,24 +118,20 @@ Kernel = Literal["pil-bicubic", "matlab-bicubic", "opencv-area"]
 class TestProtocol:
     """How HR and LR faces are made: HR is resized to `hr_size`, LR is HR reduced by `scale`.
 
-    Both are uint8. Everything a model sees is the LR face.
+    Both are uint8. Everything a model sees is the LR face. `hr_size` None leaves images at the
+    size they have, square or not: for scoring results that exist already.
     """
 
     __test__ = False  # not a test class, whatever pytest thinks of the name
 
     scale: int = 8
-    hr_size: int = 128
+    hr_size: int | None = 128
     kernel: Kernel = "pil-bicubic"
 
     @property
     def name(self) -> str:
-        """For example `x8-128-pil-bicubic`."""
-        return f"x{self.scale}-{self.hr_size}-{self.kernel}"
-
-    @property
-    def lr_size(self) -> int:
-        """Side of the LR image in pixels."""
-        return self.hr_size // self.scale
+        """For example `x8-128-pil-bicubic`; `x8-any-pil-bicubic` where sizes are left alone."""
+        return f"x{self.scale}-{self.hr_size or 'any'}-{self.kernel}"
 
 
 @dataclass(frozen=True)
