@@ -6,7 +6,8 @@
 | grey, palette                         | converted to RGB (exact: no value changes)             |
 | RGBA, grey or palette with alpha      | taken if fully opaque, else refused                    |
 | EXIF orientation                      | applied, as every viewer does                          |
-| 16-bit, 32-bit, CMYK, LAB, YCbCr TIFF | refused: the conversion is a choice that is the user's |
+| 16-bit, 32-bit, CMYK, LAB, YCbCr      | refused: the conversion is a choice that is the user's |
+| colour profile                        | ignored: the numbers in the file count                 |
 | animated (more than one frame)        | refused                                                |
 | more than 64 million pixels           | refused                                                |
 """
@@ -14,12 +15,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from affectbench.errors import InputError
 
@@ -30,6 +33,7 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff",
 MAX_PIXELS = 64_000_000
 EXACT_MODES = frozenset({"RGB", "L", "P", "1"})
 ALPHA_MODES = frozenset({"RGBA", "LA", "PA"})
+_QUARTER_TURNS = frozenset({5, 6, 7, 8})  # values of EXIF's orientation that swap the sides
 
 
 def read_image(path: str | os.PathLike[str]) -> Pixels:
@@ -37,13 +41,80 @@ def read_image(path: str | os.PathLike[str]) -> Pixels:
 
     Raises InputError, naming the file and the remedy, for anything that cannot be read exactly.
     """
-    path = Path(path)
+    with _opened(Path(path)) as image:
+        return rgb_pixels(image, str(path))
+
+
+def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Width and height of an image file as `read_image` gives it; decodes only lying ones.
+
+    Raises InputError for files that cannot be an image of these rules.
+    """
+    with _opened(Path(path)) as image:
+        # Some versions of Pillow swap the sides of a lying TIFF when they open it.
+        lying = image.getexif().get(ExifTags.Base.Orientation) in _QUARTER_TURNS
+        return ImageOps.exif_transpose(image).size if lying else image.size
+
+
+def rgb_pixels(image: Image.Image, name: str = "image") -> Pixels:
+    """The pixels of an open Pillow image as RGB uint8 (H, W, 3), orientation applied."""
+    if image.width * image.height > MAX_PIXELS:
+        raise InputError(_too_large(name, image.size))
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode in ALPHA_MODES or "transparency" in upright.info:
+        upright = upright.convert("RGBA")
+        if upright.getchannel("A").getextrema()[0] != 255:
+            raise InputError(
+                f"{name}: has transparent pixels, and what lies behind them is unknown; "
+                "flatten it onto a background first"
+            )
+    elif upright.mode not in EXACT_MODES:
+        raise InputError(_odd_format(name, f"the pixel format {upright.mode}"))
+    return np.array(upright.convert("RGB"), dtype=np.uint8)
+
+
+def list_images(folder: str | os.PathLike[str]) -> list[Path]:
+    """The image files directly in a folder, sorted by name; hidden ones (`.name`) are left out.
+
+    Raises InputError if it is not a readable folder or holds no image.
+    """
+    folder = Path(folder)
+    try:
+        if not folder.exists():
+            raise InputError(f"{folder}: no such folder")
+        if not folder.is_dir():
+            raise InputError(f"{folder}: is a file, a folder of images is needed")
+        inside = (p for p in folder.iterdir() if not p.name.startswith("."))
+        found = sorted(p for p in inside if p.suffix.lower() in SUFFIXES)
+    except PermissionError:
+        raise InputError(f"{folder}: no permission to list it; check its owner and mode") from None
+    if not found:
+        raise InputError(f"{folder}: holds no images (looked for {', '.join(sorted(SUFFIXES))})")
+    return found
+
+
+def by_stem(paths: Iterable[Path]) -> dict[str, Path]:
+    """Paths keyed by their name without suffix; two files of one stem are an InputError."""
+    keyed: dict[str, Path] = {}
+    for path in paths:
+        other = keyed.setdefault(path.stem, path)
+        if other != path:
+            raise InputError(f"{path} and {other.name} have the same name but for the suffix")
+    return keyed
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """The file as a Pillow image; everything that goes wrong inside becomes an InputError."""
     try:
         if path.is_file() and path.stat().st_size == 0:
             raise InputError(f"{path}: the file is empty (0 bytes); write or copy it again")
-        with Image.open(path) as image:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # refused below
+            image = Image.open(path)
+        with image:
             _refuse_unusual(image, path)
-            return rgb_pixels(image, str(path))
+            yield image
     except InputError:
         raise
     except FileNotFoundError:
@@ -60,60 +131,36 @@ def read_image(path: str | os.PathLike[str]) -> Pixels:
         raise InputError(f"{path}: the image is damaged or truncated ({error})") from error
 
 
-def rgb_pixels(image: Image.Image, name: str = "image") -> Pixels:
-    """The pixels of an open Pillow image as RGB uint8 (H, W, 3), orientation applied."""
-    if image.width * image.height > MAX_PIXELS:
-        raise InputError(_too_large(name, image.size))
-    upright = ImageOps.exif_transpose(image)
-    if upright.mode in ALPHA_MODES or "transparency" in upright.info:
-        upright = upright.convert("RGBA")
-        if upright.getchannel("A").getextrema()[0] != 255:
-            raise InputError(
-                f"{name}: has transparent pixels, and what lies behind them is unknown; "
-                "flatten it onto a background first"
-            )
-    elif upright.mode not in EXACT_MODES:
-        raise InputError(
-            f"{name}: has the pixel format {upright.mode}, and turning it into 8-bit RGB is a "
-            "choice that changes results; convert it to 8-bit RGB first"
-        )
-    return np.array(upright.convert("RGB"), dtype=np.uint8)
-
-
-def list_images(folder: str | os.PathLike[str]) -> list[Path]:
-    """The image files directly in a folder, sorted by name.
-
-    Raises InputError if it is not a readable folder or holds no image.
-    """
-    folder = Path(folder)
-    if not folder.exists():
-        raise InputError(f"{folder}: no such folder")
-    if not folder.is_dir():
-        raise InputError(f"{folder}: is a file, a folder of images is needed")
-    try:
-        found = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
-    except PermissionError:
-        raise InputError(f"{folder}: no permission to list it") from None
-    if not found:
-        raise InputError(f"{folder}: holds no images (looked for {', '.join(sorted(SUFFIXES))})")
-    return found
-
-
-def by_stem(paths: Iterable[Path]) -> dict[str, Path]:
-    """Paths keyed by their name without suffix; two files of one stem are an InputError."""
-    keyed: dict[str, Path] = {}
-    for path in paths:
-        other = keyed.setdefault(path.stem, path)
-        if other != path:
-            raise InputError(f"{path} and {other.name} have the same name but for the suffix")
-    return keyed
-
-
 def _refuse_unusual(image: Image.Image, path: Path) -> None:
     if getattr(image, "n_frames", 1) > 1:
         raise InputError(f"{path}: is animated or has several pages; save the one frame you mean")
     if image.width * image.height > MAX_PIXELS:
         raise InputError(_too_large(str(path), image.size))
+    if _is_deep(image):
+        raise InputError(_odd_format(str(path), "more (or other) than 8 bits a channel"))
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Whether Pillow would scale the file's values to 8 bits without saying so.
+
+    It does for 16-bit RGB PNG, TIFF and PPM: the mode is RGB, and only the decoder's arguments
+    (a raw mode such as `RGB;16B`, or the maximum of a PPM) tell.
+    """
+    for tile in getattr(image, "tile", ()):
+        arguments = tile[3] if isinstance(tile[3], tuple) else (tile[3],)
+        if any(isinstance(a, str) and ";16" in a for a in arguments):
+            return True
+        maximum = arguments[-1]
+        if tile[0] in ("ppm", "ppm_plain") and isinstance(maximum, int) and maximum != 255:
+            return True
+    return False
+
+
+def _odd_format(name: str, what: str) -> str:
+    return (
+        f"{name}: has {what}, and turning it into 8-bit RGB is a choice that changes results; "
+        "convert it to 8-bit RGB first"
+    )
 
 
 def _too_large(name: str, size: tuple[int, int] | None) -> str:

@@ -1,0 +1,124 @@
+"""What users may pass as images, and the one rule of quantising."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from affectbench.errors import InputError
+from affectbench.images.tensors import as_batch, as_pair, quantise, stack, unit_range
+
+
+@pytest.fixture
+def pixels(rng) -> np.ndarray:
+    return rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)
+
+
+def test_all_forms_of_one_image_are_equal(tmp_path, pixels):
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    expected = torch.from_numpy(pixels.astype(np.float32) / 255).permute(2, 0, 1)[None]
+    forms = [
+        expected,
+        expected[0],
+        expected.double(),
+        pixels,
+        pixels[None],
+        Image.fromarray(pixels),
+        tmp_path / "a.png",
+        str(tmp_path / "a.png"),
+        [pixels],
+    ]
+    for form in forms:
+        batch = as_batch(form)
+        assert batch.dtype == torch.float32
+        assert torch.equal(batch, expected)
+
+
+def test_lists_are_joined_in_order(pixels):
+    batch = as_batch([pixels, Image.fromarray(255 - pixels)])
+    assert torch.equal(batch, unit_range(stack([pixels, 255 - pixels])))
+
+
+def test_floats_keep_their_gradient():
+    image = torch.rand(1, 3, 4, 4, requires_grad=True)
+    as_batch(image).sum().backward()
+    assert torch.equal(image.grad, torch.ones_like(image))
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_not_finite(bad):
+    image = torch.rand(1, 3, 4, 4)
+    image[0, 1, 2, 3] = bad
+    with pytest.raises(InputError, match=r"^sr: .*NaN or infinite"):
+        as_batch(image, "sr")
+
+
+@pytest.mark.parametrize("bad", [-1e-3, 1.001, 255.0])
+def test_out_of_range_is_refused_not_clamped(bad):
+    image = torch.rand(1, 3, 4, 4)
+    image[0, 1, 2, 3] = bad
+    with pytest.raises(InputError, match=r"not in \[0, 1\]"):
+        as_batch(image)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.bool])
+def test_tensors_that_are_not_floats(dtype):
+    with pytest.raises(InputError, match="divide a uint8 tensor by 255"):
+        as_batch(torch.ones(1, 3, 4, 4, dtype=dtype))
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [(4, 4), (1, 4, 4), (4, 4, 3), (2, 1, 4, 4), (0, 3, 4, 4), (1, 3, 0, 4), (1, 1, 3, 4, 4)],
+)
+def test_tensors_of_another_shape(shape):
+    with pytest.raises(InputError, match="shape"):
+        as_batch(torch.zeros(shape))
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (3, 4, 4), (4, 4, 4), (0, 4, 4, 3), (1, 4, 4, 1)])
+def test_arrays_of_another_shape(shape):
+    with pytest.raises(InputError, match="shape"):
+        as_batch(np.zeros(shape, np.uint8))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int64, np.uint16])
+def test_arrays_that_are_not_uint8(dtype):
+    with pytest.raises(InputError, match="uint8"):
+        as_batch(np.zeros((4, 4, 3), dtype))
+
+
+def test_what_is_not_an_image():
+    with pytest.raises(InputError, match="int is not an image"):
+        as_batch(3)
+    with pytest.raises(InputError, match="empty"):
+        as_batch([])
+
+
+def test_list_of_different_sizes_names_the_one(pixels):
+    with pytest.raises(InputError, match=r"hr\[1\]: the image is 7x6 and hr\[0\] is 8x6"):
+        as_batch([pixels, pixels[:, :7]], "hr")
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [((2, 3, 8, 8), (1, 3, 8, 8)), ((1, 3, 8, 8), (1, 3, 8, 1)), ((4, 3, 8, 8), (3, 3, 8, 8))],
+)
+def test_pairs_are_never_broadcast(left, right):
+    for sr, hr in ((left, right), (right, left)):
+        with pytest.raises(InputError, match="must be the same"):
+            as_pair(torch.zeros(sr), torch.zeros(hr))
+
+
+def test_quantise_gives_every_level_back():
+    levels = torch.arange(256, dtype=torch.uint8)
+    assert torch.equal(quantise(unit_range(levels)), levels)
+
+
+def test_quantise_clamps_and_rounds_half_to_even():
+    values = torch.tensor(
+        [-0.1, 0.5 / 255, 1.5 / 255, 2.5 / 255, 0.499 / 255, 1.2], dtype=torch.float64
+    )
+    assert quantise(values).tolist() == [0, 0, 2, 2, 0, 255]
