@@ -1,0 +1,44 @@
+"""Sets of aligned faces: a plug-in per entry point of `affectbench.datasets`, or any folder."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from affectbench.datasets.folder import open_folder
+from affectbench.errors import InputError, UnknownNameError
+from affectbench.registry import Registry
+from affectbench.types import Dataset, DatasetPlugin, DatasetSpec
+
+
+@cache
+def plugins() -> Registry[DatasetPlugin]:
+    """The installed data sets (entry points `affectbench.datasets`)."""
+    return Registry("affectbench.datasets", "data set", DatasetPlugin)
+
+
+def list_datasets() -> list[DatasetSpec]:
+    """The specs of all installed data sets, sorted by name."""
+    return [plugins().load(name).spec for name in plugins()]
+
+
+def load_dataset(name: str, folder: Path | str | None = None) -> Dataset:
+    """The data set of that name, its faces found in `folder`; no pixel is read yet.
+
+    A name that is not installed is any folder of faces. Raises UnknownNameError for such a name
+    without a folder, and InputError, naming the layout, if the faces are not where they should be.
+
+    >>> load_dataset("demo").ids
+    ('astronaut', 'grace_hopper')
+    """
+    path = None if folder is None else Path(folder)
+    try:
+        if path is not None and name not in plugins():
+            return open_folder(name, path)
+        return plugins().load(name).open(path)
+    except UnknownNameError as error:
+        raise UnknownNameError(
+            f"{error}; a folder of your own faces works under any name: --data {name}=DIR"
+        ) from None
+    except PermissionError as error:
+        raise InputError(f"{error.filename}: no permission to look into it") from None

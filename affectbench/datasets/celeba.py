@@ -1,0 +1,119 @@
+"""CelebA: the 1,000 test faces of FSRNet and DIC, and the whole official test split.
+
+The official images (178x218) show more than the face. FSRNet's authors cut a box around each face
+and published the crops, not the boxes. `CROP` is our choice: one square whose median eyes and
+mouth corners lie where they lie in those crops, within 0.02 of its side. (CelebA's aligned
+landmarks have their means at 69,111 and 108,111 for the eyes, 88,136 for the nose, 72,152 and
+105,152 for the mouth; in the crops the eyes' medians are .363,.373 and .643,.369, the nose's
+.500,.554, the mouth's .383,.651 and .639,.648.) Scores on the official images are therefore close
+to those on the crops, and not the same: the two have different revisions.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from affectbench.datasets.files import (
+    Crop,
+    FaceFiles,
+    all_images,
+    first_folder,
+    require_all,
+    require_folder,
+    require_some,
+    titled,
+)
+from affectbench.errors import InputError
+from affectbench.types import DatasetPlugin, DatasetSpec
+
+WHOLE = (178, 218)
+"""Width and height of an official image."""
+
+CROP: Crop = (17, 58, 159, 200)
+"""The square of 142x142 pixels that is cut out of an official image."""
+
+TEST_IDS = tuple(str(i) for i in range(201_600, 202_600))
+"""The last 1,000 ids of the official test split."""
+
+OFFICIAL = "img_align_celeba"
+PARTITIONS = ("list_eval_partition.txt", "list_eval_partition.csv")
+TEST_PARTITION = "2"
+
+_LICENCE = "non-commercial research (terms of the CelebA authors)"
+
+_CELEBA = DatasetSpec(
+    name="celeba",
+    title="CelebA, the 1,000 test faces of FSRNet and DIC",
+    framing="celeba",
+    licence=_LICENCE,
+    layout="DIR/img_align_celeba/NNNNNN.jpg (178x218), or square face crops DIR/NNNNNN.*; "
+    "ids 201600 to 202599",
+    source="Liu et al., ICCV 2015; the selection: Chen et al., FSRNet, CVPR 2018",
+)
+
+_CELEBA_OFFICIAL = DatasetSpec(
+    name="celeba-official",
+    title="CelebA, the official test split",
+    framing="celeba",
+    licence=_LICENCE,
+    layout="DIR/img_align_celeba/NNNNNN.jpg (178x218) with list_eval_partition.txt in DIR, in "
+    "DIR/Eval or among the images",
+    source="Liu et al., ICCV 2015",
+)
+
+
+def _open_celeba(folder: Path | None) -> FaceFiles:
+    folder = require_folder(folder, _CELEBA)
+    official = _official_images(folder)
+    if official:
+        paths = require_all(all_images(official), TEST_IDS, official, "test ids")
+        return FaceFiles(_CELEBA, paths, WHOLE, CROP)
+    paths = require_some(all_images(folder), TEST_IDS, folder, "the ids 201600 to 202599")
+    spec = _CELEBA
+    if len(paths) < len(TEST_IDS):
+        spec = titled(spec, f"CelebA, {len(paths)} of the 1,000 test faces of FSRNet and DIC")
+    return FaceFiles(spec, paths, WHOLE, CROP)
+
+
+def _open_official(folder: Path | None) -> FaceFiles:
+    folder = require_folder(folder, _CELEBA_OFFICIAL)
+    images = _official_images(folder) or folder
+    ids = _test_split(_partition_file(folder, images))
+    paths = require_all(all_images(images), ids, images, "ids of the official test split")
+    return FaceFiles(_CELEBA_OFFICIAL, paths, WHOLE, CROP)
+
+
+def _official_images(folder: Path) -> Path | None:
+    """The folder of official images: below `folder` as archives nest it, or `folder` itself."""
+    here = folder if folder.resolve().name == OFFICIAL else folder / OFFICIAL
+    return first_folder(here / OFFICIAL, here, folder / "Img" / OFFICIAL)
+
+
+def _partition_file(folder: Path, images: Path) -> Path:
+    places = (folder, folder / "Eval", images, images.parent, images.parent.parent / "Eval")
+    for place in places:
+        for name in PARTITIONS:
+            if (place / name).is_file():
+                return place / name
+    raise InputError(
+        f"{folder}: holds no {PARTITIONS[0]}, which says what the official test split is; put it "
+        f"there, or use 'celeba' for 1,000 test faces. Layout: {_CELEBA_OFFICIAL.layout}"
+    )
+
+
+def _test_split(path: Path) -> tuple[str, ...]:
+    """The ids of the lines `NNNNNN.jpg 2` (blank or comma between)."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error})") from error
+    pairs = [re.split(r"[,\s]+", line.strip()) for line in lines]
+    ids = tuple(pair[0].rpartition(".")[0] for pair in pairs if pair[1:] == [TEST_PARTITION])
+    if not ids:
+        raise InputError(f"{path}: has no line 'NNNNNN.jpg {TEST_PARTITION}', so no test split")
+    return ids
+
+
+CELEBA = DatasetPlugin(_CELEBA, _open_celeba)
+CELEBA_OFFICIAL = DatasetPlugin(_CELEBA_OFFICIAL, _open_official)

@@ -1,0 +1,32 @@
+"""Two faces in the public domain, so that everything can be tried without any data.
+
+What they are and how they were cut: `demo/NOTICE.md`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from affectbench.datasets.files import FaceFiles, all_images, require_all
+from affectbench.types import DatasetPlugin, DatasetSpec
+
+BUNDLED = Path(__file__).with_name("demo")
+IDS = ("astronaut", "grace_hopper")
+
+_SPEC = DatasetSpec(
+    name="demo",
+    title="two photographs in the public domain",
+    framing="celeba",
+    licence="public domain (US Navy, NASA)",
+    layout="comes with affectbench",
+    source="matplotlib's grace_hopper.jpg and scikit-image's astronaut.png",
+)
+
+
+def _open(folder: Path | None) -> FaceFiles:
+    """The two faces; `folder` is a copy of them."""
+    folder = folder or BUNDLED
+    return FaceFiles(_SPEC, require_all(all_images(folder), IDS, folder, "demo faces"))
+
+
+DEMO = DatasetPlugin(_SPEC, _open)

@@ -1,0 +1,103 @@
+"""Faces in files: the one kind of data set, whatever its folders look like.
+
+An official layout that lacks ids is an incomplete download, and an error. A folder of ready faces
+may hold a part of a set; then its title says how many there are. Either way the data set's
+revision comes from the faces that are there, so that no two selections are mixed up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from affectbench.errors import InputError, listed
+from affectbench.images.reading import Pixels, by_stem, list_images, read_image
+from affectbench.types import DatasetSpec
+
+Crop = tuple[int, int, int, int]
+"""A square in pixels: left, top, right, bottom."""
+
+
+@dataclass(frozen=True)
+class FaceFiles:
+    """One file per face. Images of the size `whole` are cut to `crop`; others are faces already."""
+
+    spec: DatasetSpec
+    paths: Mapping[str, Path]
+    whole: tuple[int, int] | None = None
+    crop: Crop | None = None
+
+    @cached_property
+    def ids(self) -> tuple[str, ...]:
+        """The image ids, sorted: the file names without suffix."""
+        return tuple(sorted(self.paths))
+
+    def read(self, image_id: str) -> Pixels:
+        """The face (H, W, 3), uint8; InputError, naming the file, if it cannot be read."""
+        if image_id not in self.paths:
+            raise InputError(f"{self.spec.name}: has no face '{image_id}'")
+        pixels = read_image(self.paths[image_id])
+        if self.crop is None or pixels.shape[1::-1] != self.whole:
+            return pixels
+        left, top, right, bottom = self.crop
+        return pixels[top:bottom, left:right].copy()
+
+
+def require_folder(folder: Path | None, spec: DatasetSpec) -> Path:
+    """The folder of a set that does not come with its faces; InputError if there is none."""
+    if folder is None:
+        raise InputError(
+            f"the faces of '{spec.name}' do not come with affectbench; say where they are with "
+            f"--data {spec.name}=DIR, or --data-root DIR if they are in DIR/{spec.name}. "
+            f"Layout: {spec.layout}"
+        )
+    if not folder.is_dir():
+        kind = "is a file, not a folder" if folder.exists() else "no such folder"
+        raise InputError(f"{folder}: {kind}; layout of '{spec.name}': {spec.layout}")
+    return folder
+
+
+def first_folder(*candidates: Path) -> Path | None:
+    """The first of them that exists and is a folder."""
+    return next((path for path in candidates if path.is_dir()), None)
+
+
+def all_images(folder: Path) -> dict[str, Path]:
+    """Every image directly in a folder by its name without suffix; two of one name are an error."""
+    return by_stem(list_images(folder))
+
+
+def select(paths: Mapping[str, Path], ids: Collection[str]) -> dict[str, Path]:
+    """Those of `ids` that are there."""
+    return {i: paths[i] for i in ids if i in paths}
+
+
+def require_all(
+    paths: Mapping[str, Path], ids: Collection[str], folder: Path, what: str
+) -> dict[str, Path]:
+    """All of `ids`; InputError that counts and names what is missing."""
+    found = select(paths, ids)
+    if len(found) < len(ids):
+        missing = sorted(set(ids) - set(found))
+        raise InputError(
+            f"{folder}: {len(missing)} of {len(ids)} {what} are missing: {listed(missing)}; "
+            "complete it, or put the faces that you mean into a folder of their own"
+        )
+    return found
+
+
+def require_some(
+    paths: Mapping[str, Path], ids: Collection[str], folder: Path, what: str
+) -> dict[str, Path]:
+    """Those of `ids` that are there; InputError if that is none."""
+    found = select(paths, ids)
+    if not found:
+        raise InputError(f"{folder}: holds {len(paths)} images, none of them of {what}")
+    return found
+
+
+def titled(spec: DatasetSpec, title: str) -> DatasetSpec:
+    """The spec of what was found."""
+    return replace(spec, title=title)

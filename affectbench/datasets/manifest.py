@@ -1,0 +1,163 @@
+"""Manifests: which faces a data set consists of, pixel for pixel, without holding a pixel.
+
+A row has the SHA-256 of the bytes of the HR and of the LR array (uint8, row by row, RGB). The
+manifests of the leaderboards' sets are part of the package; `verify` says which faces of a folder
+are the same. JPEG decoders may differ in single levels, so a face that differs on another machine
+can still be the same file: compare versions of Pillow and of its JPEG library first.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from affectbench.datasets.protocol import face_pair
+from affectbench.errors import InputError, RecordError, listed
+from affectbench.types import Dataset, TestProtocol, as_json, content_id
+
+FOLDER = Path(__file__).with_name("manifests")
+SCHEMA = 1
+COLUMNS = ("id", "hr_sha256", "lr_sha256")
+
+
+@dataclass(frozen=True)
+class Face:
+    """One row: SHA-256 of the HR and of the LR array."""
+
+    id: str
+    hr: str
+    lr: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The faces of a data set under one protocol, in the order of their ids."""
+
+    protocol: TestProtocol
+    faces: tuple[Face, ...]
+
+    @cached_property
+    def revision(self) -> str:
+        """16 hexadecimal digits that change with any face, any pixel and the protocol."""
+        rows = [[face.id, face.hr, face.lr] for face in self.faces]
+        return content_id({"protocol": as_json(self.protocol), "faces": rows})
+
+
+@dataclass(frozen=True)
+class Verification:
+    """How a data set compares with the committed manifest; each part lists image ids."""
+
+    dataset: str
+    protocol: str
+    matching: tuple[str, ...]
+    hr_differs: tuple[str, ...]
+    lr_differs: tuple[str, ...]
+    missing: tuple[str, ...]
+    extra: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether the faces are exactly those of the manifest."""
+        return not (self.hr_differs or self.lr_differs or self.missing or self.extra)
+
+    def summary(self) -> str:
+        """A few lines to read."""
+        expected = sum(map(len, (self.matching, self.hr_differs, self.lr_differs, self.missing)))
+        lines = [
+            f"{self.dataset} at {self.protocol}: {len(self.matching)} of {expected} faces match",
+            _line("differ in HR (another image, crop or JPEG decoder)", self.hr_differs),
+            _line("differ in LR only (another resizing)", self.lr_differs),
+            _line("are missing", self.missing),
+            _line("are not in the manifest", self.extra),
+        ]
+        return "\n".join(line for line in lines if line)
+
+
+def make_manifest(
+    dataset: Dataset, protocol: TestProtocol, ids: Iterable[str] | None = None
+) -> Manifest:
+    """Read faces (default: all) and hash HR and LR. The order is that of `ids`.
+
+    Raises InputError, naming the file, for the first face that cannot be used.
+    """
+    wanted = dataset.ids if ids is None else tuple(ids)
+    pairs = ((i, face_pair(dataset.read(i), protocol, i)) for i in wanted)
+    return Manifest(protocol, tuple(Face(i, _sha256(hr), _sha256(lr)) for i, (hr, lr) in pairs))
+
+
+def verify(dataset: Dataset, protocol: TestProtocol) -> Verification:
+    """Compare a data set with its committed manifest.
+
+    Raises InputError if there is none for that data set and protocol, or a face cannot be read.
+    """
+    expected = {face.id: face for face in committed(dataset.spec.name, protocol).faces}
+    found = {face.id: face for face in make_manifest(dataset, protocol).faces}
+    both = [i for i in expected if i in found]
+    hr_differs = tuple(i for i in both if found[i].hr != expected[i].hr)
+    return Verification(
+        dataset=dataset.spec.name,
+        protocol=protocol.name,
+        matching=tuple(i for i in both if found[i] == expected[i]),
+        hr_differs=hr_differs,
+        lr_differs=tuple(i for i in both if i not in hr_differs and found[i].lr != expected[i].lr),
+        missing=tuple(i for i in expected if i not in found),
+        extra=tuple(i for i in found if i not in expected),
+    )
+
+
+def committed(name: str, protocol: TestProtocol) -> Manifest:
+    """The manifest of a leaderboard's data set; InputError if there is none."""
+    path = FOLDER / f"{name}-{protocol.name}.csv"
+    if not path.is_file():
+        known = sorted(p.stem for p in FOLDER.glob("*.csv"))
+        raise InputError(
+            f"there is no manifest of '{name}' at {protocol.name}; there are: {', '.join(known)}"
+        )
+    return read_manifest(path)
+
+
+def write_manifest(manifest: Manifest, path: Path) -> None:
+    """Write a manifest as CSV, with its protocol and revision in a first line after `#`."""
+    head = {"schema": SCHEMA, "revision": manifest.revision, **as_json(manifest.protocol)}
+    sink = io.StringIO()
+    sink.write(f"# {json.dumps(head)}\n")
+    rows = csv.writer(sink, lineterminator="\n")
+    rows.writerow(COLUMNS)
+    rows.writerows((face.id, face.hr, face.lr) for face in manifest.faces)
+    path.write_text(sink.getvalue(), encoding="utf-8")
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read a manifest; RecordError if it is damaged, was edited, or is of a newer schema."""
+    try:
+        first, _, rest = path.read_text(encoding="utf-8").partition("\n")
+        head = json.loads(first.removeprefix("#"))
+        newer = head["schema"] > SCHEMA
+        protocol = TestProtocol(**{f.name: head[f.name] for f in fields(TestProtocol)})
+        rows = csv.DictReader(io.StringIO(rest))
+        faces = tuple(Face(*(row[column] for column in COLUMNS)) for row in rows)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise RecordError(f"{path}: the manifest cannot be read ({error!r})") from error
+    manifest = Manifest(protocol, faces)
+    if newer:
+        raise RecordError(f"{path}: the manifest is of a newer affectbench; upgrade affectbench")
+    if manifest.revision != head.get("revision"):
+        raise RecordError(f"{path}: the manifest's rows are not those of its revision; restore it")
+    return manifest
+
+
+def _sha256(pixels: NDArray[np.uint8]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(pixels).data).hexdigest()
+
+
+def _line(what: str, ids: tuple[str, ...]) -> str:
+    return f"{len(ids)} {what}: {listed(ids)}" if ids else ""
