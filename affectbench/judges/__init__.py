@@ -1,0 +1,49 @@
+"""Facial-expression classifiers by name; new ones are entry points of `affectbench.judges`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from affectbench.errors import InputError
+from affectbench.registry import Registry
+from affectbench.types import Judge, JudgePlugin, JudgeSpec
+
+if TYPE_CHECKING:
+    import torch
+
+DEFAULT_JUDGE = "mini-xception"
+
+_REGISTRY = Registry("affectbench.judges", "judge", JudgePlugin)
+
+
+def load_judge(name: str = DEFAULT_JUDGE, device: torch.device | str = "cpu") -> Judge:
+    """The judge of that name, with its weights, on a device.
+
+    Raises UnknownNameError, with a suggestion, for a name that is not known, InputError for a
+    device that is not there, and WeightsError if the judge's weights are missing or damaged.
+
+    >>> load_judge("mini-xception").classes
+    ('angry', 'disgust', 'fear', 'happy', 'neutral', 'sad', 'surprise')
+    """
+    plugin = _REGISTRY.load(name)
+    import torch
+
+    try:
+        usable = torch.device(device)
+        torch.empty(0, device=usable)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"device '{device}': cannot be used ({error})".splitlines()[0]) from error
+    return plugin.load(usable)
+
+
+def list_judges() -> list[JudgeSpec]:
+    """The specs of all installed judges, sorted by name; no weights are read."""
+    return [judge_spec(name) for name in _REGISTRY]
+
+
+def judge_spec(name: str) -> JudgeSpec:
+    """The spec of the judge of that name; no weights are read.
+
+    Raises UnknownNameError, with a suggestion, for a name that is not known.
+    """
+    return _REGISTRY.load(name).spec

@@ -6,11 +6,12 @@ The weights come from TensorFlow.js, hence the "SAME" padding.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import cast
 
 import torch
 from torch import nn
-from torch.nn import functional as F
+from torch.nn import functional as F  # noqa: N812  (torch's own usual name for it)
 
 from affectbench.judges.tf_padding import pad_same
 
@@ -29,7 +30,7 @@ class FaceApiExpression(nn.Module):
         self.register_buffer("mean", torch.tensor(_MEAN_RGB).view(1, 3, 1, 1), persistent=False)
         widths = (3, *_BLOCK_WIDTHS)
         self.blocks = nn.Sequential(
-            *(DenseBlock(before, after) for before, after in zip(widths, widths[1:], strict=False))
+            *(DenseBlock(before, after) for before, after in pairwise(widths))
         )
         self.head = nn.Linear(widths[-1], CLASS_COUNT)
 

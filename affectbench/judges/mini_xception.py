@@ -7,11 +7,12 @@ for Emotion and Gender Classification", arXiv 1710.07557. Its weights come from 
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import cast
 
 import torch
 from torch import nn
-from torch.nn import functional as F
+from torch.nn import functional as F  # noqa: N812  (torch's own usual name for it)
 
 from affectbench.judges.tf_padding import pad_same
 
@@ -35,9 +36,7 @@ class MiniXception(nn.Module):
             nn.ReLU(),
         )
         widths = (_STEM_WIDTH, *_BLOCK_WIDTHS)
-        self.blocks = nn.Sequential(
-            *(Block(before, after) for before, after in zip(widths, widths[1:], strict=False))
-        )
+        self.blocks = nn.Sequential(*(Block(before, after) for before, after in pairwise(widths)))
         self.head = nn.Conv2d(widths[-1], CLASS_COUNT, 3, padding=1)
 
     def feature_map(self, x: torch.Tensor) -> torch.Tensor:

