@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from tiny_models import write_esrgan
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -28,6 +30,18 @@ def shared() -> Path:
 def rng() -> np.random.Generator:
     """A generator with a fixed seed, new for every test."""
     return np.random.default_rng(20260711)
+
+
+@pytest.fixture
+def lr(rng: np.random.Generator) -> torch.Tensor:
+    """Three 8-bit LR images of noise, (3, 3, 8, 10)."""
+    return torch.from_numpy(rng.integers(0, 256, (3, 3, 8, 10), dtype=np.uint8)) / 255
+
+
+@pytest.fixture(scope="session")
+def esrgan(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The weights of a tiny x4 ESRGAN."""
+    return write_esrgan(tmp_path_factory.mktemp("weights") / "tiny_x4.safetensors")
 
 
 def pattern(seed: int, size: int = 64) -> np.ndarray:

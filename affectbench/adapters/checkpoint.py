@@ -24,8 +24,6 @@ def _content(target: str) -> dict[str, Any]:
 
 
 def _load(loading: Loading, device: torch.device) -> Model:
-    import torch
-
     from affectbench.adapters.network import AdaptedNetwork
 
     descriptor = _recognise(loading.target)
@@ -56,9 +54,8 @@ def _takes_batches(descriptor: Any, device: torch.device) -> bool:
     import torch
 
     probe = torch.rand((2, 3, 16, 16), generator=torch.Generator().manual_seed(0)).to(device)
-    alone = _one_by_one(descriptor)(probe)
     try:
-        together = descriptor(probe)
+        together, alone = descriptor(probe), _one_by_one(descriptor)(probe)
     except Exception:  # whatever it raises, it does not take them
         return False
     return together.shape == alone.shape and torch.allclose(together, alone, rtol=0, atol=1e-4)
