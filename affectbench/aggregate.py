@@ -1,0 +1,118 @@
+"""How per-image columns become a record's values, and how two models' columns become pairs.
+
+Values are paired by image id, never by position. A face whose value is NaN has no value: it is
+left out of means and pairs, and `n` says how many are behind a number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from affectbench.stats import bca_interval, set_mean
+from affectbench.types import Columns, MetricSpec
+
+MIN_CLASS_FACES = 10
+"""A class with fewer reference faces has no say in a macro mean: its own mean is too uncertain."""
+
+Floats = NDArray[np.float64]
+Classes = NDArray[np.intp]
+
+
+def macro_classes(labels: ArrayLike) -> tuple[Classes, tuple[str, ...]]:
+    """The class index per face (N,) for a macro mean, and the names of the classes it counts.
+
+    Classes with at least `MIN_CLASS_FACES` faces count, in alphabetical order; -1 marks the faces
+    of the others. Without such a class all are -1, and `set_mean` is the plain mean.
+
+    >>> index, names = macro_classes(["happy"] * 10 + ["sad"])
+    >>> index.tolist(), names
+    ([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, -1], ('happy',))
+    """
+    names, index, counts = np.unique(
+        np.asarray(labels, dtype=str), return_inverse=True, return_counts=True
+    )
+    enough = counts >= MIN_CLASS_FACES
+    position = np.where(enough, np.cumsum(enough) - 1, -1)
+    return position[index], tuple(str(name) for name in names[enough])
+
+
+def set_values(
+    columns: Columns,
+    plugin_spec: MetricSpec,
+    extra: Mapping[str, float],
+    seed: int,
+    cell_id: str,
+) -> dict[str, Any]:
+    """The set's values of one cell, as its record keeps them.
+
+    `value` is what tables show, `low` and `high` its 95 % BCa interval (NaN under 6 faces or if a
+    value is infinite), `mean` the plain mean, `n` the number of faces with a value. A macro metric
+    adds `classes`, the faces and mean of every class, and `macro_classes`, how many of them count;
+    with 0 of them `value` is the plain mean. `extra` comes on top.
+
+    The draws depend on `seed` and `cell_id` (16 hexadecimal digits) alone, never on the order of
+    the work.
+    """
+    scored = _with_value(columns, plugin_spec.name)
+    values = _floats(scored[plugin_spec.name])
+    result: dict[str, Any] = {"n": len(values), "mean": set_mean(values)}
+    classes = None
+    if plugin_spec.aggregate == "macro":
+        classes, names = macro_classes(scored["label_hr"])
+        result["macro_classes"] = len(names)
+        result["classes"] = _by_class(values, scored["label_hr"])
+    interval = bca_interval(values, np.random.default_rng([seed, int(cell_id, 16)]), classes)
+    result["value"] = set_mean(values, classes)
+    return {**extra, **result, "low": interval.low, "high": interval.high}
+
+
+def align(
+    columns_a: Columns, columns_b: Columns, metric: Mapping[str, Any]
+) -> tuple[Floats, Floats, Classes | None]:
+    """Two models' values on the faces that both have, and the class index of these faces.
+
+    What `affectbench.stats.paired_difference` takes. `metric` is a record's (its `name` and
+    `aggregate` are used); the classes are None for a metric that is a plain mean.
+    """
+    values, classes = align_all([columns_a, columns_b], metric)
+    return values[0], values[1], classes
+
+
+def align_all(
+    columns: Sequence[Columns], metric: Mapping[str, Any]
+) -> tuple[Floats, Classes | None]:
+    """The values (M, N) of M >= 1 models on the faces that all of them have, sorted by id.
+
+    What `affectbench.stats.best_set` takes; otherwise as `align`. The classes are those of the
+    references, which are the same for all models, and are counted on the faces that are left.
+    """
+    name = str(metric["name"])
+    scored = [_with_value(one, name) for one in columns]
+    rows = [{str(i): row for row, i in enumerate(one["id"])} for one in scored]
+    common = sorted(set(rows[0]).intersection(*rows[1:]))
+    picks = [np.array([index[i] for i in common], dtype=np.intp) for index in rows]
+    values = [_floats(one[name])[pick] for one, pick in zip(scored, picks, strict=True)]
+    classes = None
+    if metric["aggregate"] == "macro":
+        classes, _ = macro_classes(np.asarray(scored[0]["label_hr"])[picks[0]])
+    return np.stack(values), classes
+
+
+def _with_value(columns: Columns, name: str) -> Columns:
+    """The rows whose value is not NaN."""
+    known = ~np.isnan(_floats(columns[name]))
+    return {key: np.asarray(column)[known] for key, column in columns.items()}
+
+
+def _by_class(values: Floats, labels: ArrayLike) -> dict[str, dict[str, float]]:
+    names = np.asarray(labels, dtype=str)
+    members = {str(name): values[names == name] for name in np.unique(names)}
+    return {name: {"n": len(own), "mean": set_mean(own)} for name, own in members.items()}
+
+
+def _floats(values: ArrayLike) -> Floats:
+    return np.asarray(values, dtype=np.float64)

@@ -1,0 +1,28 @@
+"""Statistics of per-face values: intervals, paired tests, who cannot be told from the best.
+
+One rule for all of it: the statistic of a set is a mean over its faces, or a macro mean (the mean
+of class means), and the face is what is resampled, flipped or swapped. Under `MIN_N` faces there
+is neither interval nor test. The caller drops NaN and passes a seeded generator; the same values
+in the same order with the same seed give the same result.
+"""
+
+from affectbench.stats.bootstrap import Interval, bca_interval, bca_intervals
+from affectbench.stats.paired import Difference, label_swap_p, paired_difference, sign_flip_p
+from affectbench.stats.ranking import best_set, holm, kendall_tau
+from affectbench.stats.sets import DRAWS, MIN_N, set_mean
+
+__all__ = [
+    "DRAWS",
+    "MIN_N",
+    "Difference",
+    "Interval",
+    "bca_interval",
+    "bca_intervals",
+    "best_set",
+    "holm",
+    "kendall_tau",
+    "label_swap_p",
+    "paired_difference",
+    "set_mean",
+    "sign_flip_p",
+]

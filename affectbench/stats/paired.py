@@ -1,0 +1,115 @@
+"""Two models on the same faces: the difference, its interval, and whether chance explains it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from affectbench.stats.bootstrap import bca_interval
+from affectbench.stats.sets import (
+    DRAWS,
+    MIN_N,
+    TIE,
+    Classes,
+    Floats,
+    blocks,
+    counted,
+    random_signs,
+    set_mean,
+)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A paired difference with its interval and two-sided p; NaN where there is none."""
+
+    estimate: float
+    low: float
+    high: float
+    p: float
+
+
+def paired_difference(
+    a: ArrayLike,
+    b: ArrayLike,
+    rng: np.random.Generator,
+    classes: Classes = None,
+    *,
+    draws: int = DRAWS,
+    level: float = 0.95,
+) -> Difference:
+    """The set mean of a - b, face by face (N,), with BCa interval and sign-flip p.
+
+    Two infinite values of one sign differ by 0. Any other infinite difference, and fewer than
+    `MIN_N` counted faces, leave interval and p NaN. Raises ValueError for NaN or unlike shapes.
+    """
+    left, right = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    if left.shape != right.shape:
+        raise ValueError(f"a has the shape {left.shape} and b {right.shape}; they must be aligned")
+    # Not a - b where both are equal: inf - inf is NaN.
+    change = np.subtract(left, right, out=np.zeros_like(left), where=left != right)
+    interval = bca_interval(change, rng, classes, draws=draws, level=level)
+    p = sign_flip_p(change, rng, classes, draws=draws)
+    return Difference(set_mean(change, classes), interval.low, interval.high, p)
+
+
+def sign_flip_p(
+    differences: ArrayLike, rng: np.random.Generator, classes: Classes = None, *, draws: int = DRAWS
+) -> float:
+    """Two-sided p of the set mean T of paired differences (N,), their signs flipped at random.
+
+    Null hypothesis: each difference is as likely as its negative. p = (b + 1) / (B + 1), where b
+    of B random sign patterns have |T*| >= |T| (up to rounding). If all 2^N patterns are no more
+    than `draws`, each is taken once: B = 2^N - 1 patterns beside the observed one, p is exact and
+    `rng` is not used. NaN under `MIN_N` counted faces or with infinite differences.
+
+    >>> sign_flip_p([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], np.random.default_rng(0))
+    0.03125
+    """
+    kept, groups = counted(differences, classes)
+    n = len(kept)
+    if n < MIN_N or not np.isfinite(kept).all():
+        return math.nan
+    terms = groups.weights * kept
+    least = abs(float(terms.sum())) - TIE * float(np.abs(terms).sum())
+    if 2**n <= draws:
+        return float((np.abs(_all_signs(n) @ terms) >= least).mean())
+    extreme = 0
+    for block in blocks(draws, n):
+        flipped = random_signs(rng, block.stop - block.start, n) @ terms
+        extreme += int((np.abs(flipped) >= least).sum())
+    return (extreme + 1) / (draws + 1)
+
+
+def _all_signs(n: int) -> Floats:
+    bits = (np.arange(2**n)[:, np.newaxis] >> np.arange(n)) & 1
+    return bits.astype(np.float64) * 2.0 - 1.0
+
+
+def label_swap_p(
+    statistic: Callable[[NDArray[np.bool_]], float],
+    n: int,
+    rng: np.random.Generator,
+    *,
+    draws: int = DRAWS,
+) -> float:
+    """Two-sided p of a difference of set metrics (such as FID) between two models on n faces.
+
+    `statistic(swapped)` gives the difference when the two models' results are exchanged for the
+    faces where the mask (n,) is true. Null hypothesis: exchanging the results of a face changes
+    nothing. p = (b + 1) / (B + 1), where b of B = `draws` random masks have |T*| >= |T| (up to
+    rounding). NaN under `MIN_N` faces or if the observed difference is not finite.
+    """
+    if n < MIN_N:
+        return math.nan
+    observed = abs(statistic(np.zeros(n, dtype=np.bool_)))
+    if not math.isfinite(observed):
+        return math.nan
+    least = observed * (1.0 - TIE)
+    masks = (random_signs(rng, 1, n)[0] > 0 for _ in range(draws))
+    extreme = sum(abs(statistic(mask)) >= least for mask in masks)
+    return (extreme + 1) / (draws + 1)

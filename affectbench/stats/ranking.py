@@ -1,0 +1,162 @@
+"""Several models at once: adjusted p-values, who may be the best, and how far rankings agree."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from affectbench.stats.sets import (
+    DRAWS,
+    MIN_N,
+    TIE,
+    Classes,
+    Floats,
+    Groups,
+    blocks,
+    counted,
+    random_signs,
+    scale_of,
+)
+from affectbench.types import Direction
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Holm's step-down adjusted p-values, in the order given.
+
+    The i-th smallest of m becomes the largest min(1, (m - j + 1) p_(j)) of j <= i. NaN stays NaN
+    and is not counted in m. S. Holm, Scand. J. Statist. 6 (1979), 65-70.
+
+    >>> holm([0.01, float("nan"), 0.5, 0.02])
+    [0.03, nan, 0.5, 0.04]
+    """
+    adjusted = [math.nan] * len(p)
+    order = sorted((i for i in range(len(p)) if not math.isnan(p[i])), key=lambda i: p[i])
+    largest = 0.0
+    for rank, i in enumerate(order):
+        largest = max(largest, min(1.0, (len(order) - rank) * p[i]))
+        adjusted[i] = largest
+    return adjusted
+
+
+def best_set(
+    values: ArrayLike,
+    direction: Direction,
+    rng: np.random.Generator,
+    classes: Classes = None,
+    *,
+    draws: int = DRAWS,
+    level: float = 0.95,
+) -> NDArray[np.bool_]:
+    """Which of M models cannot be told from the best: a mask (M,), true for at least one.
+
+    A model is out if any other beats it by more than chance explains over all pairs at once: a
+    max-T test. T of a pair is its mean difference over that mean's standard error; the critical
+    value is the `level` quantile of the largest |T| over all pairs, when the centred differences
+    get random signs, one sign per face for all models (a wild bootstrap), and T is studentised
+    anew. The truly best models stay with probability `level`, whatever the observed order is.
+
+    Args:
+        values: One row per model, one column per face (M, N), the same faces for all; no NaN.
+        direction: Whether `higher` or `lower` is better.
+        rng: Source of the signs.
+        classes: Class index per face for macro means, -1 for faces that do not count.
+        draws: Bootstrap draws.
+        level: Probability, for all pairs together, that no model is out by chance.
+
+    Under `MIN_N` counted faces nothing can be told apart and all are true. A model with an
+    infinite value has no standard error: it is not tested and stays in. Models that differ by the
+    same amount on every face (of a class) are told apart by any amount beyond rounding.
+    """
+    kept, groups = counted(np.transpose(np.asarray(values, dtype=np.float64)), classes)
+    keep = np.ones(kept.shape[1], dtype=np.bool_)
+    tested = np.flatnonzero(np.isfinite(kept).all(axis=0))
+    if len(kept) < MIN_N or len(tested) < 2:
+        return keep
+    gains = kept[:, tested] if direction == "higher" else -kept[:, tested]
+    pairs = np.array(list(combinations(range(len(tested)), 2)))
+    means, errors = _studentised(gains, groups, pairs)
+    random = errors > 0
+    statistic = np.abs(means[random]) / errors[random]
+    limit = _critical(
+        gains, groups, pairs[random], errors[random], rng=rng, draws=draws, level=level
+    )
+    apart = means != 0
+    apart[random] = statistic > limit
+    losers = np.where(means > 0, pairs[:, 1], pairs[:, 0])[apart]
+    keep[tested[losers]] = False
+    return keep
+
+
+def _studentised(gains: Floats, groups: Groups, pairs: NDArray[np.intp]) -> tuple[Floats, Floats]:
+    """Mean difference and its standard error of each pair; what is only rounding becomes 0."""
+    means, errors = np.zeros(len(pairs)), np.zeros(len(pairs))
+    for row, (i, j) in enumerate(pairs):
+        change = gains[:, i] - gains[:, j]
+        rounding = TIE * scale_of(gains[:, [i, j]])
+        residual = groups.centred(change)
+        mean = float(groups.means(change).mean())
+        means[row] = mean if abs(mean) > rounding else 0.0
+        if scale_of(residual) > rounding:
+            squares = (
+                groups.weights**2 * residual**2 * (groups.sizes / groups.freedom)[groups.index]
+            )
+            errors[row] = math.sqrt(float(squares.sum()))
+    return means, errors
+
+
+def _critical(
+    gains: Floats,
+    groups: Groups,
+    pairs: NDArray[np.intp],
+    errors: Floats,
+    *,
+    rng: np.random.Generator,
+    draws: int,
+    level: float,
+) -> float:
+    """The `level` quantile of the largest studentised |T*| over the pairs; may be infinite."""
+    rank = math.ceil(level * (draws + 1))
+    if not len(pairs) or rank > draws:
+        return math.inf
+    residuals = np.stack([groups.centred(column) for column in gains.T], axis=1)
+    k = len(groups.sizes)
+    freedom = groups.freedom[:, np.newaxis]
+    largest = np.empty(draws)
+    for block in blocks(draws, max(len(gains), len(pairs) * k)):
+        signs = random_signs(rng, block.stop - block.start, len(gains))
+        flipped = groups.sums(signs, residuals) / groups.sizes[:, np.newaxis]
+        change = flipped[:, :, pairs[:, 0]] - flipped[:, :, pairs[:, 1]]
+        # Signs leave squares alone, so that only the flipped class means change the variance.
+        variance = errors**2 - ((change / k) ** 2 / freedom).sum(axis=1)
+        with np.errstate(divide="ignore"):
+            ratios = np.abs(change.mean(axis=1)) / np.sqrt(np.maximum(variance, 0.0))
+        largest[block] = ratios.max(axis=1)
+    return float(np.partition(largest, rank - 1)[rank - 1])
+
+
+def kendall_tau(a: ArrayLike, b: ArrayLike) -> float:
+    """Kendall's tau-b of two scores of the same M models: in [-1, 1], 1 = the same order.
+
+    (concordant - discordant) / sqrt(pairs untied in a * pairs untied in b). NaN if either score
+    ties all models or holds NaN. M. Kendall, Biometrika 33 (1945), 239-251.
+
+    >>> kendall_tau([1, 2, 3], [1, 3, 2])
+    0.3333333333333333
+    """
+    left, right = (np.asarray(x, dtype=np.float64) for x in (a, b))
+    if left.shape != right.shape:
+        raise ValueError(f"the scores have the shapes {left.shape} and {right.shape}")
+    if np.isnan(left).any() or np.isnan(right).any():
+        return math.nan
+    order_a, order_b = _orders(left), _orders(right)
+    untied = math.sqrt(float((order_a**2).sum()) * float((order_b**2).sum()))
+    return float((order_a * order_b).sum()) / untied if untied else math.nan
+
+
+def _orders(scores: Floats) -> Floats:
+    """Which of each pair is larger: 1, 0 or -1, of shape (M, M)."""
+    return np.greater.outer(scores, scores).astype(np.float64) - np.less.outer(scores, scores)

@@ -1,0 +1,203 @@
+"""From per-image columns to a record's values, and to aligned pairs."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from affectbench.aggregate import MIN_CLASS_FACES, align, align_all, macro_classes, set_values
+from affectbench.records import read_columns, write_columns
+from affectbench.stats import bca_interval, paired_difference, set_mean
+from affectbench.types import MetricSpec, as_json
+
+ECM = MetricSpec(
+    name="ecm",
+    version="1",
+    title="Emotion Consistency Metric",
+    kind="image",
+    group="expression",
+    direction="lower",
+    unit="",
+    range=(0.0, 1.2),
+    aggregate="macro",
+    per_judge=True,
+    source="",
+)
+PSNR = replace(ECM, name="psnr", aggregate="mean", direction="higher", range=(0.0, math.inf))
+CELL = "00ff00ff00ff00ff"
+
+Columns = dict[str, np.ndarray]
+
+
+@pytest.fixture
+def columns(rng: np.random.Generator) -> Columns:
+    labels = np.repeat(["sad", "happy", "neutral", "fear"], [10, 25, 16, 9])
+    return {
+        "id": np.array([f"{i:03}" for i in range(60)]),
+        "ecm": rng.uniform(0, 1, 60) + (labels == "sad"),
+        "label_hr": labels,
+    }
+
+
+def subset(columns: Columns, rows: np.ndarray | list[int] | slice) -> Columns:
+    return {name: values[rows] for name, values in columns.items()}
+
+
+def test_classes_need_ten_faces() -> None:
+    labels = ["sad"] * 10 + ["angry"] * 9 + ["happy"] * 11
+    index, names = macro_classes(labels)
+    assert names == ("happy", "sad")
+    assert index.tolist() == [1] * 10 + [-1] * 9 + [0] * 11
+    assert MIN_CLASS_FACES == 10
+
+
+def test_without_ten_faces_of_a_class_there_is_no_macro_mean() -> None:
+    index, names = macro_classes(np.repeat(["a", "b"], 9))
+    assert names == ()
+    assert (index == -1).all()
+    index, names = macro_classes([])
+    assert (index.shape, names) == ((0,), ())
+
+
+def test_classes_do_not_depend_on_the_order_of_faces(columns: Columns) -> None:
+    labels = columns["label_hr"]
+    order = np.random.default_rng(1).permutation(60)
+    index, names = macro_classes(labels)
+    again, same = macro_classes(labels[order])
+    assert names == same
+    np.testing.assert_array_equal(index[order], again)
+
+
+def test_macro_values(columns: Columns) -> None:
+    values = set_values(columns, ECM, {"agreement": 0.5}, 7, CELL)
+    ecm, labels = columns["ecm"], columns["label_hr"]
+    means = [ecm[labels == c].mean() for c in ("happy", "neutral", "sad")]
+    assert values["value"] == pytest.approx(np.mean(means), rel=1e-14)
+    assert values["mean"] == ecm.mean()
+    assert values["value"] != pytest.approx(values["mean"], rel=1e-3)
+    assert (values["n"], values["macro_classes"], values["agreement"]) == (60, 3, 0.5)
+    assert list(values["classes"]) == ["fear", "happy", "neutral", "sad"]
+    assert values["classes"]["fear"] == {"n": 9, "mean": ecm[labels == "fear"].mean()}
+    rng = np.random.default_rng([7, int(CELL, 16)])
+    interval = bca_interval(ecm, rng, macro_classes(labels)[0])
+    assert (values["low"], values["high"]) == (interval.low, interval.high)
+
+
+def test_draws_follow_the_seed_and_the_cell_alone(columns: Columns) -> None:
+    first = set_values(columns, ECM, {}, 0, CELL)
+    assert set_values(columns, ECM, {}, 0, CELL) == first
+    assert set_values(columns, ECM, {}, 1, CELL)["low"] != first["low"]
+    assert set_values(columns, ECM, {}, 0, "f" * 16)["low"] != first["low"]
+
+
+def test_small_sets_fall_back_on_the_plain_mean(columns: Columns) -> None:
+    few = subset(columns, [0, 1, 2, 3, 30, 31, 32])
+    values = set_values(few, ECM, {}, 0, CELL)
+    assert values["macro_classes"] == 0
+    assert values["value"] == values["mean"] == few["ecm"].mean()
+    assert values["low"] < values["value"] < values["high"]
+    fewer = set_values(subset(few, slice(5)), ECM, {}, 0, CELL)
+    assert math.isnan(fewer["low"])
+    assert math.isnan(fewer["high"])
+    assert fewer["value"] == few["ecm"][:5].mean()
+
+
+def test_mean_values_have_no_classes(columns: Columns) -> None:
+    values = set_values({**columns, "psnr": columns["ecm"]}, PSNR, {"identical": 0.0}, 0, CELL)
+    assert set(values) == {"n", "value", "low", "high", "mean", "identical"}
+    assert values["value"] == values["mean"] == columns["ecm"].mean()
+
+
+def test_infinite_psnr_stays_infinite(rng: np.random.Generator) -> None:
+    psnr = rng.normal(25, 2, 20)
+    psnr[3] = math.inf
+    columns = {"id": np.arange(20).astype(str), "psnr": psnr}
+    values = set_values(columns, PSNR, {"identical": 1.0}, 0, CELL)
+    assert values["value"] == values["mean"] == math.inf
+    assert math.isnan(values["low"])
+    assert math.isnan(values["high"])
+    assert values["identical"] == 1.0
+
+
+def test_faces_without_a_value_are_counted_out(columns: Columns) -> None:
+    holes = {**columns, "ecm": columns["ecm"].copy()}
+    holes["ecm"][0] = math.nan
+    values = set_values(holes, ECM, {}, 0, CELL)
+    assert (values["n"], values["macro_classes"]) == (59, 2)
+    assert values == set_values(subset(columns, slice(1, None)), ECM, {}, 0, CELL)
+
+
+def test_values_are_plain_json(columns: Columns) -> None:
+    flags = {**columns, "psnr": columns["ecm"] > 0.5}
+    for spec in (ECM, PSNR):
+        values = set_values(flags, spec, {}, 0, CELL)
+        assert json.loads(json.dumps(values)) == values
+
+
+def test_align_pairs_by_id_and_not_by_position(columns: Columns) -> None:
+    ids, order = columns["id"], np.random.default_rng(2).permutation(60)
+    other = subset({**columns, "ecm": columns["ecm"] + 1.0}, order)
+    a, b, classes = align(
+        subset(columns, slice(0, 58)), subset(other, slice(3, None)), as_json(ECM)
+    )
+    common = sorted(set(ids[:58]) & set(ids[order[3:]]))
+    assert len(a) == len(common) < 58
+    np.testing.assert_array_equal(a, columns["ecm"][np.searchsorted(ids, common)])
+    np.testing.assert_array_equal(b, a + 1.0)
+    assert classes is not None
+    kept = columns["label_hr"][np.searchsorted(ids, common)]
+    np.testing.assert_array_equal(classes, macro_classes(kept)[0])
+
+
+def test_align_feeds_the_paired_test(columns: Columns) -> None:
+    better = {**columns, "ecm": columns["ecm"] * 0.5}
+    a, b, classes = align(better, columns, as_json(ECM))
+    result = paired_difference(a, b, np.random.default_rng(0), classes)
+    assert result.estimate == pytest.approx(-set_mean(a, classes), rel=1e-12)
+    assert result.high < 0
+    assert result.p < 0.001
+
+
+def test_align_gives_no_classes_for_a_plain_mean(columns: Columns) -> None:
+    both = {**columns, "psnr": columns["ecm"]}
+    assert align(both, both, as_json(PSNR))[2] is None
+
+
+def test_align_drops_faces_without_a_value(columns: Columns) -> None:
+    holes = {**columns, "ecm": columns["ecm"].copy()}
+    holes["ecm"][[4, 50]] = math.nan
+    a, b, _ = align(columns, holes, as_json(ECM))
+    np.testing.assert_array_equal(a, np.delete(columns["ecm"], [4, 50]))
+    np.testing.assert_array_equal(a, b)
+
+
+def test_align_all_takes_the_faces_of_all_models(columns: Columns) -> None:
+    parts = [subset(columns, slice(start, start + 50)) for start in (0, 4, 8)]
+    values, classes = align_all(parts, as_json(ECM))
+    np.testing.assert_array_equal(values, np.tile(columns["ecm"][8:50], (3, 1)))
+    assert classes is not None
+    assert classes.shape == (42,)
+    assert (classes[:2] == -1).all()  # two of ten sad faces are left
+
+
+def test_nothing_in_common_is_empty(columns: Columns) -> None:
+    a, b, classes = align(subset(columns, slice(9)), subset(columns, slice(9, 20)), as_json(ECM))
+    assert a.shape == b.shape == (0,)
+    assert classes is not None
+    assert classes.shape == (0,)
+    result = paired_difference(a, b, np.random.default_rng(0), classes)
+    assert math.isnan(result.estimate)
+    assert math.isnan(result.p)
+
+
+def test_columns_read_back_give_the_same_values(columns: Columns, tmp_path: Path) -> None:
+    write_columns(columns, tmp_path / "cell.parquet")
+    again = read_columns(tmp_path / "cell.parquet")
+    assert set_values(again, ECM, {}, 0, CELL) == set_values(columns, ECM, {}, 0, CELL)
+    a, b, _ = align(again, columns, as_json(ECM))
+    np.testing.assert_array_equal(a, b)
