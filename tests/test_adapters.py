@@ -59,6 +59,9 @@ def test_a_comma_in_a_path_is_explained(tmp_path):
     with pytest.raises(WeightsError, match=r"a: no such file \(commas separate models"):
         parse_models(f"bicubic,checkpoint:{path}")
     assert parse_model(f"checkpoint:{path}").target == str(path)
+    fine = write_esrgan(tmp_path / "fine.pth")
+    with pytest.raises(InputError, match=r"did you mean @then=\?$"):
+        parse_models(f"bicubic,checkpoint:{fine}@than=bicubic")
 
 
 @pytest.mark.parametrize(
@@ -147,6 +150,15 @@ def test_a_revision_follows_content_not_place(tmp_path, esrgan):
     changed[-1] ^= 1
     copy.write_bytes(changed)
     assert parse_model(f"checkpoint:{copy}").describe(4).revision != one.revision
+
+
+def test_a_file_that_cannot_be_read_is_a_clear_error(esrgan, monkeypatch):
+    def denied(_path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("affectbench.adapters.prefix.sha256_of", denied)
+    with pytest.raises(InputError, match=f"{esrgan}: cannot be read .Permission denied."):
+        parse_model(f"checkpoint:{esrgan}").describe(4)
 
 
 def test_options_are_part_of_the_revision(esrgan):

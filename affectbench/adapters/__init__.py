@@ -18,7 +18,7 @@ from affectbench.adapters.images import IMAGES
 from affectbench.adapters.onnx import ONNX
 from affectbench.adapters.prefix import Loading, require_file
 from affectbench.adapters.python import PYTHON
-from affectbench.adapters.syntax import kernel_option, require_known, split_options
+from affectbench.adapters.syntax import kernel_option, require_known, split_options, without_options
 from affectbench.errors import AffectBenchError, InputError, UnknownNameError, WeightsError
 from affectbench.registry import Registry
 from affectbench.types import Model, ModelPlugin, ModelSpec, StoredResults
@@ -113,7 +113,7 @@ def parse_model(argument: str) -> ModelRequest:
         adapter = PREFIXES[kind]
         if not target:
             raise InputError(f"{argument}: nothing follows the colon; write {adapter.syntax}")
-        if adapter.options is not None:
+        if not adapter.any_option:
             require_known(options, adapter.known_options, argument)
         kernel_option(options, argument)
         if "weights" in options:
@@ -151,7 +151,8 @@ def _parse_piece(piece: str, alone: bool) -> ModelRequest:
     try:
         return parse_model(piece)
     except (InputError, WeightsError) as error:
-        if alone or ":" not in piece:
+        target = without_options(piece).partition(":")[2]
+        if alone or not target or Path(target).exists():
             raise
         raise type(error)(
             f"{error} (commas separate models: a path that holds one cannot stand in a list)"
@@ -179,17 +180,17 @@ def _refuse_unknown(head: str) -> NoReturn:
     prefix, colon, target = head.partition(":")
     path = Path(head)
     if head in BASELINES:
-        hint = "comes with affectbench-baselines: pip install affectbench-baselines"
+        hint = "it comes with affectbench-baselines: pip install affectbench-baselines"
     elif path.is_dir():
-        hint = f"is a folder: did you mean 'images:{head}'?"
+        hint = f"it is a folder: did you mean 'images:{head}'?"
     elif path.is_file():
         kind = {".onnx": "onnx", ".py": "python"}.get(path.suffix.lower(), "checkpoint")
-        hint = f"is a file: did you mean '{kind}:{head}'?"
+        hint = f"it is a file: did you mean '{kind}:{head}'?"
     elif colon:
         close = difflib.get_close_matches(prefix, PREFIXES, n=1)
         known = ", ".join(adapter.syntax for adapter in PREFIXES.values())
         hint = f"did you mean '{close[0]}:{target}'?" if close else f"known: {known}"
     else:
         plugins().load(head)  # raises, with a suggestion
-        hint = "is not installed"
+        hint = "it is not installed"
     raise UnknownNameError(f"unknown model '{head}': {hint}")

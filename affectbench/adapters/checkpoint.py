@@ -9,9 +9,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from affectbench.adapters.prefix import Loading, PrefixAdapter, require_file
+from affectbench.adapters.prefix import Loading, PrefixAdapter, file_hash, require_file
 from affectbench.adapters.syntax import kernel_option, require_scale
-from affectbench.assets import sha256_of
 from affectbench.errors import MissingExtraError, WeightsError
 from affectbench.types import Model
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def _content(target: str) -> dict[str, Any]:
-    return {"weights": sha256_of(target)}
+    return {"weights": file_hash(target)}
 
 
 def _load(loading: Loading, device: torch.device) -> Model:

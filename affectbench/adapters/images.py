@@ -7,8 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from affectbench.adapters.prefix import Loading, PrefixAdapter
-from affectbench.assets import sha256_of
+from affectbench.adapters.prefix import Loading, PrefixAdapter, file_hash
 from affectbench.errors import InputError
 from affectbench.images.reading import Pixels, by_stem, list_images, read_image
 from affectbench.types import ModelSpec, StoredResults
@@ -41,7 +40,7 @@ def _check(target: str) -> str:
 
 
 def _content(target: str) -> dict[str, Any]:
-    return {"images": {path.name: sha256_of(path) for path in list_images(target)}}
+    return {"images": {path.name: file_hash(path) for path in list_images(target)}}
 
 
 def _load(loading: Loading, _device: torch.device) -> StoredResults:

@@ -10,9 +10,8 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from affectbench.adapters.prefix import Loading, PrefixAdapter, require_file
+from affectbench.adapters.prefix import Loading, PrefixAdapter, file_hash, require_file
 from affectbench.adapters.syntax import kernel_option, require_scale, value_range
-from affectbench.assets import sha256_of
 from affectbench.errors import MissingExtraError, ModelError, WeightsError
 from affectbench.types import Model
 
@@ -25,9 +24,10 @@ _PROBE = 16
 
 
 def _content(target: str) -> dict[str, Any]:
+    weights = file_hash(target)
     names = _external_files(Path(target))
-    outside = {name: sha256_of(Path(target).parent / name) for name in names}
-    return {"weights": sha256_of(target), "external": outside}
+    outside = {name: file_hash(Path(target).parent / name) for name in names}
+    return {"weights": weights, "external": outside}
 
 
 def _external_files(path: Path) -> list[str]:

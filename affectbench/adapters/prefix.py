@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from affectbench.assets import sha256_of
-from affectbench.errors import WeightsError
+from affectbench.errors import InputError, WeightsError
 from affectbench.types import Model, ModelSpec, StoredResults, content_id
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Loading:
 
 @dataclass(frozen=True)
 class PrefixAdapter:
-    """An adapter. `options` are its own beside the common ones; None takes any.
+    """An adapter. `options` are its own beside the common ones; `any_option` takes others too.
 
     `check(target)` gives the row name and raises if there is no such target; `content(target)`
     is what decides the outputs; `load(loading, device)` is the only part that needs torch.
@@ -44,15 +44,16 @@ class PrefixAdapter:
     prefix: str
     syntax: str
     title: str
-    options: tuple[str, ...] | None
+    options: tuple[str, ...]
     check: Callable[[str], str]
     content: Callable[[str], dict[str, Any]]
     load: Callable[[Loading, torch.device], Model | StoredResults]
+    any_option: bool = False
 
     @property
     def known_options(self) -> tuple[str, ...]:
-        """All options by name, or the common ones where any is taken."""
-        return (*COMMON_OPTIONS, *(self.options or ()))
+        """All options that have a meaning here."""
+        return (*COMMON_OPTIONS, *self.options)
 
     def describe(self, name: str, target: str, options: Mapping[str, str]) -> ModelSpec:
         """The spec as far as it is known without loading anything."""
@@ -82,8 +83,16 @@ def require_file(target: str) -> str:
     return path.stem
 
 
+def file_hash(path: str | Path) -> str:
+    """The SHA-256 of a file; InputError if it cannot be read."""
+    try:
+        return sha256_of(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
 def _content_of(value: str) -> str:
-    return sha256_of(value) if Path(value).is_file() else value
+    return file_hash(value) if Path(value).is_file() else value
 
 
 def _names(text: str) -> tuple[str, ...]:

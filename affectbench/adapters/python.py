@@ -14,8 +14,7 @@ import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from affectbench.adapters.prefix import Loading, PrefixAdapter
-from affectbench.assets import sha256_of
+from affectbench.adapters.prefix import Loading, PrefixAdapter, file_hash
 from affectbench.errors import InputError
 from affectbench.types import Model
 
@@ -61,7 +60,7 @@ def _check(target: str) -> str:
 
 
 def _content(target: str) -> dict[str, Any]:
-    return {"source": sha256_of(source_of(target)), "factory": split_target(target)[1]}
+    return {"source": file_hash(source_of(target)), "factory": split_target(target)[1]}
 
 
 def _load(loading: Loading, device: torch.device) -> Model:
@@ -74,8 +73,9 @@ PYTHON = PrefixAdapter(
     prefix="python",
     syntax=_SYNTAX,
     title="a factory in a Python file or module (its code is run); other options go to it",
-    options=None,
+    options=("then",),
     check=_check,
     content=_content,
     load=_load,
+    any_option=True,
 )

@@ -17,22 +17,26 @@ _OPTION = re.compile(r"@(?=[A-Za-z_][A-Za-z0-9_]*=)")
 KERNELS = ("bicubic", "lanczos", "nearest")
 
 
+def without_options(argument: str) -> str:
+    """What stands before the options."""
+    return _OPTION.split(argument)[0].strip()
+
+
 def split_options(argument: str) -> tuple[str, dict[str, str]]:
     """What stands before the options, and the options.
 
     >>> split_options("checkpoint:my@lab/x4.pth@then=bicubic@name=mine")
     ('checkpoint:my@lab/x4.pth', {'then': 'bicubic', 'name': 'mine'})
     """
-    head, *pieces = _OPTION.split(argument)
     options: dict[str, str] = {}
-    for piece in pieces:
+    for piece in _OPTION.split(argument)[1:]:
         key, _, value = piece.partition("=")
         if key in options:
             raise InputError(f"{argument}: the option @{key}= is given twice")
         if not value.strip():
             raise InputError(f"{argument}: the option @{key}= has no value")
         options[key] = value.strip()
-    return head.strip(), options
+    return without_options(argument), options
 
 
 def require_known(options: Mapping[str, str], known: Iterable[str], argument: str) -> None:

@@ -1,9 +1,8 @@
 """Reading weights files of strangers: tensors and plain containers only, nothing is executed.
 
 `.safetensors` holds tensors by definition. The others are pickles, read by torch's restricted
-reader, which knows tensors and nothing else. Legacy tar archives and TorchScript are refused
-before anything reads them: the first could get around that reader before torch 2.6, the second
-is code.
+reader, which knows tensors and nothing else. Legacy tar archives, which could get around that
+reader before torch 2.6, are refused before torch sees them; TorchScript programs are refused too.
 """
 
 from __future__ import annotations
