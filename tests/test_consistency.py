@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from affectbench.stats import bca_interval
 from PIL import Image
 from tiny_judge import OPAQUE, TinyJudge
 
@@ -17,6 +16,7 @@ from affectbench.errors import InputError, UnknownNameError
 from affectbench.faces.regions import crop
 from affectbench.metrics.ecm import ecm_parts
 from affectbench.metrics.ecm_metric import CHUNK, EcmMetric
+from affectbench.stats import bca_interval
 from affectbench.types import EXPRESSIONS
 
 JUDGE = TinyJudge()
@@ -305,9 +305,10 @@ def test_bundled_judges_score_and_train(name: str, pair: tuple[np.ndarray, np.nd
     start = unit(sr).requires_grad_()
     loss = emotion_consistency_loss(start, hr, judge)
     loss.backward()
-    assert float(loss) == pytest.approx(float(score), abs=1e-4)
+    assert loss.item() == pytest.approx(float(score), abs=1e-4)
     assert start.grad.isfinite().all()
     assert start.grad.any()
+    assert emotion_consistency_loss(start * math.nan, hr, judge).isnan()
     same = unit(hr).requires_grad_()
     emotion_consistency_loss(same, hr, judge).backward()
     assert same.grad.isfinite().all()

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
-from affectbench.aggregate import macro_classes
-from affectbench.stats import Interval, bca_interval, set_mean
 
+from affectbench.aggregate import macro_classes
 from affectbench.errors import InputError
 from affectbench.faces.regions import crop, face_box
 from affectbench.images.tensors import ImageLike, as_batch, as_pair, require_same_shape
 from affectbench.judges import DEFAULT_JUDGE, load_judge
 from affectbench.metrics.ecm import ALPHA, Distance, definition, ecm_parts, smoothed_ecm
 from affectbench.metrics.ecm_metric import face_logits, part_columns
+from affectbench.stats import Interval, bca_interval, set_mean
 from affectbench.types import Columns, Judge
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MIN_INTERVAL_FACES = 6
 FRAME_COLUMNS = (
     "ecm",
     "l_h",
@@ -54,7 +52,7 @@ class EmotionConsistencyResult:
 
     def __float__(self) -> float:
         """Plain mean of ECM over the batch."""
-        return float(self._ecm.mean())
+        return set_mean(self._ecm)
 
     def __len__(self) -> int:
         return len(self._ecm)
@@ -105,8 +103,6 @@ class EmotionConsistencyResult:
         return macro_classes(self.columns["label_hr"])[0]
 
     def _interval(self, classes: np.ndarray | None) -> Interval:
-        if len(self) < MIN_INTERVAL_FACES:
-            return Interval(math.nan, math.nan)
         return bca_interval(self._ecm, np.random.default_rng(self.seed), classes)
 
 
@@ -147,7 +143,7 @@ def emotion_consistency(
     name = definition(alpha, distance)
     face_box(framing)
     sr_faces, hr_faces = as_pair(sr, hr)
-    judge = loaded(judge, sr_faces.device)
+    judge = _loaded(judge, sr_faces.device)
     parts = ecm_parts(
         face_logits(judge, hr_faces, framing),
         face_logits(judge, sr_faces, framing),
@@ -175,9 +171,10 @@ def emotion_consistency_loss(
     by that judge.
 
     `sr` may leave [0, 1], as the output of a network in training does: the judge sees the values
-    as they are, since clamping would stop the gradient just where it is needed. NaN passes
-    through, as in any loss of torch, so that a gradient scaler can skip the step. `hr` has to lie
-    in [0, 1]. Load the judge once with `load_judge`, on the device of `sr`.
+    as they are, since clamping would stop the gradient just where it is needed. While `sr` has a
+    gradient, NaN passes through, so that a gradient scaler can skip the step. `hr` has to lie in
+    [0, 1]. Load the judge once with `load_judge`, on the device of `sr`: a name loads it anew in
+    every call.
 
     Returns a scalar, or shape (N,) with `reduction="none"`. Range and direction as in
     `emotion_consistency`.
@@ -192,7 +189,7 @@ def emotion_consistency_loss(
         raise InputError(f"unknown reduction '{reduction}'; known: mean, sum, none")
     faces, references = _trainable(sr), as_batch(hr, "hr").to(sr.device)
     require_same_shape(faces, references)
-    judge = loaded(judge, sr.device)
+    judge = _loaded(judge, sr.device)
     if not judge.spec.differentiable:
         raise InputError(
             f"judge '{judge.spec.name}' gives no gradients, so nothing can be trained with it; "
@@ -208,9 +205,9 @@ def emotion_consistency_loss(
     return values.mean() if reduction == "mean" else values.sum()
 
 
-def loaded(judge: Judge | str, device: torch.device) -> Judge:
+def _loaded(judge: Judge | str, device: torch.device) -> Judge:
     """The judge itself, or the one of that name loaded on a device."""
-    return load_judge(judge, str(device)) if isinstance(judge, str) else judge
+    return load_judge(judge, device) if isinstance(judge, str) else judge
 
 
 def _trainable(sr: torch.Tensor) -> torch.Tensor:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from affectbench.aggregate import MIN_CLASS_FACES
 
+from affectbench.aggregate import MIN_CLASS_FACES
 from affectbench.faces.regions import face_box
 from affectbench.images.tensors import ImageLike, as_pair
-from affectbench.judges import DEFAULT_JUDGE
-from affectbench.metrics.consistency import loaded
+from affectbench.judges import DEFAULT_JUDGE, judge_spec, load_judge
 from affectbench.metrics.ecm import ALPHA, Distance, definition, ecm_parts
 from affectbench.metrics.ecm_metric import face_logits
 from affectbench.types import Judge, content_id
@@ -81,20 +80,21 @@ class EmotionConsistency(_Metric):
         self.definition = definition(alpha, distance)
         face_box(framing)
         self._alpha, self._distance, self._framing = alpha, distance, framing
-        judge = loaded(judge, torch.device("cpu"))
+        spec = judge_spec(judge) if isinstance(judge, str) else judge.spec
         # In a tuple: as a submodule the judge would follow .train() and change its numbers.
         self._judge = (judge,)
+        self._loaded: dict[torch.device, Judge] = {}
         # The state's name tells settings apart. MetricCollection computes metrics only once whose
         # states have equal names and values after the first batch, as two judges' can.
-        identity = [self.definition, judge.spec.name, judge.spec.revision, framing]
+        identity = [self.definition, spec.name, spec.revision, framing]
         self._sums = f"sums_{content_id({'settings': identity})}"
-        zeros = torch.zeros(len(judge.classes), 3, dtype=torch.float64)
+        zeros = torch.zeros(len(spec.classes), 3, dtype=torch.float64)
         self.add_state(self._sums, default=zeros, dist_reduce_fx="sum")
 
     def update(self, sr: ImageLike, hr: ImageLike) -> None:
         """Add a batch of pairs; images and errors as in `affectbench.emotion_consistency`."""
         sr_faces, hr_faces = as_pair(sr, hr)
-        (judge,) = self._judge
+        judge = self._judge_on(sr_faces.device)
         logits_hr = face_logits(judge, hr_faces, self._framing)
         logits_sr = face_logits(judge, sr_faces, self._framing)
         parts = ecm_parts(logits_hr, logits_sr, self._alpha, self._distance)
@@ -103,6 +103,15 @@ class EmotionConsistency(_Metric):
         # Added up on the CPU, where the order of the sum is fixed.
         batch = rows.new_zeros(len(judge.classes), 3).index_add(0, parts.label_hr, rows)
         setattr(self, self._sums, getattr(self, self._sums) + batch.to(self.device))
+
+    def _judge_on(self, device: torch.device) -> Judge:
+        """The judge itself, or the named one loaded where the images are."""
+        (judge,) = self._judge
+        if not isinstance(judge, str):
+            return judge
+        if device not in self._loaded:
+            self._loaded[device] = load_judge(judge, device)
+        return self._loaded[device]
 
     def compute(self) -> dict[str, torch.Tensor]:
         """Values of all faces so far: scalars in float64, NaN before the first face.
