@@ -1,27 +1,42 @@
-"""Bundled weights as data: verified by SHA-256, read with safetensors, dequantised.
+"""Weights files: bundled ones as data, others fetched; each is known by its SHA-256.
 
-A weights file is never executed. An 8-bit tensor `NAME` is stored with two scalars `NAME.scale`
-and `NAME.offset`, and stands for NAME * scale + offset.
+A weights file is never executed. Bundled ones are read with safetensors and dequantised: an 8-bit
+tensor `NAME` is stored with two scalars `NAME.scale` and `NAME.offset`, and stands for
+NAME * scale + offset.
+
+Fetched files live in the cache folder: `AFFECTBENCH_CACHE`, or the platform's place for caches
+(`~/.cache/affectbench` on Linux). `AFFECTBENCH_OFFLINE=1` forbids downloads.
 """
 
 from __future__ import annotations
 
 import hashlib
+import http.client
 import os
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
-from affectbench.errors import WeightsError
+from affectbench.errors import StorageError, WeightsError
 
 if TYPE_CHECKING:
     import torch
+
+Progress = Callable[[int, int | None], None]
+"""Called with the bytes fetched so far and the size of the whole file, if that is known."""
+
+_BLOCK = 1 << 20
+_TIMEOUT = 30.0
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:
     """The SHA-256 of a file, 64 hexadecimal digits."""
     digest = hashlib.sha256()
     with Path(path).open("rb") as file:
-        while block := file.read(1 << 20):
+        while block := file.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
 
@@ -63,12 +78,140 @@ def _dequantise(tensors: dict[str, torch.Tensor], path: Path) -> dict[str, torch
     for name, tensor in tensors.items():
         if name.endswith((".scale", ".offset")) and name.rpartition(".")[0] in tensors:
             continue
+        plain[name] = tensor
         if tensor.dtype == torch.uint8:
             try:
                 scale, offset = tensors[f"{name}.scale"], tensors[f"{name}.offset"]
             except KeyError as missing:
                 raise WeightsError(f"{path}: '{name}' is 8-bit and {missing} is missing") from None
             # In double precision and rounded once, as TensorFlow.js does.
-            tensor = (tensor.double() * scale.double() + offset.double()).float()
-        plain[name] = tensor
+            plain[name] = (tensor.double() * scale.double() + offset.double()).float()
     return plain
+
+
+def cache_folder() -> Path:
+    """Where fetched files are kept; it need not exist yet."""
+    chosen = os.environ.get("AFFECTBENCH_CACHE")
+    if chosen:
+        return Path(chosen).expanduser()
+    if sys.platform == "win32":
+        local = os.environ.get("LOCALAPPDATA")
+        return (Path(local) if local else Path.home() / "AppData" / "Local") / "affectbench"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "affectbench"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "affectbench"
+
+
+def offline() -> bool:
+    """Whether `AFFECTBENCH_OFFLINE` forbids downloads (anything but empty and 0 does)."""
+    return os.environ.get("AFFECTBENCH_OFFLINE", "") not in ("", "0")
+
+
+def fetch(
+    url: str,
+    target: Path,
+    sha256: str | None = None,
+    size: int | None = None,
+    *,
+    hint: str = "",
+    progress: Progress | None = None,
+) -> str:
+    """Download a file to `target`, whole or not at all, and give its SHA-256.
+
+    `sha256` and `size` are what it has to have, where they are known; a file that differs is
+    thrown away. `hint` is added to the message if it cannot be had, `progress` is called after
+    each block.
+
+    Raises WeightsError, naming file, address and target, if downloads are forbidden, the address
+    cannot be reached, or the file is not the expected one; StorageError if it cannot be written.
+    """
+    if offline():
+        raise WeightsError(_unreachable(url, target, "AFFECTBENCH_OFFLINE forbids downloads", hint))
+    temporary = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".tmp-", delete=False) as sink:
+            temporary = Path(sink.name)
+            digest, length = _copy(_blocks(url, target, size, hint, progress), sink)
+        _require_expected(url, digest, length, sha256, size)
+        temporary.chmod(0o644)
+        temporary.replace(target)
+    except OSError as error:
+        raise StorageError(f"{target}: cannot be written ({error.strerror or error})") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+    return digest
+
+
+def first_use_sha256(path: Path) -> str:
+    """The SHA-256 of a file in the cache folder, which has to stay what it was on first use.
+
+    It is noted in `NAME.sha256` beside the file the first time. Raises WeightsError if the file
+    was changed since.
+    """
+    digest = sha256_of(path)
+    note = path.with_name(f"{path.name}.sha256")
+    if note.is_file():
+        noted = note.read_text(encoding="ascii", errors="replace").strip()
+        if noted != digest:
+            raise WeightsError(
+                f"{path}: its SHA-256 is {digest}, and was {noted} on first use: the file is "
+                f"damaged or was changed; delete it and {note.name}, and it is downloaded again"
+            )
+    else:
+        note.write_text(digest + "\n", encoding="ascii")
+    return digest
+
+
+def _blocks(
+    url: str, target: Path, size: int | None, hint: str, progress: Progress | None
+) -> Iterator[bytes]:
+    """The content of an address, block by block; what goes wrong becomes a WeightsError."""
+    if not url.startswith(("http://", "https://")):
+        raise WeightsError(f"{url}: is not an http or https address")
+    done = 0
+    try:
+        with urllib.request.urlopen(url, timeout=_TIMEOUT) as answer:
+            stated = answer.headers.get("Content-Length")
+            total = int(stated) if stated else None
+            while block := answer.read(_BLOCK):
+                done += len(block)
+                if size is not None and done > size:
+                    raise WeightsError(f"{url}: gives more than the {size} bytes of that file")
+                yield block
+                if progress:
+                    progress(done, total)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise WeightsError(_unreachable(url, target, str(error), hint)) from error
+    if total is not None and done != total:
+        reason = f"the connection broke after {done} of {total} bytes"
+        raise WeightsError(_unreachable(url, target, reason, hint))
+
+
+def _copy(blocks: Iterator[bytes], sink: IO[bytes]) -> tuple[str, int]:
+    digest, length = hashlib.sha256(), 0
+    for block in blocks:
+        sink.write(block)
+        digest.update(block)
+        length += len(block)
+    return digest.hexdigest(), length
+
+
+def _require_expected(
+    url: str, digest: str, length: int, sha256: str | None, size: int | None
+) -> None:
+    if size is not None and length != size:
+        raise WeightsError(f"{url}: gave {length} bytes, not the {size} of that file; try again")
+    if sha256 is not None and digest != sha256:
+        raise WeightsError(
+            f"{url}: the SHA-256 of what it gave is {digest}, not {sha256}: it is another file, "
+            "and was not kept"
+        )
+
+
+def _unreachable(url: str, target: Path, reason: str, hint: str) -> str:
+    return (
+        f"{target.name} is not on this machine and cannot be downloaded ({reason}); get it from "
+        f"{url} and put it at {target}" + (f"; {hint}" if hint else "")
+    )

@@ -225,10 +225,15 @@ class DatasetPlugin:
 
 @dataclass(frozen=True)
 class JudgePlugin:
-    """What an `affectbench.judges` entry point names: a spec, and how to load it on a device."""
+    """What an `affectbench.judges` entry point names: a spec, and how to load it on a device.
+
+    Weights that do not ship with the library have no SHA-256 until their file is found: their
+    `spec.sha256` is empty, and `found()` finds or downloads the file and gives the spec with it.
+    """
 
     spec: JudgeSpec
     load: Callable[[torch.device], Judge]
+    found: Callable[[], JudgeSpec] | None = None
 
 
 @dataclass(frozen=True)

@@ -37,13 +37,20 @@ def load_judge(name: str = DEFAULT_JUDGE, device: torch.device | str = "cpu") ->
 
 
 def list_judges() -> list[JudgeSpec]:
-    """The specs of all installed judges, sorted by name; no weights are read."""
-    return [judge_spec(name) for name in _REGISTRY]
+    """The specs of all installed judges, sorted by name; no weights are read.
+
+    `sha256` is empty for judges whose weights do not ship with the library.
+    """
+    return [_REGISTRY.load(name).spec for name in _REGISTRY]
 
 
 def judge_spec(name: str) -> JudgeSpec:
-    """The spec of the judge of that name; no weights are read.
+    """The spec of the judge of that name, complete with the SHA-256 of its weights.
 
-    Raises UnknownNameError, with a suggestion, for a name that is not known.
+    Weights that do not ship with the library are found or downloaded for it; no others are read.
+
+    Raises UnknownNameError, with a suggestion, for a name that is not known, and WeightsError if
+    such weights cannot be had.
     """
-    return _REGISTRY.load(name).spec
+    plugin = _REGISTRY.load(name)
+    return plugin.found() if plugin.found else plugin.spec

@@ -52,14 +52,17 @@ class NetworkJudge:
         naming the image by its place in `x`. Only while `x` has a gradient do they pass: there
         NaN tells a gradient scaler to skip the step.
         """
-        _require_batch(x)
-        size = self.spec.input_size
-        faces = resized(coloured(x.to(torch.float32), self.spec.colour), size)
-        native = cast(torch.Tensor, self._network(faces))
-        logits = native.index_select(1, self._order) / self.spec.temperature
+        logits = self.outputs(x).index_select(1, self._order) / self.spec.temperature
         if not logits.requires_grad:
             _require_finite(logits, self.spec.name)
         return logits
+
+    def outputs(self, x: torch.Tensor) -> torch.Tensor:
+        """What the network itself says, in its own order, of face crops (N, 3, H, W) in [0, 1]."""
+        _require_batch(x)
+        size = self.spec.input_size
+        faces = resized(coloured(x.to(torch.float32), self.spec.colour), size)
+        return cast(torch.Tensor, self._network(faces))
 
     def probabilities(self, x: torch.Tensor) -> torch.Tensor:
         """Class probabilities (N, K) of face crops (N, 3, H, W) in [0, 1]: softmax of `logits`."""
