@@ -351,3 +351,24 @@ def test_runner_metric_judges_the_reference_once(pair: tuple[np.ndarray, np.ndar
         columns = metric.score(sr, hr, reference)
     assert seen == [8] * 4
     assert columns["ecm"].dtype == np.float64
+
+
+# real faces
+
+
+@pytest.mark.shared
+def test_orders_damage_on_real_faces(shared: Path) -> None:
+    hr = [Image.open(path) for path in sorted((shared / "data/celeba").glob("*.jpg"))[:40]]
+
+    def bicubic(scale: int) -> list[Image.Image]:
+        small = [i.resize((128 // scale,) * 2, Image.Resampling.BICUBIC) for i in hr]
+        return [i.resize((128, 128), Image.Resampling.BICUBIC) for i in small]
+
+    for judge in ("mini-xception", "face-api"):
+        scores = [
+            float(emotion_consistency(sr, hr, judge)) for sr in (hr, *map(bicubic, (2, 4, 8)))
+        ]
+        assert scores[0] == 0.0
+        assert scores == sorted(scores)
+        assert scores[1] < 0.15
+        assert scores[3] > 0.4
