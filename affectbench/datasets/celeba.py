@@ -19,6 +19,7 @@ from affectbench.datasets.files import (
     FaceFiles,
     all_images,
     first_folder,
+    images_of,
     require_all,
     require_folder,
     require_some,
@@ -67,7 +68,7 @@ def _open_celeba(folder: Path | None) -> FaceFiles:
     folder = require_folder(folder, _CELEBA)
     official = _official_images(folder)
     if official:
-        paths = require_all(all_images(official), TEST_IDS, official, "test ids")
+        paths = require_all(images_of(official, TEST_IDS), TEST_IDS, official, "test ids")
         return FaceFiles(_CELEBA, paths, WHOLE, CROP)
     paths = require_some(all_images(folder), TEST_IDS, folder, "the ids 201600 to 202599")
     spec = _CELEBA
@@ -80,7 +81,8 @@ def _open_official(folder: Path | None) -> FaceFiles:
     folder = require_folder(folder, _CELEBA_OFFICIAL)
     images = _official_images(folder) or folder
     ids = _test_split(_partition_file(folder, images))
-    paths = require_all(all_images(images), ids, images, "ids of the official test split")
+    what = "ids of the official test split"
+    paths = require_all(images_of(images, ids), ids, images, what)
     return FaceFiles(_CELEBA_OFFICIAL, paths, WHOLE, CROP)
 
 

@@ -7,13 +7,14 @@ revision comes from the faces that are there, so that no two selections are mixe
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from affectbench.errors import InputError, listed
-from affectbench.images.reading import Pixels, by_stem, list_images, read_image
+from affectbench.images.reading import SUFFIXES, Pixels, by_stem, list_images, read_image
 from affectbench.types import DatasetSpec
 
 Crop = tuple[int, int, int, int]
@@ -67,6 +68,14 @@ def first_folder(*candidates: Path) -> Path | None:
 def all_images(folder: Path) -> dict[str, Path]:
     """Every image directly in a folder by its name without suffix; two of one name are an error."""
     return by_stem(list_images(folder))
+
+
+def images_of(folder: Path, ids: Collection[str]) -> dict[str, Path]:
+    """The images of those ids that are there, fast also among CelebA's 202,599 files."""
+    wanted = frozenset(ids)
+    with os.scandir(folder) as inside:
+        names = sorted(e.name for e in inside if e.name.rpartition(".")[0] in wanted)
+    return by_stem(path for name in names if (path := folder / name).suffix.lower() in SUFFIXES)
 
 
 def select(paths: Mapping[str, Path], ids: Collection[str]) -> dict[str, Path]:
