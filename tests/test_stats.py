@@ -24,6 +24,8 @@ from affectbench.stats import (
     set_mean,
     sign_flip_p,
 )
+from affectbench.stats.ranking import _studentised
+from affectbench.stats.sets import counted
 
 Rng = np.random.Generator
 
@@ -205,8 +207,8 @@ def test_bca_of_few_or_infinite_values_is_unknown(rng: Rng) -> None:
 
 def test_bca_survives_draws_that_miss_a_class(rng: Rng) -> None:
     classes = np.array([0] * 20 + [1])
-    interval = bca_interval(np.where(classes, 5.0, rng.normal(size=21)), rng, classes)
-    assert math.isfinite(interval.low + interval.high)
+    interval = bca_interval(np.where(classes, 5.0, rng.normal(5.0, 0.1, 21)), rng, classes)
+    assert 4.9 < interval.low < interval.high < 5.1
 
 
 def test_columns_share_the_draws(rng: Rng) -> None:
@@ -515,6 +517,18 @@ def test_the_true_best_stay_in_95_percent() -> None:
         dropped += not mask[4]
     assert kept >= 0.95 * runs - 3 * math.sqrt(runs * 0.05 * 0.95)
     assert dropped > 0.99 * runs
+
+
+def test_standard_errors_agree_with_scipy(rng: Rng) -> None:
+    gains, classes = rng.exponential(size=(12, 2)), np.repeat([0, 1, 2], [3, 4, 5])
+    change = gains[:, 0] - gains[:, 1]
+    for labels in (np.zeros(12, dtype=int), classes):
+        kept, groups = counted(gains, labels)
+        means, errors = _studentised(kept, groups, np.array([[0, 1]]))
+        of_class = [change[labels == k] for k in np.unique(labels)]
+        assert means[0] == pytest.approx(np.mean([c.mean() for c in of_class]), rel=1e-12)
+        sems = [scipy_stats.sem(c) for c in of_class]
+        assert errors[0] == pytest.approx(np.linalg.norm(sems) / len(sems), rel=1e-12)
 
 
 # rank agreement
