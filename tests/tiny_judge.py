@@ -1,9 +1,10 @@
-"""A judge that is small, exact and differentiable, so that tests can compute along with it."""
+"""A judge that is small, exact and differentiable, and images on which its labels vary."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch.nn.functional import adaptive_avg_pool2d
 
@@ -48,3 +49,13 @@ class TinyJudge:
 
 
 OPAQUE = TinyJudge(replace(SPEC, name="opaque", differentiable=False))
+
+
+def faces(rng: np.random.Generator, n: int = 8, size: int = 40) -> np.ndarray:
+    """Patchy uint8 images (N, size, size, 3), so that the judge's labels vary."""
+    coarse = rng.integers(0, 256, (n, 5, 5, 3), dtype=np.uint8)
+    return coarse.repeat(size // 5, axis=1).repeat(size // 5, axis=2)
+
+
+def unit(images: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(images).permute(0, 3, 1, 2) / 255.0

@@ -120,7 +120,7 @@ def emotion_consistency(
 
     ECM = alpha * L_H + ln(L_conf), where L_H is the Hellinger distance of the judge's class
     probabilities p on HR and q on SR, L_conf = 1 + |p_k - q_k| and k = argmax p. In
-    [0, alpha + ln 2] = [0, 1.193]; 0 is the same expression, lower is better.
+    [0, alpha + ln 2], which is [0, 1.193] at alpha = 0.5; 0 is the same expression, lower is better.
 
     This is `ecm/1`, our reading of arXiv 2502.09932, not checked against its definition section.
     Another `alpha` or `distance` (`cross_entropy`, `hamming`) gives another `definition`.
@@ -139,6 +139,10 @@ def emotion_consistency(
         InputError: Shapes that differ, values outside of [0, 1], NaN, an unreadable file, an
             unknown distance, a bad alpha, or an image for which the judge gives no finite logits.
         UnknownNameError: No such judge or framing.
+
+    >>> faces = torch.rand(2, 3, 64, 64)
+    >>> float(emotion_consistency(faces, faces))
+    0.0
     """
     name = definition(alpha, distance)
     face_box(framing)
@@ -183,6 +187,11 @@ def emotion_consistency_loss(
         InputError: `sr` is not a float tensor (N, 3, H, W) or (3, H, W), shapes that differ, `hr`
             outside of [0, 1], a bad alpha, an unknown reduction, or a judge without gradients.
         UnknownNameError: No such judge or framing.
+
+    >>> sr, hr = torch.rand(2, 3, 64, 64, requires_grad=True), torch.rand(2, 3, 64, 64)
+    >>> emotion_consistency_loss(sr, hr, load_judge("face-api")).backward()
+    >>> sr.grad.shape
+    torch.Size([2, 3, 64, 64])
     """
     definition(alpha)
     if reduction not in ("mean", "sum", "none"):
