@@ -120,7 +120,8 @@ def emotion_consistency(
 
     ECM = alpha * L_H + ln(L_conf), where L_H is the Hellinger distance of the judge's class
     probabilities p on HR and q on SR, L_conf = 1 + |p_k - q_k| and k = argmax p. In
-    [0, alpha + ln 2], which is [0, 1.193] at alpha = 0.5; 0 is the same expression, lower is better.
+    [0, alpha + ln 2], which is [0, 1.193] at alpha = 0.5; 0 is the same expression, lower is
+    better.
 
     This is `ecm/1`, our reading of arXiv 2502.09932, not checked against its definition section.
     Another `alpha` or `distance` (`cross_entropy`, `hamming`) gives another `definition`.
