@@ -25,7 +25,21 @@ _HOME = {
     "list_metrics": "affectbench.metrics",
 }
 
-__all__ = ["__version__", *sorted(_HOME)]
+__all__ = [
+    "EmotionConsistency",
+    "__version__",
+    "compare",
+    "emotion_consistency",
+    "emotion_consistency_loss",
+    "list_datasets",
+    "list_judges",
+    "list_metrics",
+    "list_models",
+    "load_dataset",
+    "load_judge",
+    "load_model",
+    "score",
+]
 
 if TYPE_CHECKING:
     from affectbench.adapters import list_models, load_model

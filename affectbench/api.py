@@ -152,6 +152,7 @@ def score(
         judges=tuple(judges),
         convention=convention,
         protocol=TestProtocol(scale, None),
+        plain_folders=True,
         framing=framing,
         anchors=("reference", "wrong-face", "one-face") if uniform else ("reference",),
         batch_size=batch_size if uniform else 1,

@@ -15,6 +15,8 @@ from affectbench.types import ModelPlugin, ModelSpec, content_id
 if TYPE_CHECKING:
     import torch
 
+    from affectbench.images.resizing import Method
+
 
 def _spec(kernel: str) -> ModelSpec:
     return ModelSpec(
@@ -33,30 +35,27 @@ class Resampling:
 
     spec: ModelSpec
     scale: int
+    kernel: Method
 
     def __call__(self, lr: torch.Tensor) -> torch.Tensor:
         """SR (N, 3, scale*h, scale*w), multiples of 1/255 in [0, 1]."""
-        import numpy as np
-        from PIL import Image
-
+        from affectbench.images.resizing import enlarge
         from affectbench.images.tensors import pixels, quantise, stack, unit_range
 
-        kernel = Image.Resampling[self.spec.name.upper()]
-        size = (lr.shape[-1] * self.scale, lr.shape[-2] * self.scale)
-        enlarged = [
-            np.asarray(Image.fromarray(image).resize(size, kernel))
-            for image in pixels(quantise(lr))
-        ]
-        return unit_range(stack(enlarged)).to(lr.device)
+        height, width = (side * self.scale for side in lr.shape[-2:])
+        faces = pixels(quantise(lr))
+        return unit_range(stack([enlarge(f, height, width, self.kernel) for f in faces])).to(
+            lr.device
+        )
 
 
-def _plugin(kernel: str, title: str) -> ModelPlugin:
+def _plugin(kernel: Method, title: str) -> ModelPlugin:
     def describe(_scale: int, options: Mapping[str, str]) -> ModelSpec:
         require_known(options, ("name",), kernel)
         return _spec(kernel)
 
     def load(scale: int, options: Mapping[str, str], _device: torch.device) -> Resampling:
-        return Resampling(describe(scale, options), scale)
+        return Resampling(describe(scale, options), scale, kernel)
 
     return ModelPlugin(kernel, title, describe, load)
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from affectbench.adapters import ModelRequest
 from affectbench.datasets import load_dataset
+from affectbench.datasets.folder import open_folder
 from affectbench.datasets.manifest import make_manifest
 from affectbench.datasets.protocol import validate
 from affectbench.errors import InputError, UnknownNameError
@@ -39,7 +40,8 @@ class RunRequest:
     """What a comparison is asked to do.
 
     `datasets` pairs names with folders (None: from within); `framing` overrides the data set's.
-    `limit` takes the first faces of each set, `ids` exactly these.
+    `limit` takes the first faces of each set, `ids` exactly these. With `plain_folders` a data set's
+    name is only a name, and every image of its folder is taken.
     """
 
     models: tuple[ModelRequest, ...]
@@ -53,6 +55,7 @@ class RunRequest:
     versus: str = "bicubic"
     limit: int | None = None
     ids: tuple[str, ...] | None = None
+    plain_folders: bool = False
     batch_size: int = 32
     device: str = "auto"
     seed: int = 0
@@ -124,10 +127,11 @@ class DatasetPlan:
     device: str
     seed: int
     save_images: bool
+    plain_folder: bool
 
     def open(self) -> Dataset:
         """The data set itself."""
-        return load_dataset(self.name, self.folder)
+        return _open(self.name, self.folder, self.plain_folder)
 
     def batches(self) -> Iterator[tuple[int, tuple[str, ...]]]:
         """Batch numbers and their ids; the boundaries depend on ids and batch size alone."""
@@ -183,8 +187,8 @@ def _plan_dataset(
     judges: Sequence[JudgeSpec],
     note: Callable[[str], None],
 ) -> DatasetPlan:
-    dataset = load_dataset(name, folder)
-    ids = request.ids or dataset.ids[: request.limit]
+    dataset = _open(name, folder, request.plain_folders)
+    ids = request.ids or tuple(dataset.ids[: request.limit])
     note(f"{name}: reading {len(ids)} faces")
     manifest = make_manifest(dataset, request.protocol, ids)
     plan = DatasetPlan(
@@ -200,6 +204,7 @@ def _plan_dataset(
         device=request.device,
         seed=request.seed,
         save_images=request.save_images,
+        plain_folder=request.plain_folders,
     )
     measures = _measures(request, plan.framing, judges)
     models = [Row(m.label, "model", m.describe(request.protocol.scale), m) for m in request.models]
@@ -209,6 +214,10 @@ def _plan_dataset(
             continue
         cells += [_cell(plan, row, measure) for measure in measured]
     return replace(plan, cells=tuple(cells))
+
+
+def _open(name: str, folder: Path | None, plain: bool) -> Dataset:
+    return open_folder(name, folder) if plain and folder else load_dataset(name, folder)
 
 
 def _measures(request: RunRequest, framing: str, judges: Sequence[JudgeSpec]) -> list[Measure]:

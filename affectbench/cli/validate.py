@@ -1,0 +1,51 @@
+"""`affectbench validate`: what ECM measures on faces whose expression somebody has labelled."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from affectbench.cli.options import Verbs, comma_list, new_parser
+
+_EXAMPLES = """\
+  affectbench validate --faces faces --labels labels.csv --out study
+  affectbench validate --faces faces --labels labels.csv --judges mini-xception,face-api
+"""
+
+
+def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
+    """Add the verb."""
+    summary = "study what ECM measures on labelled faces"
+    parser = new_parser(verbs, common, "validate", summary, _EXAMPLES)
+    parser.set_defaults(run=run)
+    parser.add_argument("--faces", type=Path, required=True, metavar="DIR")
+    parser.add_argument(
+        "--labels", type=Path, required=True, metavar="CSV", help="file,emotion[,person]"
+    )
+    parser.add_argument("--judges", type=comma_list, default=(), metavar="NAME,...")
+    parser.add_argument("--framing", default="whole", help="where the face is (default: whole)")
+    parser.add_argument("--name", help="title of the set (default: the folder's name)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("affectbench-study"), metavar="DIR")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the study; prints the path of the report."""
+    from affectbench.cli.progress import reporter
+    from affectbench.judges import BUNDLED
+    from affectbench.study.faces import read_faces
+    from affectbench.study.run import run_study
+
+    name = arguments.name or arguments.faces.resolve().name
+    faces = read_faces(arguments.faces, arguments.labels, name)
+    with reporter() as shown:
+        path = run_study(
+            faces,
+            arguments.judges or BUNDLED,
+            arguments.out,
+            framing=arguments.framing,
+            seed=arguments.seed,
+            progress=shown.advance,
+        )
+    print(path)
+    return 0

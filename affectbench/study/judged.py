@@ -1,0 +1,70 @@
+"""What judges say of the faces under each condition; computed once, used by every part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from affectbench.faces.regions import crop
+from affectbench.images.tensors import unit_range
+from affectbench.judges import load_judge
+from affectbench.metrics.ecm import Parts, ecm_parts
+from affectbench.study.damage import Condition
+from affectbench.study.faces import LabelledFaces
+from affectbench.types import Judge
+
+HR = "HR"
+BATCH = 64
+
+
+@dataclass
+class Judged:
+    """Logits (N, K) of one judge on the faces, by the name of the condition; `HR` is without."""
+
+    judge: Judge
+    labels: NDArray[np.str_]
+    logits: dict[str, torch.Tensor] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The judge's name."""
+        return self.judge.spec.name
+
+    def ecm(self, condition: str, temperature: float = 1.0) -> Parts:
+        """`ecm/1` of each face under a condition; `temperature` divides the judge's logits."""
+        return ecm_parts(self.logits[HR] / temperature, self.logits[condition] / temperature)
+
+    def right(self, condition: str) -> NDArray[np.bool_]:
+        """Whether the judge sees the labelled expression."""
+        classes = np.array(self.judge.classes)
+        right: NDArray[np.bool_] = classes[self.logits[condition].argmax(1)] == self.labels
+        return right
+
+
+def judge_faces(
+    faces: LabelledFaces,
+    conditions: Sequence[Condition],
+    judges: Sequence[str],
+    *,
+    framing: str,
+    seed: int,
+    progress: Callable[[str, int, int], None],
+) -> list[Judged]:
+    """All judges on all conditions; `progress` is told a text, the steps done and in all."""
+    judged = [Judged(load_judge(name), faces.emotions) for name in judges]
+    for step, condition in enumerate([None, *conditions]):
+        images = faces.images if condition is None else condition.apply(faces.images, seed)
+        for one in judged:
+            one.logits[condition.name if condition else HR] = _logits(one.judge, images, framing)
+        progress(faces.name, step + 1, len(conditions) + 1)
+    return judged
+
+
+@torch.inference_mode()
+def _logits(judge: Judge, images: torch.Tensor, framing: str) -> torch.Tensor:
+    parts = [judge.logits(unit_range(crop(part, framing))) for part in torch.split(images, BATCH)]
+    return torch.cat(parts).double()

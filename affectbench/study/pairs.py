@@ -1,0 +1,139 @@
+"""(a) Is ECM larger for another expression than for the same one? Pairs of faces, and the AUC.
+
+AUC = P(score of a pair with different expressions > score of one with the same), ties half.
+Both kinds of pairs are weighted so that no person has more than 5 % of the weight of its kind.
+Intervals are percentile bootstraps over persons: a drawn person's pairs come along whole.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from affectbench.stats import Interval
+
+CAP = 0.05
+DRAWS = 2_000
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs of faces: indices (P,) each, whose expressions differ or not, and the persons."""
+
+    first: NDArray[np.intp]
+    second: NDArray[np.intp]
+    different: NDArray[np.bool_]
+    person_first: NDArray[np.int64]
+    person_second: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+
+def same_person_pairs(persons: NDArray[np.int64], emotions: NDArray[np.str_]) -> Pairs:
+    """All unordered pairs of faces of one person."""
+    i, j = np.triu_indices(len(persons), k=1)
+    keep = persons[i] == persons[j]
+    return _pairs(i[keep], j[keep], persons, emotions)
+
+
+def cross_person_pairs(
+    persons: NDArray[np.int64], emotions: NDArray[np.str_], rng: np.random.Generator, count: int
+) -> Pairs:
+    """About `count` random pairs of faces of two persons, half of them with one expression."""
+    i, j = rng.integers(0, len(persons), (2, 8 * count))
+    keep = (persons[i] != persons[j]) & (i != j)
+    i, j = i[keep], j[keep]
+    same = np.flatnonzero(emotions[i] == emotions[j])[: count // 2]
+    other = np.flatnonzero(emotions[i] != emotions[j])[: count // 2]
+    chosen = np.concatenate([same, other])
+    return _pairs(i[chosen], j[chosen], persons, emotions)
+
+
+def _pairs(
+    i: NDArray[np.intp],
+    j: NDArray[np.intp],
+    persons: NDArray[np.int64],
+    emotions: NDArray[np.str_],
+) -> Pairs:
+    return Pairs(i, j, emotions[i] != emotions[j], persons[i], persons[j])
+
+
+def capped_weights(persons: NDArray[np.int64], cap: float = CAP) -> Floats:
+    """Weights of pairs that add up to 1, equal but for persons that would have more than `cap`.
+
+    Equal per person where there are too few persons for the cap to hold.
+
+    >>> capped_weights(np.array([0, 0, 0, 1]), cap=0.5)
+    array([0.16666667, 0.16666667, 0.16666667, 0.5       ])
+    """
+    _, index, counts = np.unique(persons, return_inverse=True, return_counts=True)
+    shares = counts / counts.sum()
+    if len(counts) * cap <= 1.0:
+        shares = np.full(len(counts), 1.0 / len(counts))
+    capped = np.zeros(len(counts), dtype=bool)
+    while (shares > cap * (1 + 1e-9)).any() and len(counts) * cap > 1.0:
+        capped |= shares > cap * (1 + 1e-9)
+        shares[capped] = cap
+        rest = 1.0 - cap * capped.sum()
+        shares[~capped] = counts[~capped] * rest / counts[~capped].sum()
+    weights: Floats = shares[index] / counts[index]
+    return weights
+
+
+def auc(scores: Floats, different: NDArray[np.bool_], weights: Floats) -> Floats:
+    """Weighted AUC of each row of `weights` (D, P) for the scores (P,); ties count half."""
+    _, rank = np.unique(scores, return_inverse=True)
+    levels = int(rank.max()) + 1
+    order = np.argsort(rank, kind="stable")
+    starts = np.searchsorted(rank[order], np.arange(levels))
+    above = np.add.reduceat((weights * different)[:, order], starts, axis=1)
+    below = np.add.reduceat((weights * ~different)[:, order], starts, axis=1)
+    lower = np.cumsum(below, axis=1) - below
+    won = (above * (lower + 0.5 * below)).sum(1)
+    result: Floats = won / (above.sum(1) * below.sum(1))
+    return result
+
+
+def pair_auc(
+    scores: Floats, pairs: Pairs, rng: np.random.Generator, draws: int = DRAWS
+) -> tuple[float, Interval]:
+    """The AUC of scores (P,) and its 95 % interval, bootstrapped by person."""
+    weights = _weights(pairs)
+    value = float(auc(scores, pairs.different, weights[np.newaxis])[0])
+    persons, first = np.unique(pairs.person_first, return_inverse=True)
+    everyone = np.union1d(persons, pairs.person_second)
+    first = np.searchsorted(everyone, pairs.person_first)
+    second = np.searchsorted(everyone, pairs.person_second)
+    one_person = bool((first == second).all())
+    found = []
+    for _ in range(draws // 50):
+        picks = rng.integers(0, len(everyone), (50, len(everyone)))
+        counts = np.stack([np.bincount(p, minlength=len(everyone)) for p in picks])
+        times = counts[:, first] if one_person else counts[:, first] * counts[:, second]
+        with np.errstate(invalid="ignore"):
+            found.append(auc(scores, pairs.different, weights * times))
+    values = np.concatenate(found)
+    values = values[np.isfinite(values)]
+    low, high = np.quantile(values, [0.025, 0.975])
+    return value, Interval(float(low), float(high))
+
+
+def gap(scores: Floats, pairs: Pairs) -> float:
+    """Weighted mean score of pairs with different expressions minus that of pairs with one."""
+    weights = _weights(pairs)
+    other, same = pairs.different, ~pairs.different
+    return float(
+        np.average(scores[other], weights=weights[other])
+        - np.average(scores[same], weights=weights[same])
+    )
+
+
+def _weights(pairs: Pairs) -> Floats:
+    weights = np.empty(len(pairs))
+    for kind in (pairs.different, ~pairs.different):
+        weights[kind] = capped_weights(pairs.person_first[kind])
+    return weights

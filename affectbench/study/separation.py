@@ -1,0 +1,90 @@
+"""(a) and (f): pairs of labelled faces scored by ECM, its parts and the baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+
+from affectbench.images.tensors import unit_range
+from affectbench.metrics.ecm import ecm_parts
+from affectbench.metrics.fidelity import psnr, ssim
+from affectbench.study.faces import LabelledFaces
+from affectbench.study.judged import HR, Judged
+from affectbench.study.pairs import Floats, Pairs, gap, pair_auc
+
+CHUNK = 256
+
+
+def judge_scores(judged: Judged, pairs: Pairs) -> dict[str, Floats]:
+    """Scores of the pairs by one judge, mean of both directions: larger is more different."""
+    first, second = judged.logits[HR][pairs.first], judged.logits[HR][pairs.second]
+    there, back = ecm_parts(first, second), ecm_parts(second, first)
+    logits_apart = (first.log_softmax(1) - second.log_softmax(1)).norm(dim=1)
+    return {
+        "ecm": (0.5 * (there.ecm + back.ecm)).numpy(),
+        "L_H alone": there.l_h.numpy(),
+        "L_conf alone": (0.5 * (there.l_conf.log() + back.l_conf.log())).numpy(),
+        "label disagreement": (there.label_hr != there.label_sr).double().numpy(),
+        "JS divergence": there.js.numpy(),
+        "distance of log-probabilities": logits_apart.numpy(),
+    }
+
+
+def pixel_scores(faces: LabelledFaces, pairs: Pairs) -> dict[str, Floats]:
+    """Scores of the pairs without a judge: negated PSNR and SSIM (convention `rgb`)."""
+    found: dict[str, list[torch.Tensor]] = {"PSNR": [], "SSIM": []}
+    for start in range(0, len(pairs), CHUNK):
+        part = slice(start, start + CHUNK)
+        a = unit_range(faces.images[pairs.first[part]])
+        b = unit_range(faces.images[pairs.second[part]])
+        found["PSNR"].append(-psnr(a, b))
+        found["SSIM"].append(-ssim(a, b))
+    return {name: torch.cat(values).numpy() for name, values in found.items()}
+
+
+def separation(
+    judged: Sequence[Judged], faces: LabelledFaces, pairs: Pairs, seed: int
+) -> pd.DataFrame:
+    """The AUC of every score with its interval; `gap` is the weighted difference of means."""
+    rows = []
+    by_judge = [(one.name, judge_scores(one, pairs)) for one in judged]
+    for judge, scores in [*by_judge, ("-", pixel_scores(faces, pairs))]:
+        for name, values in scores.items():
+            value, interval = pair_auc(values, pairs, np.random.default_rng(seed))
+            rows.append(
+                {
+                    "judge": judge,
+                    "score": name,
+                    "auc": value,
+                    "auc_low": interval.low,
+                    "auc_high": interval.high,
+                    "gap": gap(values, pairs),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def weak_pairs(judged: Judged, emotions: np.ndarray, pairs: Pairs) -> pd.DataFrame:
+    """(f) Mean ECM of each pair of labelled expressions, lowest first, and of equal ones.
+
+    `missed` is the share of pairs with different expressions whose ECM is below the median of
+    the pairs with the same one: the change that ECM does not see.
+    """
+    scores = judge_scores(judged, pairs)["ecm"]
+    median_same = float(np.median(scores[~pairs.different]))
+    names = np.sort(np.stack([emotions[pairs.first], emotions[pairs.second]]), axis=0)
+    table = pd.DataFrame(
+        {
+            "judge": judged.name,
+            "expressions": [f"{a} / {b}" for a, b in names.T],
+            "different": pairs.different,
+            "ecm": scores,
+            "missed": np.where(pairs.different, scores < median_same, np.nan),
+        }
+    )
+    grouped = table.groupby(["judge", "expressions", "different"], as_index=False)
+    result = grouped.agg(pairs=("ecm", "size"), ecm=("ecm", "mean"), missed=("missed", "mean"))
+    return result.sort_values(["different", "ecm"], ascending=[False, True], ignore_index=True)
