@@ -183,6 +183,8 @@ def test_bca_without_spread_is_a_point(rng: Rng) -> None:
     tenth = bca_interval(np.full(7, 0.1), rng)
     assert tenth == Interval(set_mean(np.full(7, 0.1)), set_mean(np.full(7, 0.1)))
     assert bca_interval(np.zeros(10), rng) == Interval(0.0, 0.0)
+    slight = 1.0 + 1e-9 * np.arange(2000.0) / 2000
+    assert bca_interval(slight, seeded(), draws=200).low < slight.mean()
     by_class = bca_interval(np.repeat([1.0, 4.0], 10), rng, np.repeat([0, 1], 10))
     assert by_class == Interval(2.5, 2.5)
 

@@ -113,13 +113,13 @@ def _resample_counts(rng: np.random.Generator, draws: int, n: int) -> Floats:
 
 def _bca(values: Floats, groups: Groups, means: Floats, level: float) -> Interval:
     estimate = float(groups.means(values).mean())
-    # Leaving face i of class k out moves the macro mean by -(v_i - m_k) / (K (n_k - 1)).
-    influence = groups.centred(values) / groups.freedom[groups.index]
+    centred = groups.centred(values)
     rounding = TIE * scale_of(values)
-    largest = scale_of(influence)
-    if largest <= rounding:
+    if scale_of(centred) <= rounding:
         return Interval(estimate, estimate)
-    influence /= largest
+    # Leaving face i of class k out moves the macro mean by -(v_i - m_k) / (K (n_k - 1)).
+    influence = centred / groups.freedom[groups.index]
+    influence /= scale_of(influence)
     acceleration = float((influence**3).sum() / (6.0 * (influence**2).sum() ** 1.5))
     below = (means < estimate - rounding).mean()
     below += 0.5 * (np.abs(means - estimate) <= rounding).mean()
