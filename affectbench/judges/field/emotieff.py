@@ -1,0 +1,94 @@
+"""HSEmotion's networks as ONNX graphs, run by onnxruntime on the CPU: judges without gradients.
+
+They are the files of `hsemotion-onnx` and EmotiEffLib's ONNX engine: one input (N, 3, S, S),
+normalised, one output (N, K).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from affectbench.errors import MissingExtraError, WeightsError
+from affectbench.judges.field.affect import field_judge
+from affectbench.judges.field.catalogue import FieldFile
+from affectbench.judges.network_judge import NetworkJudge
+from affectbench.types import JudgeSpec
+
+_ELSEWHERE = b"\n\x08location\x12"  # protobuf's key "location" of a tensor kept in another file
+
+
+def load_emotieff(
+    path: Path, file: FieldFile, spec: JudgeSpec, device: torch.device
+) -> NetworkJudge:
+    """The judge of a published file.
+
+    Raises WeightsError if the file is damaged or does not fit, and MissingExtraError without
+    onnxruntime.
+    """
+    graph = OnnxGraph(_session(path, file))
+    _require_fitting(graph, path, file)
+    return field_judge(spec, graph, file, device)
+
+
+class OnnxGraph(nn.Module):
+    """An ONNX graph of one input and one output as a network; nothing is differentiated."""
+
+    def __init__(self, session: Any) -> None:
+        super().__init__()
+        self._session = session
+        self._input = session.get_inputs()[0]
+        self._one_by_one = self._input.shape[:1] == [1]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Outputs (N, K), on the device of `x`, without gradient."""
+        batches = torch.split(x, 1) if self._one_by_one else (x,)
+        return torch.cat([self._run(batch) for batch in batches]).to(x.device)
+
+    def _run(self, x: torch.Tensor) -> torch.Tensor:
+        values = x.detach().cpu().contiguous().numpy()
+        return torch.from_numpy(self._session.run(None, {self._input.name: values})[0])
+
+
+def _session(path: Path, file: FieldFile) -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingExtraError(f"judge 'emotieff', {file.stem}", "emotieff") from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({error.strerror or error})") from error
+    if _ELSEWHERE in content:
+        raise WeightsError(
+            f"{path}: keeps tensors in other files, as {file.stem} does not: refused"
+        )
+    try:
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own exceptions have no common base
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise WeightsError(f"{path}: onnxruntime cannot load it ({reason})") from error
+    if len(session.get_inputs()) != 1 or len(session.get_outputs()) != 1:
+        raise WeightsError(f"{path}: has not one input and one output, as {file.stem} has")
+    return session
+
+
+def _require_fitting(graph: OnnxGraph, path: Path, file: FieldFile) -> None:
+    probe = torch.zeros(2, 3, file.input_size, file.input_size)
+    try:
+        shape = tuple(graph(probe).shape)
+    except Exception as error:  # see above
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise WeightsError(f"{path}: fails on {tuple(probe.shape)} ({reason})") from error
+    if shape != (2, len(file.outputs)):
+        raise WeightsError(
+            f"{path}: gives {shape} for two faces, and {file.stem} gives {len(file.outputs)} "
+            "values for each"
+        )
