@@ -105,7 +105,9 @@ def read_columns(path: Path) -> dict[str, np.ndarray]:
     try:
         table = pq.read_table(pa.BufferReader(path.read_bytes()))
     except (OSError, pa.ArrowInvalid) as error:
-        raise RecordError(f"{path}: the per-image values cannot be read ({error}); {_MEND}") from error
+        raise RecordError(
+            f"{path}: the per-image values cannot be read ({error}); {_MEND}"
+        ) from error
     return {name: table.column(name).to_numpy() for name in table.column_names}
 
 

@@ -1,4 +1,4 @@
-"""Plug-ins found through entry points: lazy, typed, duplicates are errors, unknown names suggest."""
+"""Plug-ins found through entry points: lazy and typed; duplicates raise, unknown names suggest."""
 
 from __future__ import annotations
 
@@ -82,7 +82,9 @@ class Registry(Generic[T]):
     def _unknown(self, name: str) -> str:
         message = f"unknown {self.noun} '{name}'"
         close = difflib.get_close_matches(name, self.names(), n=1)
-        message += f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(self.names())}"
+        message += (
+            f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(self.names())}"
+        )
         hint = OPTIONAL_DISTRIBUTIONS.get(self.group)
         return f"{message} ({hint})" if hint else message
 

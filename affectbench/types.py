@@ -160,10 +160,14 @@ class Judge(Protocol):
     """A loaded facial-expression classifier."""
 
     @property
-    def spec(self) -> JudgeSpec: ...
+    def spec(self) -> JudgeSpec:
+        """What it says about itself."""
+        ...
 
     @property
-    def classes(self) -> tuple[str, ...]: ...
+    def classes(self) -> tuple[str, ...]:
+        """The names of the K classes."""
+        ...
 
     def logits(self, x: torch.Tensor) -> torch.Tensor:
         """Class logits (N, K), temperature applied, of face crops (N, 3, H, W) in [0, 1]."""
@@ -178,9 +182,13 @@ class Model(Protocol):
     """A loaded super-resolution model: LR (N, 3, h, w) in [0, 1] to SR (N, 3, s*h, s*w)."""
 
     @property
-    def spec(self) -> ModelSpec: ...
+    def spec(self) -> ModelSpec:
+        """What it says about itself."""
+        ...
 
-    def __call__(self, lr: torch.Tensor) -> torch.Tensor: ...
+    def __call__(self, lr: torch.Tensor) -> torch.Tensor:
+        """SR of LR."""
+        ...
 
 
 @runtime_checkable
@@ -188,7 +196,9 @@ class StoredResults(Protocol):
     """Super-resolved faces that exist already, found by the id of their reference."""
 
     @property
-    def spec(self) -> ModelSpec: ...
+    def spec(self) -> ModelSpec:
+        """What it says about itself."""
+        ...
 
     def read(self, image_id: str) -> NDArray[np.uint8]:
         """The SR image (H, W, 3); InputError if there is none or it cannot be read."""
@@ -199,7 +209,9 @@ class Dataset(Protocol):
     """An opened set of face images. Reading one never depends on another."""
 
     @property
-    def spec(self) -> DatasetSpec: ...
+    def spec(self) -> DatasetSpec:
+        """What it says about itself."""
+        ...
 
     @property
     def ids(self) -> tuple[str, ...]:

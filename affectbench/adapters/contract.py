@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F  # noqa: N812  (torch's own usual name for it)
+import torch.nn.functional as F
 
 from affectbench.adapters import ModelRequest
 from affectbench.adapters.network import scale_of

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812  (torch's own usual name for it)
+import torch.nn.functional as F
 from PIL import Image
 
 from affectbench.adapters.syntax import require_scale

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +13,12 @@ if TYPE_CHECKING:
 
 def print_comparison(result: Comparison, as_json: bool) -> None:
     """The comparison table."""
-    from affectbench.report.render import render_json, render_terminal
+    from affectbench.report.render import render_terminal, to_json
 
     if as_json:
-        print(render_json(result.run))
+        print(to_json(result.run))
     else:
-        print(render_terminal(result.run), end="")
+        print(render_terminal(result.run, colour=sys.stdout.isatty()), end="")
 
 
 def print_specs(specs: Sequence[Mapping[str, Any]], columns: Sequence[str], as_json: bool) -> None:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import torch
 
 DEFAULT_JUDGE = "mini-xception"
+BUNDLED = ("mini-xception", "face-api")
+"""The judges whose weights come with the library; the first is the default."""
 
 _REGISTRY = Registry("affectbench.judges", "judge", JudgePlugin)
 

@@ -12,7 +12,7 @@ from typing import cast
 
 import torch
 from torch import nn
-from torch.nn import functional as F  # noqa: N812  (torch's own usual name for it)
+from torch.nn import functional as F
 
 from affectbench.judges.tf_padding import pad_same
 

@@ -8,7 +8,7 @@ from typing import cast
 
 import torch
 from torch import nn
-from torch.nn import functional as F  # noqa: N812  (torch's own usual name for it)
+from torch.nn import functional as F
 
 from affectbench.assets import load_safetensors
 from affectbench.errors import InputError, listed

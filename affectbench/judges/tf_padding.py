@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch.nn import functional as F  # noqa: N812  (torch's own usual name for it)
+from torch.nn import functional as F
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:

@@ -166,13 +166,11 @@ def _require_sane(request: RunRequest) -> None:
         raise InputError("no models: name at least one, such as --models bicubic")
     if request.batch_size < 1 or (request.limit is not None and request.limit < 1):
         raise InputError("--batch-size and --limit must be at least 1")
-    for what, names in (("metric", request.metrics), ("judge", request.judges)):
-        if len(set(names)) != len(names):
-            raise InputError(f"a {what} is named twice: {', '.join(names)}")
+    sets = tuple(name for name, _ in request.datasets)
+    for what, given in (("metric", request.metrics), ("judge", request.judges), ("data set", sets)):
+        if len(set(given)) != len(given):
+            raise InputError(f"a {what} is named twice: {', '.join(given)}")
     labels = [model.label for model in request.models]
-    names = [name for name, _ in request.datasets]
-    if len(set(names)) != len(names):
-        raise InputError(f"a data set is named twice: {', '.join(names)}")
     if request.versus not in {*labels, "bicubic"}:
         raise UnknownNameError(
             f"--versus {request.versus}: is none of the models ({', '.join(labels)}) "

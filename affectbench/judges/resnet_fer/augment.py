@@ -162,9 +162,7 @@ def cut_out(faces: Tensor, config: AugmentConfig, generator: torch.Generator) ->
     return torch.where(hole, faces.mean(dim=(1, 2, 3), keepdim=True), faces)
 
 
-def augment(
-    faces: Tensor, size: int, config: AugmentConfig, generator: torch.Generator
-) -> Tensor:
+def augment(faces: Tensor, size: int, config: AugmentConfig, generator: torch.Generator) -> Tensor:
     """The whole chain: (N,1,H,W) -> (N,1,size,size), in [0,1]."""
     faces = degrade(faces, config, generator)
     faces = jitter_geometry(faces, size, config, generator)

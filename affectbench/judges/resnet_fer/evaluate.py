@@ -13,6 +13,7 @@ import logging
 import platform
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -82,9 +83,9 @@ def degraded_figures(model: ResNetFer, split: Split, temperature: float) -> list
     """Accuracy and calibration on faces of lower resolution, blurred, or enlarged to 128 px RGB."""
     changes: list[tuple[str, Callable[[Tensor], Tensor]]] = []
     for size in _LOW_SIZES:
-        changes.append((f"48 -> {size} -> 48 px, bicubic", lambda x, s=size: down_up(x, s)))
+        changes.append((f"48 -> {size} -> 48 px, bicubic", partial(down_up, size=size)))
     for sigma in _BLURS:
-        changes.append((f"gaussian blur, sigma {sigma} px", lambda x, s=sigma: blur(x, s)))
+        changes.append((f"gaussian blur, sigma {sigma} px", partial(blur, sigma=sigma)))
     changes.append(("48 -> 128 px RGB -> network", _enlarge))
     clean = predict(model, split.all_faces()).argmax(dim=1)
     rows = []

@@ -63,7 +63,7 @@ def read_candidates(run: Path) -> dict[str, State]:
 
 
 def judge(model: ResNetFer, state: State, public: Split) -> tuple[dict[str, float], Tensor]:
-    """Public accuracy and calibration of a state in float32 and float16, and the latter's logits."""
+    """Public figures of a state in float32 and float16, and the latter's logits."""
     model.load_state_dict(state)
     faces, labels = public.all_faces(), public.labels
     exact = predict(model, faces)

@@ -92,9 +92,7 @@ class MirrorNorm(nn.BatchNorm2d):
 class MirrorBlock(nn.Module):
     """Two 3x3 convolutions with a shortcut."""
 
-    def __init__(
-        self, inputs: int, outputs: int, generator: torch.Generator | None = None
-    ) -> None:
+    def __init__(self, inputs: int, outputs: int, generator: torch.Generator | None = None) -> None:
         super().__init__()
         self.conv1 = MirrorConv(inputs, outputs, 3, generator=generator)
         self.norm1 = MirrorNorm(outputs)
@@ -149,8 +147,9 @@ class ResNetFer(nn.Module):
         # Exposure and contrast carry no expression; the floor keeps a flat image finite.
         standard = (x - mean) / (variance.sqrt() + 0.01)
         maps = self.body(standard.contiguous(memory_format=torch.channels_last))
-        pooled = maps.float().mean(dim=(2, 3))
-        return pooled.unflatten(1, (2, -1)).mean(dim=1)
+        pooled: Tensor = maps.float().mean(dim=(2, 3))
+        halves = pooled.chunk(2, dim=1)
+        return (halves[0] + halves[1]) / 2.0
 
     def forward(self, x: Tensor) -> Tensor:
         """(N,1,48,48) grey in [0,1] -> logits (N,7) in the order of `CLASSES`."""

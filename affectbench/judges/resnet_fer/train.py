@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import csv
 import logging
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -27,7 +26,7 @@ from .augment import augment
 from .config import DEFAULT_PATH, TrainConfig, load_config
 from .data import Split, load_split
 from .measures import accuracy, expected_calibration_error, mirror_disagreement, predict
-from .network import CLASSES, NATIVE_SIZE, ResNetFer
+from .network import CLASSES, NATIVE_SIZE
 from .schedule import Progress, learning_rate, seconds_until
 
 _LOG = logging.getLogger("resnet_fer.train")
@@ -228,7 +227,7 @@ def write_atomically(state: dict[str, Any], path: Path) -> None:
     """torch.save to a temporary file in the same folder, then rename."""
     temporary = path.with_suffix(".tmp")
     torch.save(state, temporary)
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def write_log(rows: list[Row], path: Path) -> None:
@@ -238,7 +237,7 @@ def write_log(rows: list[Row], path: Path) -> None:
         writer = csv.DictWriter(stream, fieldnames=list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:

@@ -1,0 +1,1 @@
+"""Tables and leaderboards from records; nothing here computes a metric."""

@@ -1,0 +1,162 @@
+"""How a value of the table is written, the same for people, Markdown and LaTeX."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from affectbench.report.marks import CONTAMINATED, NO_INFORMATION, SMALL, TRAINED_AGAINST
+from affectbench.report.results import Run
+from affectbench.report.table import build_table, is_number, metric_columns
+
+ARROWS = {"lower": "↓", "higher": "↑"}
+FOOTNOTES = {
+    TRAINED_AGAINST: "† trained against this judge: not ranked under it",
+    CONTAMINATED: "‡ trained on faces of this set: not ranked",
+    NO_INFORMATION: (
+        "∅ no expression information: not better than wrong-face and one-face (p < 0.05)"
+    ),
+    SMALL: "n too small: fewer than 6 faces give neither intervals nor tests",
+    "failed": "✗ failed",
+    "best": "bold: best of the models; * not distinguishable from the best (max-T, 95 %)",
+    "plain": "~ plain mean: no expression class has 10 faces",
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One value: its text, its interval's text, and whether it is the best of the models."""
+
+    text: str
+    interval: str = ""
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of a data set: its name with signs, and the cells by metric."""
+
+    name: str
+    anchor: bool
+    faces: str
+    cells: Mapping[str, Cell]
+
+
+@dataclass(frozen=True)
+class Block:
+    """The rows of one data set."""
+
+    title: str
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A whole table: heads by metric, a block per data set, and the notes it needs."""
+
+    heads: Mapping[str, str]
+    blocks: tuple[Block, ...]
+    notes: tuple[str, ...]
+
+
+def lay_out(run: Run) -> Layout:
+    """The table of a run, ready to be written."""
+    table = build_table(run)
+    names = metric_columns(run)
+    metrics = {}
+    for record in run.records:
+        judge = record.metric["identity"].get("judge")
+        name = f"{record.metric['name']}[{judge}]"
+        metrics[name if name in names else str(record.metric["name"])] = record.metric
+    heads = {name: f"{name} {ARROWS[metrics[name]['direction']]}" for name in names}
+    titles = {record.dataset["name"]: record.dataset["title"] for record in run.records}
+    blocks = []
+    for dataset in dict.fromkeys(table["dataset"]):
+        rows = table[table["dataset"] == dataset]
+        best = {name: _best(rows, name, metrics[name]["direction"]) for name in names}
+        lines = tuple(_line(row, names, best) for row in rows.to_dict("records"))
+        blocks.append(Block(f"{dataset}: {titles[dataset]}", lines))
+    return Layout(heads, tuple(blocks), _notes(run, table))
+
+
+def digits(name: str) -> int:
+    """Decimals shown: 2 for decibels, 4 for everything else."""
+    return 2 if name.startswith("psnr") else 4
+
+
+def _best(rows: pd.DataFrame, name: str, direction: str) -> Any:
+    """The best value among ranked models."""
+    if name not in rows:
+        return None
+    may_rank = (rows["role"] == "model") & ~rows["mark"].str.contains(CONTAMINATED)
+    judge = name.partition("[")[2].rstrip("]")
+    if judge:
+        may_rank &= ~rows["mark"].str.contains(f"{TRAINED_AGAINST}:{judge}", regex=False)
+    values = rows.loc[may_rank, name].dropna()
+    if values.empty:
+        return None
+    return values.min() if direction == "lower" else values.max()
+
+
+def _line(row: Mapping[Any, Any], names: list[str], best: Mapping[str, Any]) -> Line:
+    mark = str(row["mark"])
+    signs = "".join(
+        sign
+        for sign, word in (
+            ("†", TRAINED_AGAINST),
+            ("‡", CONTAMINATED),
+            ("∅", NO_INFORMATION),
+            ("✗", "failed:"),
+        )
+        if word in mark
+    )
+    faces = str(row["n"]) if not row["failed"] else f"{row['n'] - row['failed']} of {row['n']}"
+    anchor = row["role"] == "anchor"
+    cells = {name: _cell(row, name, None if anchor else best[name]) for name in names}
+    return Line(f"{row['model']} {signs}".strip(), anchor, faces, cells)
+
+
+def _cell(row: Mapping[Any, Any], name: str, best: Any) -> Cell:
+    value: Any = row.get(name)
+    if not is_number(value):
+        return Cell("")
+    places = digits(name)
+    text = f"{value:.{places}f}"
+    if math.isinf(value) and is_number(row.get("identical")):
+        text = f"{text} ({row['identical']:.0f} identical)"
+    if row.get(f"{name}_macro_classes") == 0:
+        text = f"~{text}"
+    if best is not None and value != best and row.get(f"{name}_best") is True:
+        text += "*"
+    low, high = row.get(f"{name}_low"), row.get(f"{name}_high")
+    interval = ""
+    if is_number(low) and is_number(high):
+        interval = f"[{low:.{places}f}, {high:.{places}f}]"
+    return Cell(text, interval, best is not None and value == best)
+
+
+def _notes(run: Run, table: pd.DataFrame) -> tuple[str, ...]:
+    settings = run.settings
+    judges = ", ".join(settings["judges"])
+    facts = [f"protocol {settings['protocol']}", f"convention {settings['convention']}"]
+    if "ecm" in settings["metrics"]:
+        facts.append(f"judge {settings['judges'][0]}" + (f" of {judges}" if "," in judges else ""))
+        facts.append("ECM: 0 = same expression, macro mean, ecm/1, crop/1")
+    marks = " ".join(table["mark"])
+    words = (TRAINED_AGAINST, CONTAMINATED, NO_INFORMATION, SMALL)
+    used = [FOOTNOTES[word] for word in words if word in marks]
+    plain = [c for c in table.columns if c.endswith("_macro_classes")]
+    if any((table[c] == 0).any() for c in plain):
+        used.append(FOOTNOTES["plain"])
+    if any(c.endswith("_best") for c in table.columns):
+        used.insert(0, FOOTNOTES["best"])
+    failures = [
+        f"✗ {row['model']} on {row['dataset']}: {row['mark'].partition('failed: ')[2]}"
+        for row in table.to_dict("records")
+        if "failed: " in str(row["mark"])
+    ]
+    return ("; ".join(facts), *used, *failures)

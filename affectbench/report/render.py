@@ -1,0 +1,219 @@
+"""A run's table as CSV, JSON, Markdown, LaTeX, and for the terminal."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from affectbench.records import write_atomic
+from affectbench.report.cells import Cell, Layout, lay_out
+from affectbench.report.results import Run
+from affectbench.report.table import build_table
+
+FLOAT_FORMAT = "%.9g"
+"""Nine digits: more than the tables show, fewer than differ between processors."""
+
+
+COST_COLUMNS = [
+    "model",
+    "dataset",
+    "n",
+    "parameters",
+    "seconds",
+    "faces_per_second",
+    "device",
+    "threads",
+]
+
+
+def write_tables(run: Run, folder: Path) -> None:
+    """Write `table.csv`, `table.md`, `table.tex` and `cost.csv`, each whole or not at all."""
+    layout = lay_out(run)
+    contents = {
+        "table.csv": to_csv(build_table(run)),
+        "table.md": to_markdown(layout),
+        "table.tex": to_latex(layout),
+        "cost.csv": to_csv(cost_table(run)),
+    }
+    for name, text in contents.items():
+        write_atomic(folder / name, text.encode("utf-8"))
+
+
+def to_csv(table: pd.DataFrame) -> str:
+    """CSV of a table. Text that a spreadsheet would run as a formula gets a leading quote."""
+    safe = table.copy()
+    for name in safe.columns[safe.dtypes.map(lambda t: not pd.api.types.is_numeric_dtype(t))]:
+        safe[name] = safe[name].map(_harmless)
+    return safe.to_csv(index=False, float_format=FLOAT_FORMAT, lineterminator="\n")
+
+
+def cost_table(run: Run) -> pd.DataFrame:
+    """Parameters and speed of each model and data set, as measured in the run."""
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for record in run.records:
+        if record.role != "model":
+            continue
+        key = (record.row, str(record.dataset["name"]))
+        row = rows.setdefault(key, {"model": key[0], "dataset": key[1], "n": record.n})
+        row.update({k: v for k, v in record.cost.items() if k not in row})
+        row.setdefault("device", record.provenance.get("device"))
+        row.setdefault("threads", record.provenance.get("threads"))
+    columns = [
+        "model",
+        "dataset",
+        "n",
+        "parameters",
+        "seconds",
+        "faces_per_second",
+        "device",
+        "threads",
+    ]
+    return pd.DataFrame(list(rows.values())).reindex(columns=columns)
+
+
+def to_json(run: Run) -> str:
+    """The rows of `table.csv` as a JSON list; no value is null, infinity is the text `inf`."""
+    rows = [
+        {str(k): _json_value(v) for k, v in row.items()}
+        for row in build_table(run).to_dict("records")
+    ]
+    return json.dumps(rows, indent=1, ensure_ascii=False)
+
+
+def to_markdown(layout: Layout) -> str:
+    """Markdown: a table per data set; anchors in italics below the models; notes last."""
+    head = ["model", "n", *layout.heads.values()]
+    lines: list[str] = []
+    for block in layout.blocks:
+        lines += [f"### {_markdown(block.title)}", "", "| " + " | ".join(head) + " |"]
+        lines.append("|---|" + "---:|" * (len(head) - 1))
+        for line in block.lines:
+            name = f"*{_markdown(line.name)}*" if line.anchor else _markdown(line.name)
+            cells = [_markdown_cell(line.cells[key]) for key in layout.heads]
+            lines.append("| " + " | ".join([name, line.faces, *cells]) + " |")
+        lines.append("")
+    return "\n".join([*lines, *(f"- {_markdown(note)}" for note in layout.notes)]) + "\n"
+
+
+def to_latex(layout: Layout) -> str:
+    """LaTeX for the booktabs package, one tabular for all data sets."""
+    head = " & ".join(["Model", "$n$", *(_latex(h) for h in layout.heads.values())])
+    lines = [rf"\begin{{tabular}}{{l{'r' * (len(layout.heads) + 1)}}}", r"\toprule"]
+    lines += [rf"{head} \\"]
+    for block in layout.blocks:
+        width = len(layout.heads) + 2
+        lines += [r"\midrule", rf"\multicolumn{{{width}}}{{l}}{{{_latex(block.title)}}} \\"]
+        lines.append(r"\midrule")
+        for line in block.lines:
+            name = _latex(line.name)
+            name = rf"\textit{{{name}}}" if line.anchor else name
+            cells = [_latex_cell(line.cells[key]) for key in layout.heads]
+            lines.append(" & ".join([name, line.faces, *cells]) + r" \\")
+    lines += [r"\bottomrule", r"\end{tabular}"]
+    return "\n".join([*lines, *(f"% {note}" for note in layout.notes)]) + "\n"
+
+
+def to_terminal(layout: Layout, width: int | None = None, colour: bool = False) -> str:
+    """For people: intervals where the terminal is wide enough, anchors dim and apart."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    buffer = StringIO()
+    console = Console(
+        file=buffer, width=width, force_terminal=colour or None, highlight=False, soft_wrap=False
+    )
+    needed = 26 + sum(24 for _ in layout.heads)
+    with_intervals = console.width >= needed
+    for block in layout.blocks:
+        console.print(Text(block.title, "bold"))
+        table = Table(box=None, pad_edge=False)
+        table.add_column("model", overflow="fold")
+        table.add_column("n", justify="right")
+        for head in layout.heads.values():
+            table.add_column(head, justify="right", no_wrap=True)
+        was_anchor = False
+        for line in block.lines:
+            if line.anchor and not was_anchor:
+                table.add_section()
+                table.add_row(Text("anchors", "dim italic"))
+            was_anchor = line.anchor
+            style = "dim" if line.anchor else ""
+            cells = [_terminal_cell(line.cells[key], with_intervals) for key in layout.heads]
+            table.add_row(Text(line.name), line.faces, *cells, style=style)
+        console.print(table)
+        console.print()
+    for note in layout.notes:
+        console.print(Text(note))
+    return buffer.getvalue().rstrip("\n") + "\n"
+
+
+def render_terminal(run: Run, width: int | None = None, colour: bool = False) -> str:
+    """The table of a run, for people."""
+    return to_terminal(lay_out(run), width, colour)
+
+
+def _terminal_cell(cell: Cell, with_interval: bool) -> Any:
+    from rich.text import Text
+
+    text = Text(cell.text, "bold" if cell.best else "")
+    if with_interval and cell.interval:
+        text.append(f" {cell.interval}", "dim")
+    return text
+
+
+def _markdown_cell(cell: Cell) -> str:
+    text = cell.text.replace("*", r"\*").replace("~", r"\~")
+    text = f"**{text}**" if cell.best and text else text
+    return f"{text} {cell.interval}".strip()
+
+
+def _latex_cell(cell: Cell) -> str:
+    text = cell.text.replace("~", r"$\sim$").replace("*", r"$^{*}$")
+    text = rf"\textbf{{{text}}}" if cell.best and text else text
+    return f"{text} {{\\small {cell.interval}}}".strip() if cell.interval else text
+
+
+_MARKDOWN = {c: f"\\{c}" for c in r"\`*_[]|#~"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "↓": r"$\downarrow$",
+    "↑": r"$\uparrow$",
+    "†": r"$\dagger$",
+    "‡": r"$\ddagger$",
+    "∅": r"$\emptyset$",
+    "✗": r"$\times$",
+    **{c: f"\\{c}" for c in "&%$#_{}"},
+}
+
+
+def _markdown(text: str) -> str:
+    return _translated(text, _MARKDOWN)
+
+
+def _latex(text: str) -> str:
+    return _translated(text, _LATEX)
+
+
+def _translated(text: str, rules: Mapping[str, str]) -> str:
+    return "".join(rules.get(c, c) for c in " ".join(text.split()))
+
+
+def _harmless(value: Any) -> Any:
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return f"'{value}"
+    return value
+
+
+def _json_value(value: Any) -> Any:
+    if not isinstance(value, float) or math.isfinite(value):
+        return value
+    return None if math.isnan(value) else str(value)

@@ -1,0 +1,188 @@
+"""The comparison table: a row per model, anchor and data set, with intervals and tests."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from affectbench.aggregate import align, align_all
+from affectbench.records import Record
+from affectbench.report.marks import (
+    CONTAMINATED,
+    NO_INFORMATION,
+    SMALL,
+    TRAINED_AGAINST,
+    is_contaminated,
+    is_dagger,
+    knows_nothing,
+)
+from affectbench.report.results import Run, column_of
+from affectbench.stats import MIN_N, best_set, holm, paired_difference
+
+ANCHOR_ORDER = ("reference", "bicubic", "one-face", "wrong-face")
+Cells = dict[str, Record]
+"""The records of one row of one data set, by column name."""
+
+
+def build_table(run: Run) -> pd.DataFrame:
+    """The columns of `table.csv`.
+
+    `model,dataset,role,n,failed`; each metric with its interval; `agreement,flip_rate`; each
+    metric's paired difference to `versus` with interval and Holm-corrected p, and whether the
+    model cannot be told from the best; `mark`. Judges after the first have columns of their own,
+    `ecm[JUDGE]`. Empty where there is no value.
+    """
+    rows: list[dict[str, Any]] = []
+    for dataset in dict.fromkeys(record.dataset["name"] for record in run.records):
+        rows += _dataset_rows(run, [r for r in run.records if r.dataset["name"] == dataset])
+    table = pd.DataFrame(rows)
+    return table[_column_order(run, list(table.columns))]
+
+
+def metric_columns(run: Run) -> list[str]:
+    """The metrics' column names, in the order asked for; headline judge before the others."""
+    names = [column_of(record, run.settings) for record in run.records]
+    return list(dict.fromkeys(names))
+
+
+def _dataset_rows(run: Run, records: Sequence[Record]) -> list[dict[str, Any]]:
+    grouped: dict[tuple[str, str], Cells] = {}
+    for record in records:
+        key = (record.role, record.row)
+        grouped.setdefault(key, {})[column_of(record, run.settings)] = record
+    models = {label: cells for (role, label), cells in grouped.items() if role == "model"}
+    anchors = {label: cells for (role, label), cells in grouped.items() if role == "anchor"}
+    anchors = {label: anchors[label] for label in ANCHOR_ORDER if label in anchors}
+    rows = {label: _row(label, cells) for label, cells in {**models, **anchors}.items()}
+    everyone = {**anchors, **models}
+    ranked = {label: cells for label, cells in models.items() if not _contaminated(run, cells)}
+    for column in metric_columns(run):
+        for label, values in _comparisons(run, column, ranked, everyone):
+            rows[label].update(values)
+    for label, cells in models.items():
+        rows[label]["mark"] = "; ".join(_marks(run, label, cells, everyone, label in ranked))
+    return list(rows.values())
+
+
+def _row(label: str, cells: Cells) -> dict[str, Any]:
+    first = next(iter(cells.values()))
+    row: dict[str, Any] = {
+        "model": label,
+        "dataset": first.dataset["name"],
+        "role": first.role,
+        "n": first.n,
+        "failed": max(len(record.failed) for record in cells.values()),
+        "mark": "",
+    }
+    for column, record in cells.items():
+        if record.status != "ok":
+            row["failed"] = record.n
+            continue
+        values = record.values
+        row[column], row[f"{column}_low"] = values["value"], values["low"]
+        row[f"{column}_high"] = values["high"]
+        if "macro_classes" in values:
+            row[f"{column}_mean"] = values["mean"]
+            row[f"{column}_macro_classes"] = values["macro_classes"]
+        suffix = column.removeprefix("ecm") if record.metric["per_judge"] else ""
+        for name in ("agreement", "flip_rate", "identical"):
+            if name in values:
+                row[f"{name}{suffix}"] = values[name]
+    return row
+
+
+def _comparisons(
+    run: Run, column: str, ranked: Mapping[str, Cells], everyone: Mapping[str, Cells]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Differences to `versus` and membership of the best set, for the models that may be ranked."""
+    cells = {label: _scored(row, column) for label, row in ranked.items()}
+    models = {label: r for label, r in cells.items() if r is not None and not is_dagger(r)}
+    versus = str(run.settings["versus"])
+    base = _scored(everyone.get(versus, {}), column)
+    tested = {label: r for label, r in models.items() if base is not None and label != versus}
+    found = {label: _difference(run, record, base) for label, record in tested.items() if base}
+    corrected = holm([values[f"{column}_p"] for values in found.values()])
+    for (label, values), p in zip(found.items(), corrected, strict=True):
+        yield label, {**values, f"{column}_p": p}
+    if not models:
+        return
+    first = next(iter(models.values()))
+    scores, classes = align_all([run.columns(r) for r in models.values()], first.metric)
+    if scores.shape[1] < MIN_N:
+        return
+    rng = np.random.default_rng([_seed(run), int(first.id, 16)])
+    keep = best_set(scores, first.metric["direction"], rng, classes)
+    for label, best in zip(models, keep, strict=True):
+        yield label, {f"{column}_best": bool(best)}
+
+
+def _difference(run: Run, record: Record, base: Record) -> dict[str, Any]:
+    column = column_of(record, run.settings)
+    ours, theirs, classes = align(run.columns(record), run.columns(base), record.metric)
+    rng = np.random.default_rng([_seed(run), int(record.id, 16), int(base.id, 16)])
+    found = paired_difference(ours, theirs, rng, classes)
+    return {
+        f"{column}_diff": found.estimate,
+        f"{column}_diff_low": found.low,
+        f"{column}_diff_high": found.high,
+        f"{column}_p": found.p,
+    }
+
+
+def _marks(
+    run: Run, label: str, cells: Cells, everyone: Mapping[str, Cells], ranked: bool
+) -> Iterator[str]:
+    first = next(iter(cells.values()))
+    errors = dict.fromkeys(record.error for record in cells.values() if record.error)
+    yield from (f"failed: {' '.join(error.split())}" for error in errors)
+    if not ranked:
+        yield CONTAMINATED
+    for judge in dict.fromkeys(
+        record.metric["identity"]["judge"] for record in cells.values() if is_dagger(record)
+    ):
+        yield f"{TRAINED_AGAINST}:{judge}"
+    if first.n < MIN_N:
+        yield SMALL
+        return
+    ecm = _scored(cells, "ecm")
+    anchors = {name: _scored(everyone.get(name, {}), "ecm") for name in ANCHOR_ORDER}
+    known = {name: record for name, record in anchors.items() if record is not None}
+    if ecm is not None and label not in known and knows_nothing(run, ecm, known):
+        yield NO_INFORMATION
+
+
+def _scored(cells: Mapping[str, Record], column: str) -> Record | None:
+    record = cells.get(column)
+    return record if record is not None and record.status == "ok" else None
+
+
+def _contaminated(run: Run, cells: Cells) -> bool:
+    scored = [record for record in cells.values() if record.status == "ok"]
+    if not scored:
+        return False
+    return is_contaminated(scored[0], (str(i) for i in run.columns(scored[0])["id"]))
+
+
+def _column_order(run: Run, columns: Sequence[str]) -> list[str]:
+    metrics = metric_columns(run)
+    order = ["model", "dataset", "role", "n", "failed"]
+    for name in metrics:
+        order += [name, f"{name}_low", f"{name}_high", f"{name}_mean"]
+    order += [c for c in columns if c.startswith(("agreement", "flip_rate", "identical"))]
+    order += [f"{name}_macro_classes" for name in metrics]
+    for name in metrics:
+        order += [f"{name}_{part}" for part in ("diff", "diff_low", "diff_high", "p", "best")]
+    return [name for name in [*order, "mark"] if name in columns]
+
+
+def _seed(run: Run) -> int:
+    return int(run.settings["seed"])
+
+
+def is_number(value: Any) -> bool:
+    """Whether a cell of the table holds a number (infinity counts, NaN and None do not)."""
+    return isinstance(value, (int, float)) and not math.isnan(value)
