@@ -33,7 +33,7 @@ def enlarge(lr):
 def logged(scale, log):
     def model(lr):
         time.sleep(0.15)
-        with open(log, "a") as file:
+        with open(pathlib.Path(log) / "calls", "a") as file:
             file.write(f"{len(lr)}\\n")
         return enlarge(lr)
     return model
@@ -43,7 +43,7 @@ def raises(scale):
     def model(lr): raise RuntimeError("no more ideas")
     return model
 def nans(scale): return lambda lr: enlarge(lr) * float("nan")
-def small(scale): return lambda lr: lr
+def small(scale): return lambda lr: enlarge(lr)[..., 1:]
 def bytes_range(scale): return lambda lr: enlarge(lr) * 255
 """
 
@@ -63,21 +63,31 @@ def toy(toy_faces: Path, out: Path, models: str, *more: object) -> list[str]:
     return [*given, *map(str, more)]
 
 
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """A folder that the model `logged` writes to: a file's content would be part of the model."""
+    folder = tmp_path / "log"
+    folder.mkdir()
+    return folder
+
+
 def calls(log: Path) -> int:
-    return len(log.read_text().splitlines()) if log.exists() else 0
+    """How many batches the model `logged` has seen."""
+    path = log / "calls"
+    return len(path.read_text().splitlines()) if path.exists() else 0
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("after", [0, 1, 2, 3])
 def test_killed_and_resumed_gives_the_same_bytes(
-    tmp_path: Path, toy_faces: Path, models: Path, after: int
+    tmp_path: Path, toy_faces: Path, models: Path, log: Path, after: int
 ) -> None:
-    whole, log = tmp_path / "whole", tmp_path / "log"
+    whole = tmp_path / "whole"
     model = f"python:{models}:logged@log={log}@name=logged"
     assert affectbench(*toy(toy_faces, whole, f"bicubic,{model}")).returncode == 0
     batches = calls(log)
     assert batches == 4
-    log.unlink()
+    (log / "calls").unlink()
     out = tmp_path / "killed"
     arguments = toy(toy_faces, out, f"bicubic,{model}")
     process = subprocess.Popen(
@@ -93,8 +103,10 @@ def test_killed_and_resumed_gives_the_same_bytes(
     assert (out / "table.csv").read_bytes() == (whole / "table.csv").read_bytes()
 
 
-def test_a_second_call_does_no_work(tmp_path: Path, toy_faces: Path, models: Path) -> None:
-    log, out = tmp_path / "log", tmp_path / "out"
+def test_a_second_call_does_no_work(
+    tmp_path: Path, toy_faces: Path, models: Path, log: Path
+) -> None:
+    out = tmp_path / "out"
     arguments = toy(toy_faces, out, f"python:{models}:logged@log={log}", "--metrics", "psnr")
     assert main(arguments) == 0
     table, first = (out / "table.csv").read_bytes(), calls(log)
@@ -107,9 +119,9 @@ def test_a_second_call_does_no_work(tmp_path: Path, toy_faces: Path, models: Pat
 
 
 def test_changed_model_source_is_another_model(
-    tmp_path: Path, toy_faces: Path, models: Path
+    tmp_path: Path, toy_faces: Path, models: Path, log: Path
 ) -> None:
-    log, out = tmp_path / "log", tmp_path / "out"
+    out = tmp_path / "out"
     arguments = toy(toy_faces, out, f"python:{models}:logged@log={log}", "--metrics", "psnr")
     main(arguments)
     first = calls(log)
@@ -159,10 +171,11 @@ def test_full_disk_keeps_what_is_finished(
     tmp_path: Path,
     toy_faces: Path,
     models: Path,
+    log: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    log, out = tmp_path / "log", tmp_path / "out"
+    out = tmp_path / "out"
     arguments = toy(toy_faces, out, f"python:{models}:logged@log={log}", "--metrics", "psnr")
     original = Path.replace
     written = []

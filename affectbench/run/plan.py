@@ -40,8 +40,8 @@ class RunRequest:
     """What a comparison is asked to do.
 
     `datasets` pairs names with folders (None: from within); `framing` overrides the data set's.
-    `limit` takes the first faces of each set, `ids` exactly these. With `plain_folders` a data set's
-    name is only a name, and every image of its folder is taken.
+    `limit` takes the first faces of each set, `ids` exactly these. With `plain_folders` the name
+    of a data set is only a name, and every image of its folder is taken.
     """
 
     models: tuple[ModelRequest, ...]
