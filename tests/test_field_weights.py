@@ -173,14 +173,32 @@ HOSTILE = {
     "storage that is not there": _tensor().replace(b"\x000X", b"\x007X"),
     "storage of another size": _tensor(b"ctorch\nDoubleStorage\n"),
 }
+REASONS = {
+    "global as storage type": "storage of an unknown type",
+    "global called as storage type": "storage of an unknown type",
+    "persistent id that is a global": "not a storage",
+    "persistent id of another kind": "not a storage",
+    "storage type that is called": "not callable",
+    "storage type given a state": "sets the state",
+    "rebuild function given a state": "sets the state",
+    "tensor of something else": "made of something else",
+    "beyond the storage": "reaches beyond",
+    "strides beyond the storage": "reaches beyond",
+    "negative offset": "not a whole number",
+    "larger than the storage": "larger than its storage",
+    "size that is a global": "not a whole number",
+    "storage that is not there": "storage '7' has not 16 bytes",
+    "storage of another size": "storage '0' has not 32 bytes",
+}
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hand_made_hostile_pickles_are_refused(tmp_path, name, monkeypatch):
     monkeypatch.setattr(os, "system", lambda _: pytest.fail("os.system was called"))
     path = _archive(tmp_path / "hostile.pt", _module(HOSTILE[name]), {"0": FOUR})
-    with pytest.raises(WeightsError, match="nothing in it was run"):
+    with pytest.raises(WeightsError, match="nothing in it was run") as caught:
         read_module(path)
+    assert REASONS.get(name, "") in str(caught.value)
 
 
 def test_extension_codes_are_refused(tmp_path, monkeypatch):
