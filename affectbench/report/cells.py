@@ -77,7 +77,7 @@ def lay_out(run: Run) -> Layout:
     blocks = []
     for dataset in dict.fromkeys(table["dataset"]):
         rows = table[table["dataset"] == dataset]
-        best = {name: _best(rows, name, metrics[name]["direction"]) for name in names}
+        best = {name: _best(rows, name, metrics[name]) for name in names}
         lines = tuple(_line(row, names, best) for row in rows.to_dict("records"))
         blocks.append(Block(f"{dataset}: {titles[dataset]}", lines))
     return Layout(heads, tuple(blocks), _notes(run, table))
@@ -88,18 +88,18 @@ def digits(name: str) -> int:
     return 2 if name.startswith("psnr") else 4
 
 
-def _best(rows: pd.DataFrame, name: str, direction: str) -> Any:
+def _best(rows: pd.DataFrame, name: str, metric: Mapping[str, Any]) -> Any:
     """The best value among ranked models."""
     if name not in rows:
         return None
     may_rank = (rows["role"] == "model") & ~rows["mark"].str.contains(CONTAMINATED)
-    judge = name.partition("[")[2].rstrip("]")
+    judge = metric["identity"].get("judge")
     if judge:
         may_rank &= ~rows["mark"].str.contains(f"{TRAINED_AGAINST}:{judge}", regex=False)
     values = rows.loc[may_rank, name].dropna()
     if values.empty:
         return None
-    return values.min() if direction == "lower" else values.max()
+    return values.min() if metric["direction"] == "lower" else values.max()
 
 
 def _line(row: Mapping[Any, Any], names: list[str], best: Mapping[str, Any]) -> Line:

@@ -1,0 +1,108 @@
+"""Synthetic run folders: records and per-image values drawn from a seed, no image needed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from affectbench.aggregate import set_values
+from affectbench.metrics import metric_plugin
+from affectbench.records import Record, write_columns, write_record
+from affectbench.types import as_json, content_id
+
+JUDGE = {"judge": "mini-xception", "judge_revision": "0", "crop": "crop/1", "framing": "celeba"}
+
+
+def ecm_columns(values: Sequence[float], labels: Sequence[str]) -> dict[str, np.ndarray]:
+    """ECM columns with these values; every expression is kept."""
+    n = len(values)
+    return {
+        "id": np.array([f"{i:06d}" for i in range(n)]),
+        "ecm": np.array(values, dtype=np.float64),
+        "label_hr": np.array(labels),
+        "agreement": np.ones(n, dtype=bool),
+        "p_k": np.full(n, 0.8),
+    }
+
+
+def psnr_columns(values: Sequence[float]) -> dict[str, np.ndarray]:
+    """PSNR columns."""
+    ids = np.array([f"{i:06d}" for i in range(len(values))])
+    return {"id": ids, "psnr": np.array(values, dtype=np.float64)}
+
+
+class RunWriter:
+    """Writes a run folder cell by cell."""
+
+    def __init__(self, folder: Path, judges: Sequence[str] = ("mini-xception",)) -> None:
+        self.folder = folder
+        self.cells: list[str] = []
+        self.models: list[str] = []
+        self.judges = list(judges)
+
+    def add(
+        self,
+        row: str,
+        metric: str,
+        columns: Mapping[str, np.ndarray],
+        *,
+        role: str = "model",
+        judge: str = "mini-xception",
+        error: str = "",
+        model: Mapping[str, Any] | None = None,
+        failed: Sequence[tuple[str, str]] = (),
+    ) -> Path:
+        """One cell; the path of its record."""
+        spec = metric_plugin(metric).spec
+        identity = {"name": metric, **({**JUDGE, "judge": judge} if spec.per_judge else {})}
+        content = {"row": row, "metric": identity}
+        cell_id = content_id(content)
+        path = f"celeba/{content_id({'row': row})}/{metric}-{cell_id}"
+        record = Record(
+            id=cell_id,
+            cell=content,
+            status="failed" if error else "ok",
+            role=role,  # type: ignore[arg-type]
+            row=row,
+            model={"name": row, "revision": "r", "trained_on": [], "trained_against": []}
+            | dict(model or {}),
+            dataset={"name": "celeba", "title": "toy CelebA", "revision": "0" * 16},
+            protocol={"name": "x8-128-pil-bicubic", "scale": 8},
+            metric={**as_json(spec), "identity": identity},
+            n=len(columns["id"]) + len(failed),
+            failed=tuple(failed),
+            error=error,
+            images=f"{path}.parquet",
+            provenance={"seed": 0, "affectbench": "0", "packages": {}, "date": "2026-01-01"},
+        )
+        if not error:
+            extra = metric_plugin(metric).summarise(columns)
+            record = replace(record, values=set_values(columns, spec, extra, 0, cell_id))
+            write_columns(columns, self.folder / "images" / f"{path}.parquet")
+        write_record(record, self.folder / "records" / f"{path}.json")
+        self.cells.append(path)
+        if role == "model" and row not in self.models:
+            self.models.append(row)
+        return self.folder / "records" / f"{path}.json"
+
+    def finish(self, metrics: Sequence[str], versus: str = "bicubic") -> Path:
+        """Write `run.json`; the folder."""
+        settings = {
+            "models": self.models,
+            "arguments": self.models,
+            "datasets": ["celeba"],
+            "metrics": list(metrics),
+            "judges": self.judges,
+            "versus": versus,
+            "convention": "rgb",
+            "protocol": "x8-128-pil-bicubic",
+            "seed": 0,
+        }
+        content = {"schema": 1, "command": "toy", "settings": settings, "cells": self.cells}
+        (self.folder / "run.json").write_text(json.dumps(content))
+        return self.folder

@@ -1,0 +1,96 @@
+"""Leaderboards: built from records, and every kind of tampering is found."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT
+from run_writer import RunWriter, ecm_columns, psnr_columns
+
+from affectbench.cli.main import main
+from affectbench.errors import InputError
+from affectbench.records import read_columns, write_columns
+from affectbench.report.leaderboard import build, check
+
+
+@pytest.fixture
+def root(tmp_path: Path, rng: np.random.Generator) -> Path:
+    """A folder with one board that agrees with itself."""
+    (tmp_path / "published.csv").write_text("model,psnr\n")
+    board = tmp_path / "boards" / "celeba-x8"
+    board.mkdir(parents=True)
+    writer = RunWriter(board)
+    labels = ["happy"] * 12 + ["sad"] * 12
+    for row, role in (("a", "model"), ("bicubic", "anchor")):
+        writer.add(row, "ecm", ecm_columns(rng.uniform(0.2, 0.6, 24), labels), role=role)
+        writer.add(row, "psnr", psnr_columns(rng.uniform(20, 30, 24)), role=role)
+    writer.finish(["ecm", "psnr"])
+    build(tmp_path)
+    return tmp_path
+
+
+def test_a_board_agrees_with_itself(root: Path) -> None:
+    assert list(check(root)) == []
+    table = pd.read_csv(root / "celeba-x8.csv")
+    assert list(table.model) == ["a", "bicubic"]
+    wanted = {"revision", "licence", "parameters", "convention", "judges", "crop", "date", "torch"}
+    assert wanted <= set(table.columns)
+
+
+def test_one_flipped_value_is_found(root: Path) -> None:
+    path = next((root / "boards").rglob("psnr-*.parquet"))
+    columns = read_columns(path)
+    values = columns["psnr"].copy()
+    values[7] = np.nextafter(values[7], 100) + 1e-6
+    write_columns({**columns, "psnr": values}, path)
+    assert any("'value' is" in problem for problem in check(root))
+
+
+def test_a_changed_digit_is_found(root: Path) -> None:
+    path = root / "celeba-x8.csv"
+    text = path.read_text()
+    position = text.index("0.", text.index("\n"))
+    changed = "1" if text[position + 2] != "1" else "2"
+    path.write_text(text[: position + 2] + changed + text[position + 3 :])
+    assert [p for p in check(root) if "not what its records give" in p]
+
+
+def test_a_changed_record_is_found(root: Path) -> None:
+    path = next((root / "boards").rglob("ecm-*.json"))
+    content = json.loads(path.read_text())
+    content["values"]["value"] += 0.01
+    path.write_text(json.dumps(content))
+    problems = list(check(root))
+    assert any("'value' is" in problem for problem in problems)
+    content["cell"]["metric"]["name"] = "another"
+    path.write_text(json.dumps(content))
+    assert any("is not that of the cell" in problem for problem in check(root))
+
+
+def test_missing_files_are_found(root: Path) -> None:
+    next((root / "boards").rglob("ecm-*.parquet")).unlink()
+    assert any("cannot be read" in problem for problem in check(root))
+    (root / "published.csv").unlink()
+    assert any("published.csv" in problem for problem in check(root))
+
+
+def test_the_command_says_it(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["leaderboard", "check", "--root", str(root)]) == 0
+    (root / "celeba-x8.csv").write_text("")
+    assert main(["leaderboard", "check", "--root", str(root)]) == 1
+    assert "celeba-x8.csv" in capsys.readouterr().out
+
+
+def test_an_empty_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no boards"):
+        build(tmp_path)
+
+
+def test_published_rows_are_those_of_the_sources() -> None:
+    published = pd.read_csv(ROOT / "leaderboards" / "published.csv")
+    assert {"model", "dataset", "psnr", "ssim", "convention", "url"} <= set(published.columns)
+    assert not published.duplicated(["model", "dataset", "url"]).any()
