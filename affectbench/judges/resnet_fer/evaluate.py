@@ -23,6 +23,8 @@ from safetensors import safe_open
 from torch import Tensor
 from torch.nn import functional as F
 
+from affectbench.judges.network_judge import coloured, resized
+
 from .augment import blur, down_up
 from .data import Split, load_split
 from .freeze import load_network
@@ -35,7 +37,7 @@ from .measures import (
     predict,
     recalls,
 )
-from .network import CLASSES, ResNetFer, prepare_faces
+from .network import CLASSES, NATIVE_SIZE, ResNetFer
 
 _LOG = logging.getLogger("resnet_fer.evaluate")
 _HERE = Path(__file__).parent
@@ -101,6 +103,12 @@ def degraded_figures(model: ResNetFer, split: Split, temperature: float) -> list
             }
         )
     return rows
+
+
+def prepare_faces(faces: Tensor) -> Tensor:
+    """Crops (N,1|3,H,W) as the judge gives them to the network: grey (N,1,48,48)."""
+    grey = coloured(faces, "grey") if faces.shape[1] == 3 else faces
+    return resized(grey, NATIVE_SIZE)
 
 
 def _enlarge(faces: Tensor) -> Tensor:

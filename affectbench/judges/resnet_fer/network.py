@@ -18,23 +18,6 @@ from torch.nn import functional as F
 
 CLASSES = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
 NATIVE_SIZE = 48
-_LUMA = (0.299, 0.587, 0.114)
-
-
-def prepare_faces(faces: Tensor) -> Tensor:
-    """Turn face crops (N,1|3,H,W) in [0,1] into the network's input (N,1,48,48) in [0,1].
-
-    RGB becomes BT.601 luma; the size is changed with the anti-aliased bilinear filter.
-    """
-    if faces.ndim != 4 or faces.shape[1] not in (1, 3):
-        raise ValueError(f"expected (N,1,H,W) or (N,3,H,W), got {tuple(faces.shape)}")
-    if faces.shape[1] == 3:
-        weights = torch.tensor(_LUMA, dtype=faces.dtype, device=faces.device)
-        faces = (faces * weights.view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
-    if faces.shape[2:] == (NATIVE_SIZE, NATIVE_SIZE):
-        return faces
-    size = (NATIVE_SIZE, NATIVE_SIZE)
-    return F.interpolate(faces, size=size, mode="bilinear", antialias=True, align_corners=False)
 
 
 class MirrorConv(nn.Module):
