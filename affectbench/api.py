@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,9 +28,13 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Comparison:
-    """A finished comparison: its table, what failed, and where it is kept."""
+    """A finished comparison: its table, what failed, and where it is kept.
+
+    `table` has the columns of `table.csv`, a row per model, anchor and data set.
+    """
 
     run: Run
+    table: pd.DataFrame
     outcome: Outcome
 
     @property
@@ -43,13 +46,6 @@ class Comparison:
     def failed(self) -> tuple[str, ...]:
         """Why cells of models have no values, one text each."""
         return tuple(f"{r.row} on {r.dataset['name']}: {r.error}" for r in self.outcome.failed)
-
-    @cached_property
-    def table(self) -> pd.DataFrame:
-        """The columns of `table.csv`, a row per model, anchor and data set."""
-        from affectbench.report.table import build_table
-
-        return build_table(self.run)
 
     def images(self, row: str, dataset: str, metric: str = "ecm") -> pd.DataFrame:
         """The per-image values of one row; with several judges those of the first."""
@@ -200,15 +196,17 @@ def _run(
 ) -> Comparison:
     from affectbench.report.render import write_tables
     from affectbench.report.results import load_run
+    from affectbench.report.table import build_table
 
     with _output(out) as folder:
         outcome = run_comparison(request, folder, rerun=rerun, **telling)
         run = load_run(folder)
+        table = build_table(run)
         if out is None:
             run.load_columns()
         else:
-            write_tables(run, folder)
-    return Comparison(run, outcome)
+            write_tables(run, table, folder)
+    return Comparison(run, table, outcome)
 
 
 @contextmanager

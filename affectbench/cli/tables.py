@@ -13,12 +13,14 @@ if TYPE_CHECKING:
 
 def print_comparison(result: Comparison, as_json: bool) -> None:
     """The comparison table."""
-    from affectbench.report.render import render_terminal, to_json
+    from affectbench.report.cells import lay_out
+    from affectbench.report.render import to_json, to_terminal
 
     if as_json:
-        print(to_json(result.run))
+        print(to_json(result.table))
     else:
-        print(render_terminal(result.run, colour=sys.stdout.isatty()), end="")
+        layout = lay_out(result.run, result.table)
+        print(to_terminal(layout, colour=sys.stdout.isatty()), end="")
 
 
 def print_specs(specs: Sequence[Mapping[str, Any]], columns: Sequence[str], as_json: bool) -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from affectbench.report.marks import CONTAMINATED, NO_INFORMATION, SMALL, TRAINED_AGAINST
 from affectbench.report.results import Run
-from affectbench.report.table import build_table, is_number, metric_columns
+from affectbench.report.table import is_number, metric_columns
 
 ARROWS = {"lower": "↓", "higher": "↑"}
 FOOTNOTES = {
@@ -22,7 +22,7 @@ FOOTNOTES = {
     ),
     SMALL: "n too small: fewer than 6 faces give neither intervals nor tests",
     "failed": "✗ failed",
-    "best": "bold: best of the models; * not distinguishable from the best (max-T, 95 %)",
+    "best": "bold (**): best of the models; * not distinguishable from the best (max-T, 95 %)",
     "plain": "~ plain mean: no expression class has 10 faces",
 }
 
@@ -63,9 +63,8 @@ class Layout:
     notes: tuple[str, ...]
 
 
-def lay_out(run: Run) -> Layout:
-    """The table of a run, ready to be written."""
-    table = build_table(run)
+def lay_out(run: Run, table: pd.DataFrame) -> Layout:
+    """The table of a run (`build_table`), ready to be written for people."""
     names = metric_columns(run)
     metrics = {}
     for record in run.records:

@@ -11,7 +11,7 @@ import numpy as np
 from affectbench.aggregate import align
 from affectbench.records import Record
 from affectbench.report.results import Run
-from affectbench.stats import sign_flip_p
+from affectbench.stats import set_mean, sign_flip_p
 
 SMALL = "n too small"
 CONTAMINATED = "contaminated"
@@ -55,6 +55,6 @@ def knows_nothing(run: Run, record: Record, others: Mapping[str, Record]) -> boo
         p = sign_flip_p(ours - theirs, rng, classes)
         if math.isnan(p):
             return False
-        if p >= 0.05 or float((ours - theirs).mean()) >= 0:
+        if p >= 0.05 or set_mean(ours - theirs, classes) >= 0:
             return True
     return False

@@ -14,7 +14,6 @@ import pandas as pd
 from affectbench.records import write_atomic
 from affectbench.report.cells import Cell, Layout, lay_out
 from affectbench.report.results import Run
-from affectbench.report.table import build_table
 
 FLOAT_FORMAT = "%.9g"
 """Nine digits: more than the tables show, fewer than differ between processors."""
@@ -32,11 +31,11 @@ COST_COLUMNS = [
 ]
 
 
-def write_tables(run: Run, folder: Path) -> None:
+def write_tables(run: Run, table: pd.DataFrame, folder: Path) -> None:
     """Write `table.csv`, `table.md`, `table.tex` and `cost.csv`, each whole or not at all."""
-    layout = lay_out(run)
+    layout = lay_out(run, table)
     contents = {
-        "table.csv": to_csv(build_table(run)),
+        "table.csv": to_csv(table),
         "table.md": to_markdown(layout),
         "table.tex": to_latex(layout),
         "cost.csv": to_csv(cost_table(run)),
@@ -77,12 +76,9 @@ def cost_table(run: Run) -> pd.DataFrame:
     return pd.DataFrame(list(rows.values())).reindex(columns=columns)
 
 
-def to_json(run: Run) -> str:
+def to_json(table: pd.DataFrame) -> str:
     """The rows of `table.csv` as a JSON list; no value is null, infinity is the text `inf`."""
-    rows = [
-        {str(k): _json_value(v) for k, v in row.items()}
-        for row in build_table(run).to_dict("records")
-    ]
+    rows = [{str(k): _json_value(v) for k, v in row.items()} for row in table.to_dict("records")]
     return json.dumps(rows, indent=1, ensure_ascii=False)
 
 
@@ -120,7 +116,10 @@ def to_latex(layout: Layout) -> str:
 
 
 def to_terminal(layout: Layout, width: int | None = None, colour: bool = False) -> str:
-    """For people: intervals where the terminal is wide enough, anchors dim and apart."""
+    """For people: intervals where the terminal is wide enough, anchors dim and apart.
+
+    Without colours bold is lost, so that the best of the models also has two stars.
+    """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -137,7 +136,7 @@ def to_terminal(layout: Layout, width: int | None = None, colour: bool = False) 
         table.add_column("model", overflow="fold")
         table.add_column("n", justify="right")
         for head in layout.heads.values():
-            table.add_column(head, justify="right", no_wrap=True)
+            table.add_column(Text(head), justify="right", no_wrap=True)
         was_anchor = False
         for line in block.lines:
             if line.anchor and not was_anchor:
@@ -154,15 +153,10 @@ def to_terminal(layout: Layout, width: int | None = None, colour: bool = False) 
     return buffer.getvalue().rstrip("\n") + "\n"
 
 
-def render_terminal(run: Run, width: int | None = None, colour: bool = False) -> str:
-    """The table of a run, for people."""
-    return to_terminal(lay_out(run), width, colour)
-
-
 def _terminal_cell(cell: Cell, with_interval: bool) -> Any:
     from rich.text import Text
 
-    text = Text(cell.text, "bold" if cell.best else "")
+    text = Text(f"{cell.text}**" if cell.best else cell.text, "bold" if cell.best else "")
     if with_interval and cell.interval:
         text.append(f" {cell.interval}", "dim")
     return text

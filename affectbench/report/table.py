@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from affectbench.aggregate import align, align_all
+from affectbench.aggregate import align_all
 from affectbench.records import Record
 from affectbench.report.marks import (
     CONTAMINATED,
@@ -21,7 +21,7 @@ from affectbench.report.marks import (
     knows_nothing,
 )
 from affectbench.report.results import Run, column_of
-from affectbench.stats import MIN_N, best_set, holm, paired_difference
+from affectbench.stats import MIN_N, best_set, holm, paired_differences
 
 ANCHOR_ORDER = ("reference", "bicubic", "one-face", "wrong-face")
 Cells = dict[str, Record]
@@ -64,7 +64,7 @@ def _dataset_rows(run: Run, records: Sequence[Record]) -> list[dict[str, Any]]:
         for label, values in _comparisons(run, column, ranked, everyone):
             rows[label].update(values)
     for label, cells in models.items():
-        rows[label]["mark"] = "; ".join(_marks(run, label, cells, everyone, label in ranked))
+        rows[label]["mark"] = "; ".join(_marks(run, cells, anchors, label in ranked))
     return list(rows.values())
 
 
@@ -103,8 +103,8 @@ def _comparisons(
     models = {label: r for label, r in cells.items() if r is not None and not is_dagger(r)}
     versus = str(run.settings["versus"])
     base = _scored(everyone.get(versus, {}), column)
-    tested = {label: r for label, r in models.items() if base is not None and label != versus}
-    found = {label: _difference(run, record, base) for label, record in tested.items() if base}
+    tested = {label: r for label, r in models.items() if label != versus}
+    found = _differences(run, column, tested, base) if base else {}
     corrected = holm([values[f"{column}_p"] for values in found.values()])
     for (label, values), p in zip(found.items(), corrected, strict=True):
         yield label, {**values, f"{column}_p": p}
@@ -120,22 +120,30 @@ def _comparisons(
         yield label, {f"{column}_best": bool(best)}
 
 
-def _difference(run: Run, record: Record, base: Record) -> dict[str, Any]:
-    column = column_of(record, run.settings)
-    ours, theirs, classes = align(run.columns(record), run.columns(base), record.metric)
-    rng = np.random.default_rng([_seed(run), int(record.id, 16), int(base.id, 16)])
-    found = paired_difference(ours, theirs, rng, classes)
-    return {
-        f"{column}_diff": found.estimate,
-        f"{column}_diff_low": found.low,
-        f"{column}_diff_high": found.high,
-        f"{column}_p": found.p,
-    }
+def _differences(
+    run: Run, column: str, tested: Mapping[str, Record], base: Record
+) -> dict[str, dict[str, Any]]:
+    """Paired differences to `base`. Models with results for the same faces share the draws."""
+    by_faces: dict[tuple[str, ...], list[str]] = {}
+    for label, record in tested.items():
+        by_faces.setdefault(tuple(run.columns(record)["id"]), []).append(label)
+    found = {}
+    for labels in by_faces.values():
+        columns = [run.columns(tested[label]) for label in labels]
+        values, classes = align_all([*columns, run.columns(base)], base.metric)
+        rng = np.random.default_rng([_seed(run), int(base.id, 16)])
+        differences = paired_differences(values[:-1], values[-1], rng, classes)
+        for label, difference in zip(labels, differences, strict=True):
+            found[label] = {
+                f"{column}_diff": difference.estimate,
+                f"{column}_diff_low": difference.low,
+                f"{column}_diff_high": difference.high,
+                f"{column}_p": difference.p,
+            }
+    return {label: found[label] for label in tested}
 
 
-def _marks(
-    run: Run, label: str, cells: Cells, everyone: Mapping[str, Cells], ranked: bool
-) -> Iterator[str]:
+def _marks(run: Run, cells: Cells, anchors: Mapping[str, Cells], ranked: bool) -> Iterator[str]:
     first = next(iter(cells.values()))
     errors = dict.fromkeys(record.error for record in cells.values() if record.error)
     yield from (f"failed: {' '.join(error.split())}" for error in errors)
@@ -149,9 +157,9 @@ def _marks(
         yield SMALL
         return
     ecm = _scored(cells, "ecm")
-    anchors = {name: _scored(everyone.get(name, {}), "ecm") for name in ANCHOR_ORDER}
-    known = {name: record for name, record in anchors.items() if record is not None}
-    if ecm is not None and label not in known and knows_nothing(run, ecm, known):
+    scored = {name: _scored(row, "ecm") for name, row in anchors.items()}
+    known = {name: record for name, record in scored.items() if record is not None}
+    if ecm is not None and knows_nothing(run, ecm, known):
         yield NO_INFORMATION
 
 

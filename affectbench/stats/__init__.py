@@ -7,7 +7,13 @@ in the same order with the same seed give the same result.
 """
 
 from affectbench.stats.bootstrap import Interval, bca_interval, bca_intervals
-from affectbench.stats.paired import Difference, label_swap_p, paired_difference, sign_flip_p
+from affectbench.stats.paired import (
+    Difference,
+    label_swap_p,
+    paired_difference,
+    paired_differences,
+    sign_flip_p,
+)
 from affectbench.stats.ranking import best_set, holm, kendall_tau
 from affectbench.stats.sets import DRAWS, MIN_N, set_mean
 
@@ -23,6 +29,7 @@ __all__ = [
     "kendall_tau",
     "label_swap_p",
     "paired_difference",
+    "paired_differences",
     "set_mean",
     "sign_flip_p",
 ]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from affectbench.stats.bootstrap import bca_interval
+from affectbench.stats.bootstrap import bca_intervals
 from affectbench.stats.sets import (
     DRAWS,
     MIN_N,
@@ -47,14 +47,35 @@ def paired_difference(
     Two infinite values of one sign differ by 0. Any other infinite difference, and fewer than
     `MIN_N` counted faces, leave interval and p NaN. Raises ValueError for NaN or unlike shapes.
     """
-    left, right = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
-    if left.shape != right.shape:
+    rows = np.asarray(a, dtype=np.float64)[np.newaxis]
+    return paired_differences(rows, b, rng, classes, draws=draws, level=level)[0]
+
+
+def paired_differences(
+    values: ArrayLike,
+    b: ArrayLike,
+    rng: np.random.Generator,
+    classes: Classes = None,
+    *,
+    draws: int = DRAWS,
+    level: float = 0.95,
+) -> list[Difference]:
+    """`paired_difference` of each of M models (M, N) to one (N,); all share the bootstrap draws."""
+    left, right = np.asarray(values, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    if left.shape[1:] != right.shape:
         raise ValueError(f"a has the shape {left.shape} and b {right.shape}; they must be aligned")
     # Not a - b where both are equal: inf - inf is NaN.
-    change = np.subtract(left, right, out=np.zeros_like(left), where=left != right)
-    interval = bca_interval(change, rng, classes, draws=draws, level=level)
-    p = sign_flip_p(change, rng, classes, draws=draws)
-    return Difference(set_mean(change, classes), interval.low, interval.high, p)
+    changes = np.subtract(left, right, out=np.zeros_like(left), where=left != right)
+    intervals = bca_intervals(changes.T, rng, classes, draws=draws, level=level)
+    return [
+        Difference(
+            set_mean(change, classes),
+            interval.low,
+            interval.high,
+            sign_flip_p(change, rng, classes, draws=draws),
+        )
+        for change, interval in zip(changes, intervals, strict=True)
+    ]
 
 
 def sign_flip_p(
