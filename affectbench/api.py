@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from affectbench.adapters import ModelRequest, parse_model, parse_models
 from affectbench.errors import InputError, listed
 from affectbench.images.reading import by_stem, image_size, list_images
-from affectbench.judges import DEFAULT_JUDGE
+from affectbench.judges import DEFAULT_JUDGE, expand_judges
 from affectbench.run.plan import RunRequest
 from affectbench.run.session import Outcome, Rerun, run_comparison
 from affectbench.types import Kernel, TestProtocol
@@ -89,9 +89,9 @@ def compare(
 
     `models` and `datasets` are comma lists or sequences of what the command takes; `data_root`
     holds a folder per data set, `data` names folders one by one. The first of `judges` is the
-    headline judge. Results are kept in `out` and reused by the next call; without `out` nothing
-    is kept. Raises an AffectBenchError for input that cannot be used; a model that fails while it
-    runs is reported in `failed`.
+    headline judge; `panel` stands for all judges that come with the library. Results are kept in
+    `out` and reused by the next call; without `out` nothing is kept. Raises an AffectBenchError
+    for input that cannot be used; a model that fails while it runs is reported in `failed`.
 
     >>> result = compare("nearest,bicubic", metrics=["psnr"])
     >>> list(result.table.model[:2])
@@ -103,7 +103,7 @@ def compare(
         models=_requests(models),
         datasets=tuple((name, _folder(name, data_root, data or {})) for name in names),
         metrics=tuple(metrics),
-        judges=tuple(judges),
+        judges=expand_judges(judges),
         convention=convention,
         protocol=TestProtocol(scale, hr_size, kernel),
         versus=versus,
@@ -145,7 +145,7 @@ def score(
         models=(parse_model(f"images:{sr}@name={Path(sr).resolve().name}"),),
         datasets=((Path(hr).resolve().name, Path(hr)),),
         metrics=tuple(metrics),
-        judges=tuple(judges),
+        judges=expand_judges(judges),
         convention=convention,
         protocol=TestProtocol(scale, None),
         plain_folders=True,

@@ -11,6 +11,7 @@ from run_writer import RunWriter, ecm_columns, psnr_columns
 
 from affectbench.errors import RecordError
 from affectbench.report.cells import lay_out
+from affectbench.report.panel import agreement, build_panel, panel_lines
 from affectbench.report.render import to_csv, to_json, to_latex, to_markdown, to_terminal
 from affectbench.report.results import load_run
 from affectbench.report.table import build_table
@@ -206,3 +207,27 @@ def test_a_folder_without_a_run(tmp_path: Path) -> None:
     )
     with pytest.raises(RecordError, match="schema 9"):
         load_run(tmp_path)
+
+
+def test_the_panel_ranks_under_each_judge_that_may(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    judges = ["mini-xception", "face-api"]
+    writer = RunWriter(tmp_path, judges)
+    for judge, means in zip(judges, ((0.2, 0.4, 0.1), (0.3, 0.2, 0.1)), strict=True):
+        for row, mean in zip("abc", means, strict=True):
+            learned = {"trained_against": ["face-api"]} if row == "c" else None
+            add_ecm(writer, rng, row, mean, judge=judge, model=learned)
+        add_ecm(writer, rng, "wrong-face", 0.8, judge=judge, role="anchor")
+    run = load_run(writer.finish(["ecm"]))
+    table = build_table(run)
+    panel = build_panel(run, table).set_index("model")
+    assert panel["rank[mini-xception]"].tolist() == [2, 3, 1]
+    assert panel["rank[face-api]"].tolist()[:2] == [2, 1]
+    assert np.isnan(panel.loc["c", "rank[face-api]"])
+    assert panel["mean_rank"].tolist() == [2, 2, 1]
+    assert panel.loc["a", "over_wrong_face[mini-xception]"] == pytest.approx(0.25, abs=0.05)
+    taus = agreement(run, table)
+    assert taus["tau"][0] == -1
+    assert taus["n"][0] == 2
+    assert "tau -1.00" in "\n".join(panel_lines(panel.reset_index(), taus))

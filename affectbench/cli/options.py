@@ -52,7 +52,13 @@ def add_measuring(parser: argparse.ArgumentParser) -> None:
         "--metrics", type=comma_list, default=("ecm", "psnr", "ssim"), metavar="NAME,..."
     )
     parser.add_argument("--convention", default="rgb", help="PSNR and SSIM rules (default: rgb)")
-    parser.add_argument("--judges", type=comma_list, default=(), metavar="NAME,...")
+    parser.add_argument(
+        "--judges",
+        type=comma_list,
+        default=(),
+        metavar="NAME,...",
+        help="the first is the headline judge; `panel`: all that come with the library",
+    )
     parser.add_argument("--scale", type=int, default=8, help="2, 4, 8 or 16 (default: 8)")
     parser.add_argument("--batch-size", type=int, default=32, metavar="N")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 ...")

@@ -21,6 +21,11 @@ def print_comparison(result: Comparison, as_json: bool) -> None:
     else:
         layout = lay_out(result.run, result.table)
         print(to_terminal(layout, colour=sys.stdout.isatty()), end="")
+        if len(result.run.settings["judges"]) > 1:
+            from affectbench.report.panel import agreement, build_panel, panel_lines
+
+            taus = agreement(result.run, result.table)
+            print("", *panel_lines(build_panel(result.run, result.table), taus), sep="\n")
 
 
 def print_specs(specs: Sequence[Mapping[str, Any]], columns: Sequence[str], as_json: bool) -> None:

@@ -32,7 +32,7 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the study; prints the path of the report."""
     from affectbench.cli.progress import reporter
-    from affectbench.judges import BUNDLED
+    from affectbench.judges import expand_judges
     from affectbench.study.faces import read_faces
     from affectbench.study.run import run_study
 
@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     with reporter() as shown:
         path = run_study(
             faces,
-            arguments.judges or BUNDLED,
+            expand_judges(arguments.judges or ("panel",)),
             arguments.out,
             framing=arguments.framing,
             seed=arguments.seed,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from affectbench.errors import InputError
@@ -36,6 +37,15 @@ def load_judge(name: str = DEFAULT_JUDGE, device: torch.device | str = "cpu") ->
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"device '{device}': cannot be used ({error})".splitlines()[0]) from error
     return plugin.load(usable)
+
+
+def expand_judges(names: Iterable[str]) -> tuple[str, ...]:
+    """Names with `panel` replaced by all bundled judges, the default one first.
+
+    >>> expand_judges(["panel"]) == BUNDLED
+    True
+    """
+    return tuple(name for given in names for name in (BUNDLED if given == "panel" else (given,)))
 
 
 def list_judges() -> list[JudgeSpec]:

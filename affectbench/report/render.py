@@ -13,6 +13,7 @@ import pandas as pd
 
 from affectbench.records import write_atomic
 from affectbench.report.cells import Cell, Layout, lay_out
+from affectbench.report.panel import agreement, build_panel
 from affectbench.report.results import Run
 
 FLOAT_FORMAT = "%.9g"
@@ -32,7 +33,10 @@ COST_COLUMNS = [
 
 
 def write_tables(run: Run, table: pd.DataFrame, folder: Path) -> None:
-    """Write `table.csv`, `table.md`, `table.tex` and `cost.csv`, each whole or not at all."""
+    """Write `table.csv`, `table.md`, `table.tex` and `cost.csv`, each whole or not at all.
+
+    With several judges also `panel.csv` and `panel-agreement.csv`.
+    """
     layout = lay_out(run, table)
     contents = {
         "table.csv": to_csv(table),
@@ -40,6 +44,9 @@ def write_tables(run: Run, table: pd.DataFrame, folder: Path) -> None:
         "table.tex": to_latex(layout),
         "cost.csv": to_csv(cost_table(run)),
     }
+    if len(run.settings["judges"]) > 1 and "ecm" in run.settings["metrics"]:
+        contents["panel.csv"] = to_csv(build_panel(run, table))
+        contents["panel-agreement.csv"] = to_csv(agreement(run, table))
     for name, text in contents.items():
         write_atomic(folder / name, text.encode("utf-8"))
 

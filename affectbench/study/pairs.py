@@ -85,7 +85,12 @@ def capped_weights(persons: NDArray[np.int64], cap: float = CAP) -> Floats:
 
 
 def auc(scores: Floats, different: NDArray[np.bool_], weights: Floats) -> Floats:
-    """Weighted AUC of each row of `weights` (D, P) for the scores (P,); ties count half."""
+    """Weighted AUC of each row of `weights` (D, P) for the scores (P,); ties count half.
+
+    NaN for a row without weight on one of the two kinds.
+    """
+    if not len(scores):
+        return np.full(len(weights), np.nan)
     _, rank = np.unique(scores, return_inverse=True)
     levels = int(rank.max()) + 1
     order = np.argsort(rank, kind="stable")
@@ -94,8 +99,19 @@ def auc(scores: Floats, different: NDArray[np.bool_], weights: Floats) -> Floats
     below = np.add.reduceat((weights * ~different)[:, order], starts, axis=1)
     lower = np.cumsum(below, axis=1) - below
     won = (above * (lower + 0.5 * below)).sum(1)
-    result: Floats = won / (above.sum(1) * below.sum(1))
+    total = above.sum(1) * below.sum(1)
+    result: Floats = np.full(len(won), np.nan)
+    np.divide(won, total, out=result, where=total > 0)
     return result
+
+
+def percentile_interval(values: Floats) -> Interval:
+    """The 95 % percentile interval of bootstrap values; NaN are left out."""
+    known = values[np.isfinite(values)]
+    if not len(known):
+        return Interval(float("nan"), float("nan"))
+    low, high = np.quantile(known, [0.025, 0.975])
+    return Interval(float(low), float(high))
 
 
 def pair_auc(
@@ -114,12 +130,8 @@ def pair_auc(
         picks = rng.integers(0, len(everyone), (50, len(everyone)))
         counts = np.stack([np.bincount(p, minlength=len(everyone)) for p in picks])
         times = counts[:, first] if one_person else counts[:, first] * counts[:, second]
-        with np.errstate(invalid="ignore"):
-            found.append(auc(scores, pairs.different, weights * times))
-    values = np.concatenate(found)
-    values = values[np.isfinite(values)]
-    low, high = np.quantile(values, [0.025, 0.975])
-    return value, Interval(float(low), float(high))
+        found.append(auc(scores, pairs.different, weights * times))
+    return value, percentile_interval(np.concatenate(found))
 
 
 def gap(scores: Floats, pairs: Pairs) -> float:
