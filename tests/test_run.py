@@ -20,8 +20,12 @@ from PIL import Image
 
 from affectbench import compare
 from affectbench.cli.main import main
+from affectbench.records import Record
+from affectbench.report.results import load_run
+from affectbench.run.again import run_again
 from affectbench.run.anchors import best_constant_face, derangement
 from affectbench.run.plan import slug
+from affectbench.types import Columns
 
 MODELS = """
 import pathlib, time, torch
@@ -284,3 +288,34 @@ def test_names_become_safe_file_names() -> None:
     made = [slug(name) for name in names]
     assert len(set(made)) == len(made)
     assert all("/" not in name and not name.startswith(".") and len(name) < 100 for name in made)
+
+
+def test_faces_of_a_finished_run_can_be_run_again(
+    tmp_path: Path, toy_faces: Path, models: Path
+) -> None:
+    out = tmp_path / "out"
+    assert main(toy(toy_faces, out, f"bicubic,python:{models}:fine@name=fine")) == 0
+    run = load_run(out)
+    record = next(r for r in run.records if r.row == "fine" and r.metric["name"] == "psnr")
+
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "toy").symlink_to(toy_faces)
+    same = run_again(run.settings, run.records, run.columns, data, weights=None, faces=8, seed=0)
+    assert same == []
+    values = dict(run.columns(record))
+    values["psnr"] = values["psnr"] + 0.01
+
+    def changed(which: Record) -> Columns:
+        return values if which is record else run.columns(which)
+
+    found = run_again(run.settings, run.records, changed, data, weights=None, faces=8, seed=0)
+    assert found == ["toy: fine, psnr: 8 of 8 faces differ, face0 among them"]
+    models.write_text(MODELS + "# another revision")
+    found = run_again(run.settings, run.records, run.columns, data, weights=None, faces=8, seed=0)
+    assert "another revision" in " ".join(found)
+    missing = tmp_path / "nowhere"
+    found = run_again(
+        run.settings, run.records, run.columns, missing, weights=None, faces=8, seed=0
+    )
+    assert "is not there" in found[0]

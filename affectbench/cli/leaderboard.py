@@ -28,7 +28,12 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
         action.add_argument("--root", type=Path, default=Path("leaderboards"), metavar="DIR")
     check.add_argument("--data-root", type=Path, metavar="DIR", help="re-run faces found here")
     check.add_argument("--weights", type=Path, metavar="DIR", help="third-party checkpoints")
-    check.add_argument("--faces", type=int, default=20, help="faces per row to re-run (default 20)")
+    check.add_argument(
+        "--faces",
+        type=int,
+        default=20,
+        help="re-run whole batches with at least so many faces (default 20)",
+    )
     build.set_defaults(run=run_build)
     check.set_defaults(run=run_check)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,7 +37,7 @@ def run_again(
     faces: int,
     seed: int,
 ) -> list[str]:
-    """Run `faces` seeded faces of each row again; one text for each thing that differs.
+    """Run seeded batches of at least `faces` faces again; one text for each thing that differs.
 
     `read` gives the per-image values of a record. A data set that is not below `data_root` is
     reported as such, and so is a checkpoint that is not in `weights`.
@@ -50,8 +51,8 @@ def run_again(
     opened = load_dataset(dataset, folder)
     if make_manifest(opened, protocol, opened.ids).revision != records[0].dataset["revision"]:
         return [f"{dataset}: the faces in {folder} are not those of the leaderboard"]
+    batch_size = int(records[0].provenance["batch_size"])
     rng = np.random.default_rng([seed, int(records[0].dataset["revision"], 16)])
-    chosen = sorted(rng.choice(opened.ids, min(faces, len(opened.ids)), replace=False))
     models = tuple(_relocated(argument, weights) for argument in settings["arguments"])
     request = RunRequest(
         models=models,
@@ -62,11 +63,26 @@ def run_again(
         protocol=protocol,
         anchors=_ANCHORS,
         versus=settings["versus"],
-        ids=tuple(str(i) for i in chosen),
+        ids=_whole_batches(opened.ids, batch_size, faces, rng),
+        batch_size=batch_size,
         seed=settings["seed"],
     )
     with tempfile.TemporaryDirectory(prefix="affectbench-") as temporary:
         return list(_differences(request, records, read, Path(temporary)))
+
+
+def _whole_batches(
+    ids: Sequence[str], size: int, faces: int, rng: np.random.Generator
+) -> tuple[str, ...]:
+    """Random batches of the run, whole and in order, with at least `faces` faces.
+
+    Whole, since the last bits of a network's output can depend on what else is in its batch.
+    """
+    numbers = rng.permutation(-(-len(ids) // size))
+    chosen: list[int] = []
+    while len(chosen) < len(numbers) and sum(len(ids[n * size :][:size]) for n in chosen) < faces:
+        chosen.append(int(numbers[len(chosen)]))
+    return tuple(i for n in sorted(chosen) for i in ids[n * size :][:size])
 
 
 def _differences(
@@ -102,7 +118,7 @@ def _unlike(where: str, cell: Cell, old: Columns, new: Columns) -> Iterator[str]
 
 
 def _key(row: str, identity: Mapping[str, Any]) -> tuple[str, str]:
-    return row, repr(sorted(identity.items()))
+    return row, json.dumps(identity, sort_keys=True)
 
 
 def _relocated(argument: str, weights: Path | None) -> ModelRequest:
