@@ -1,12 +1,4 @@
-"""Weights files: bundled ones as data, others fetched; each is known by its SHA-256.
-
-A weights file is never executed. Bundled ones are read with safetensors and dequantised: an 8-bit
-tensor `NAME` is stored with two scalars `NAME.scale` and `NAME.offset`, and stands for
-NAME * scale + offset.
-
-Fetched files live in the cache folder: `AFFECTBENCH_CACHE`, or the platform's place for caches
-(`~/.cache/affectbench` on Linux). `AFFECTBENCH_OFFLINE=1` forbids downloads.
-"""
+"""The cache folder, and how files get there: whole or not at all, and known by their SHA-256."""
 
 from __future__ import annotations
 
@@ -18,12 +10,9 @@ import tempfile
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 from affectbench.errors import StorageError, WeightsError
-
-if TYPE_CHECKING:
-    import torch
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes fetched so far and the size of the whole file, if that is known."""
@@ -39,54 +28,6 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
         while block := file.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
-
-
-def load_safetensors(path: str | os.PathLike[str], sha256: str) -> dict[str, torch.Tensor]:
-    """The tensors of a safetensors file by name, 8-bit ones dequantised to float32.
-
-    Raises WeightsError if the file is missing, cannot be read, or has another SHA-256.
-    """
-    import safetensors
-    from safetensors.torch import load
-
-    path = Path(path)
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise WeightsError(
-            f"{path}: the weights cannot be read ({error.strerror}); {_REINSTALL}"
-        ) from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != sha256:
-        raise WeightsError(
-            f"{path}: the SHA-256 of the weights is {found}, not {sha256}: the file is damaged or "
-            f"was changed; {_REINSTALL}"
-        )
-    try:
-        return _dequantise(load(content), path)
-    except safetensors.SafetensorError as error:
-        raise WeightsError(f"{path}: is not a safetensors file ({error}); {_REINSTALL}") from error
-
-
-_REINSTALL = "install its distribution again (pip install --force-reinstall --no-deps ...)"
-
-
-def _dequantise(tensors: dict[str, torch.Tensor], path: Path) -> dict[str, torch.Tensor]:
-    import torch
-
-    plain: dict[str, torch.Tensor] = {}
-    for name, tensor in tensors.items():
-        if name.endswith((".scale", ".offset")) and name.rpartition(".")[0] in tensors:
-            continue
-        plain[name] = tensor
-        if tensor.dtype == torch.uint8:
-            try:
-                scale, offset = tensors[f"{name}.scale"], tensors[f"{name}.offset"]
-            except KeyError as missing:
-                raise WeightsError(f"{path}: '{name}' is 8-bit and {missing} is missing") from None
-            # In double precision and rounded once, as TensorFlow.js does.
-            plain[name] = (tensor.double() * scale.double() + offset.double()).float()
-    return plain
 
 
 def cache_folder() -> Path:
