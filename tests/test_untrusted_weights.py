@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import save_file
 
 from affectbench.adapters import load_model
-from affectbench.adapters.weights import read_weights
+from affectbench.assets.untrusted import read_weights
 from affectbench.errors import AffectBenchError, WeightsError
 
 

@@ -1,6 +1,6 @@
 """`checkpoint:PATH`: any super-resolution architecture that `spandrel` recognises by its weights.
 
-spandrel is given tensors only; files are read by `affectbench.adapters.weights`.
+spandrel is given tensors only; files are read by `affectbench.assets.untrusted`.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def _recognise(path: str) -> Any:
         from spandrel import ImageModelDescriptor, ModelLoader, UnsupportedModelError
     except ImportError as error:
         raise MissingExtraError("checkpoint:", "checkpoint") from error
-    from affectbench.adapters.weights import read_weights
+    from affectbench.assets.untrusted import read_weights
 
     weights = read_weights(path)
     try:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from affectbench.adapters.weights import read_weights
+from affectbench.assets.untrusted import read_weights
 from affectbench.errors import WeightsError
 
 SCALES = (2, 3, 4)

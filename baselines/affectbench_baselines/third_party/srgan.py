@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from affectbench.adapters.weights import read_weights
+from affectbench.assets.untrusted import read_weights
 from affectbench.errors import WeightsError
 
 BLOCKS = ("block2", "block3", "block4", "block5", "block6")
