@@ -35,6 +35,17 @@ class WeightsError(AffectBenchError):
     """A weights file is missing, damaged, refused, or not what was asked for."""
 
 
+class AssetMissingError(WeightsError):
+    """A weights file that does not come with the library has not been fetched yet."""
+
+    def __init__(self, asset: str, origin: str, target: object) -> None:
+        super().__init__(
+            f"{target}: is not there; fetch it with 'affectbench assets fetch {asset}', or get it "
+            f"from {origin} and put it there"
+        )
+        self.asset = asset
+
+
 class ModelError(AffectBenchError):
     """A model broke its contract: it raised, or its output has a wrong shape, range or value."""
 

@@ -140,7 +140,7 @@ class MetricSpec:
 
     `aggregate` says how per-image values become the set's value: `mean`, or `macro` (the mean of
     class means over the reference's expression classes). `per_judge` metrics are computed once
-    for each judge of a run.
+    for each judge of a run. `min_size` is the shorter side in pixels that an image needs.
     """
 
     name: str
@@ -154,6 +154,7 @@ class MetricSpec:
     aggregate: Literal["mean", "macro"]
     per_judge: bool
     source: str
+    min_size: int = 1
 
 
 class Judge(Protocol):
@@ -293,6 +294,10 @@ def _nothing(_columns: Columns) -> Mapping[str, float]:
     return {}
 
 
+def _nothing_needed() -> None:
+    return
+
+
 @dataclass(frozen=True)
 class MetricPlugin:
     """What an `affectbench.metrics` entry point names.
@@ -301,12 +306,23 @@ class MetricPlugin:
     part of the cell's name and of its record. `build(settings, judge, device)` makes the metric.
     `summarise(columns)` adds set values that are not a mean of the metric itself, such as a count.
     A metric with `spec.aggregate == "macro"` gives a column `label_hr`, the reference's class.
+
+    `require()` raises MissingExtraError or AssetMissingError if the metric cannot run on this
+    machine. It is cheap: a run asks before it does anything else.
+
+    A metric of the kind `set` has no value per image. Its columns are what the set's value is
+    made of, such as features, and `finish(columns)` makes it: a record's `value`, `low` and `high`
+    (NaN where no interval is known), `n`, and whatever else the metric says of the set. Its
+    columns hold one entry per image as usual; a vector is an entry of bytes, little-endian float32
+    (`metrics.vectors`). `finish` is None for all other kinds.
     """
 
     spec: MetricSpec
     identify: Callable[[MetricSettings], Mapping[str, Any]]
     build: Callable[[MetricSettings, Judge | None, torch.device], ImageMetric]
     summarise: Callable[[Columns], Mapping[str, float]] = _nothing
+    require: Callable[[], None] = _nothing_needed
+    finish: Callable[[Columns], Mapping[str, float]] | None = None
 
 
 def as_json(spec: Any) -> dict[str, Any]:
