@@ -13,9 +13,10 @@ import torch
 from PIL import Image
 
 from affectbench import list_judges, load_judge
+from affectbench.assets.conversion import write_weights
 from affectbench.errors import InputError, UnknownNameError, WeightsError
 from affectbench.judges import DEFAULT_JUDGE, bundled, judge_spec
-from affectbench.judges.convert import convert_face_api, convert_mini_xception, write_weights
+from affectbench.judges.convert import convert_face_api, convert_mini_xception
 from affectbench.judges.network_judge import NetworkJudge, coloured, resized
 from affectbench.types import EXPRESSIONS
 

