@@ -15,9 +15,10 @@ from PIL import Image
 from affectbench import list_judges, load_judge
 from affectbench.assets.conversion import write_weights
 from affectbench.errors import InputError, UnknownNameError, WeightsError
+from affectbench.images.tensors import resized
 from affectbench.judges import DEFAULT_JUDGE, bundled, judge_spec
 from affectbench.judges.convert import convert_face_api, convert_mini_xception
-from affectbench.judges.network_judge import NetworkJudge, coloured, resized
+from affectbench.judges.network_judge import NetworkJudge, coloured
 from affectbench.types import EXPRESSIONS
 
 NAMES = ("face-api", "mini-xception")

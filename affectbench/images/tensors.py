@@ -9,6 +9,7 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 import torch
 from PIL import Image
+from torch.nn import functional as F
 
 from affectbench.errors import InputError
 from affectbench.images.reading import Pixels, read_image, rgb_pixels
@@ -75,6 +76,16 @@ def unit_range(batch: torch.Tensor) -> torch.Tensor:
 def quantise(batch: torch.Tensor) -> torch.Tensor:
     """Float [0, 1] to uint8: clamp, times 255, round half to even. Not differentiable."""
     return (batch.detach().clamp(0.0, 1.0) * 255.0).round().to(torch.uint8)
+
+
+def resized(x: torch.Tensor, size: int) -> torch.Tensor:
+    """Faces (N, C, H, W) as (N, C, size, size): bilinear, anti-aliased when they shrink.
+
+    Untouched if they have that size. The aspect ratio is not kept: crops are nearly square.
+    """
+    if x.shape[-2:] == (size, size):
+        return x
+    return F.interpolate(x, (size, size), mode="bilinear", align_corners=False, antialias=True)
 
 
 def _from_list(batches: list[torch.Tensor], name: str) -> torch.Tensor:

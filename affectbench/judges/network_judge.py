@@ -8,11 +8,11 @@ from typing import cast
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from affectbench.assets import load_safetensors
 from affectbench.errors import InputError, listed
 from affectbench.images.luma import DIVISOR, THOUSANDTHS
+from affectbench.images.tensors import resized
 from affectbench.types import Colour, JudgeSpec
 
 
@@ -90,16 +90,6 @@ def coloured(x: torch.Tensor, colour: Colour) -> torch.Tensor:
         return x
     r, g, b = (weight / DIVISOR["y-yiq"] for weight in THOUSANDTHS["y-yiq"])
     return r * x[:, 0:1] + g * x[:, 1:2] + b * x[:, 2:3]
-
-
-def resized(x: torch.Tensor, size: int) -> torch.Tensor:
-    """Faces (N, C, H, W) as (N, C, size, size): bilinear, anti-aliased when they shrink.
-
-    Untouched if they have that size. The aspect ratio is not kept: crops are nearly square.
-    """
-    if x.shape[-2:] == (size, size):
-        return x
-    return F.interpolate(x, (size, size), mode="bilinear", align_corners=False, antialias=True)
 
 
 def _require_batch(x: torch.Tensor) -> None:

@@ -23,7 +23,8 @@ from safetensors import safe_open
 from torch import Tensor
 from torch.nn import functional as F
 
-from affectbench.judges.network_judge import coloured, resized
+from affectbench.images.tensors import resized
+from affectbench.judges.network_judge import coloured
 
 from .augment import blur, down_up
 from .data import Split, load_split

@@ -1,0 +1,77 @@
+"""Make the weights of the bundled face networks from the packages that published them.
+
+    npm pack @vladmandic/face-api@1.7.15 && tar xzf vladmandic-face-api-1.7.15.tgz
+    python -m affectbench.faces.convert --face-api package
+
+What changes is said in `affectbench.assets.conversion`. The files are taken only if their SHA-256
+is the one below; `weights/NOTICE.md` says what they are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from affectbench.assets.conversion import Array, Source, convert_tfjs, write_weights
+from affectbench.errors import AffectBenchError
+from affectbench.faces.bundled import FACE_RECOGNITION_FILE, WEIGHTS
+
+MANIFEST: Source = (
+    "model/face_recognition_model-weights_manifest.json",
+    "cbaffa501b0b9275a12b63357a6843e7e30c054e1c9151e1a5f879b26e32986b",
+)
+VALUES: Source = (
+    "model/face_recognition_model.bin",
+    "b413e420d6840b2775fba32008db6f3cddb07d485967fb42cfcf379c16a8c589",
+)
+
+_LOG = logging.getLogger("affectbench.faces.convert")
+_BLOCKS = (
+    *("conv32_1", "conv32_2", "conv32_3"),
+    *("conv64_down", "conv64_1", "conv64_2", "conv64_3"),
+    *("conv128_down", "conv128_1", "conv128_2"),
+    *("conv256_down", "conv256_1", "conv256_2"),
+    "conv256_down_out",
+)
+
+
+def convert_face_recognition(package: Path) -> dict[str, Array]:
+    """The tensors of `FaceDescriptor` from the package `@vladmandic/face-api`."""
+    return convert_tfjs(package, MANIFEST, VALUES, _names())
+
+
+def _names() -> Iterator[tuple[str, str]]:
+    """Our name and the TensorFlow.js name of each tensor."""
+    yield from _convolution_names("stem", "conv32_down")
+    for i, block in enumerate(_BLOCKS):
+        for part in ("conv1", "conv2"):
+            yield from _convolution_names(f"blocks.{i}.{part}", f"{block}/{part}")
+    yield "head.weight", "fc"
+
+
+def _convolution_names(ours: str, theirs: str) -> Iterator[tuple[str, str]]:
+    yield f"{ours}.conv.weight", f"{theirs}/conv/filters"
+    yield f"{ours}.conv.bias", f"{theirs}/conv/bias"
+    yield f"{ours}.gain.weight", f"{theirs}/scale/weights"
+    yield f"{ours}.gain.bias", f"{theirs}/scale/biases"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Convert; log the SHA-256 that `bundled.py` has to name."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    parser = argparse.ArgumentParser(prog="python -m affectbench.faces.convert")
+    parser.add_argument("--face-api", type=Path, required=True, help="the folder with model/")
+    parser.add_argument("--out", type=Path, default=WEIGHTS, help="default: where they are read")
+    options = parser.parse_args(arguments)
+    try:
+        tensors = convert_face_recognition(options.face_api)
+    except AffectBenchError as error:
+        parser.error(str(error))
+    name = FACE_RECOGNITION_FILE.name
+    _LOG.info("%s  %s", write_weights(tensors, options.out / name), name)
+
+
+if __name__ == "__main__":
+    main()
