@@ -31,6 +31,14 @@ class MissingExtraError(AffectBenchError, ImportError):
         self.extra = extra
 
 
+class MissingPackageError(MissingExtraError):
+    """A package is not installed that none of our extras brings; `command` is for `pip install`."""
+
+    def __init__(self, what: str, command: str) -> None:
+        AffectBenchError.__init__(self, f"{what} needs another package: pip install {command}")
+        self.extra = ""
+
+
 class WeightsError(AffectBenchError):
     """A weights file is missing, damaged, refused, or not what was asked for."""
 

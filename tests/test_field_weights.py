@@ -368,7 +368,7 @@ def test_offline_the_error_says_what_to_do(home, server, monkeypatch):
         find_weights(source)
     for part in (
         "w.onnx is not on this machine",
-        source.url,
+        source.origin,
         str(home / "cache" / "judges" / "w.onnx"),
         "affectbench[emotieff]",
         "AFFECTBENCH_HSEMOTION_DIR",

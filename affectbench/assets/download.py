@@ -91,18 +91,27 @@ def first_use_sha256(path: Path) -> str:
     It is noted in `NAME.sha256` beside the file the first time. Raises WeightsError if the file
     was changed since.
     """
-    digest = sha256_of(path)
-    note = path.with_name(f"{path.name}.sha256")
-    if note.is_file():
-        noted = note.read_text(encoding="ascii", errors="replace").strip()
-        if noted != digest:
-            raise WeightsError(
-                f"{path}: its SHA-256 is {digest}, and was {noted} on first use: the file is "
-                f"damaged or was changed; delete it and {note.name}, and it is downloaded again"
-            )
-    else:
-        note.write_text(digest + "\n", encoding="ascii")
+    digest, noted = sha256_of(path), first_use_note(path)
+    if noted is None:
+        _note_of(path).write_text(digest + "\n", encoding="ascii")
+    elif noted != digest:
+        raise WeightsError(
+            f"{path}: its SHA-256 is {digest}, and was {noted} on first use: the file is damaged "
+            f"or was changed; delete it and {_note_of(path).name}, and it is downloaded again"
+        )
     return digest
+
+
+def first_use_note(path: Path) -> str | None:
+    """The SHA-256 that was noted of a file on first use, if it was used."""
+    note = _note_of(path)
+    if not note.is_file():
+        return None
+    return note.read_text(encoding="ascii", errors="replace").strip()
+
+
+def _note_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
 
 
 def _blocks(

@@ -12,10 +12,10 @@ import sys
 from collections.abc import Sequence
 
 from affectbench import __version__
-from affectbench.cli import check, compare, datasets, leaderboard, lists, score, validate
+from affectbench.cli import assets, check, compare, datasets, leaderboard, lists, score, validate
 from affectbench.errors import AffectBenchError
 
-_VERBS = (compare, score, lists, datasets, check, leaderboard, validate)
+_VERBS = (compare, score, lists, datasets, assets, check, leaderboard, validate)
 _EPILOG = """\
 examples:
   affectbench compare --models nearest,bicubic,lanczos

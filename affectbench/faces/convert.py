@@ -16,7 +16,7 @@ from pathlib import Path
 
 from affectbench.assets.conversion import Array, Source, convert_tfjs, write_weights
 from affectbench.errors import AffectBenchError
-from affectbench.faces.bundled import FACE_RECOGNITION_FILE, WEIGHTS
+from affectbench.faces.assets import FACE_RECOGNITION, WEIGHTS
 
 MANIFEST: Source = (
     "model/face_recognition_model-weights_manifest.json",
@@ -59,7 +59,7 @@ def _convolution_names(ours: str, theirs: str) -> Iterator[tuple[str, str]]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Convert; log the SHA-256 that `bundled.py` has to name."""
+    """Convert; log the SHA-256 that `assets.py` has to name."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     parser = argparse.ArgumentParser(prog="python -m affectbench.faces.convert")
     parser.add_argument("--face-api", type=Path, required=True, help="the folder with model/")
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         tensors = convert_face_recognition(options.face_api)
     except AffectBenchError as error:
         parser.error(str(error))
-    name = FACE_RECOGNITION_FILE.name
+    name = FACE_RECOGNITION.source.path().name
     _LOG.info("%s  %s", write_weights(tensors, options.out / name), name)
 
 

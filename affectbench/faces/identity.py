@@ -14,13 +14,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from affectbench.assets import load_safetensors
-from affectbench.faces.bundled import FACE_RECOGNITION_FILE, FACE_RECOGNITION_SHA256
+from affectbench.faces.assets import FACE_RECOGNITION
 from affectbench.images.tensors import resized
 
 INPUT_SIZE = 150
-SAME_PERSON = 0.6
-"""Descriptors of one person are closer than this: the radius that the network was trained with,
-and the threshold that dlib's and face-api's users take."""
 
 BLOCKS = (
     # (channels before, channels after, whether it halves the size)
@@ -48,8 +45,8 @@ class FaceDescriptor(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Descriptors (N, 128) of RGB faces (N, 3, H, W) in [0, 1], of any size.
 
-        Faces are brought to 150x150 by `images.tensors.resized`. Not normalised, as the threshold
-        `SAME_PERSON` wants them. Differentiable.
+        Faces are brought to 150x150 by `images.tensors.resized`. Not normalised: the network was
+        trained to keep the faces of one person closer than 0.6 as it is. Differentiable.
         """
         faces = resized(x, INPUT_SIZE) - x.new_tensor(_MEAN_RGB).view(1, 3, 1, 1)
         maps = F.max_pool2d(F.relu(self.stem(faces)), kernel_size=3, stride=2)
@@ -84,12 +81,13 @@ def load_face_descriptor(device: torch.device) -> FaceDescriptor:
 
     Raises WeightsError if the weights are missing or damaged.
     """
-    tensors = load_safetensors(FACE_RECOGNITION_FILE, FACE_RECOGNITION_SHA256)
+    source = FACE_RECOGNITION.source
+    tensors = load_safetensors(source.path(), source.sha256)
     with torch.device("meta"):  # no initial weights to make and throw away
         network = FaceDescriptor()
     network.load_state_dict(_folded(tensors), assign=True)
-    network.to(device, memory_format=torch.channels_last)  # a quarter faster on a CPU
-    return network.eval().requires_grad_(False)
+    network = network.to(memory_format=torch.channels_last)  # a quarter faster on a CPU
+    return network.to(device).eval().requires_grad_(False)
 
 
 def _folded(stored: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

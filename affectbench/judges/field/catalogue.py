@@ -115,9 +115,20 @@ FILES = {
 }
 
 
+def hsemotion_source(file: FieldFile) -> Source:
+    """Where the pickled network is published."""
+    return Source(f"{file.stem}.pt", f"{_ADDRESS}/{file.stem}.pt", "hsemotion")
+
+
+def emotieff_source(file: FieldFile) -> Source:
+    """Where the ONNX graph is published."""
+    url = f"{_ADDRESS}/onnx/{file.stem}.onnx"
+    return Source(f"{file.stem}.onnx", url, "emotieff", file.onnx_sha256, file.onnx_size)
+
+
 def hsemotion_plugin(file: FieldFile) -> JudgePlugin:
     """The judge of a pickled network: differentiable, in timm."""
-    source = Source(f"{file.stem}.pt", f"{_ADDRESS}/{file.stem}.pt", "hsemotion")
+    source = hsemotion_source(file)
     spec = _spec(file, source, differentiable=True)
 
     def found() -> JudgeSpec:
@@ -134,13 +145,7 @@ def hsemotion_plugin(file: FieldFile) -> JudgePlugin:
 
 def emotieff_plugin(file: FieldFile) -> JudgePlugin:
     """The judge of an ONNX graph, run by onnxruntime on the CPU: gives no gradients."""
-    source = Source(
-        f"{file.stem}.onnx",
-        f"{_ADDRESS}/onnx/{file.stem}.onnx",
-        "emotieff",
-        file.onnx_sha256,
-        file.onnx_size,
-    )
+    source = emotieff_source(file)
     spec = _spec(file, source, differentiable=False)
 
     def found() -> JudgeSpec:
@@ -168,7 +173,7 @@ def _spec(file: FieldFile, source: Source, *, differentiable: bool) -> JudgeSpec
         differentiable=differentiable,
         licence="Apache-2.0",
         training_data="VGGFace2 (persons), then AffectNet",
-        origin=source.url,
+        origin=source.origin,
         sha256="",
     )
 

@@ -17,7 +17,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from affectbench.assets import cache_folder, fetch, first_use_sha256, sha256_of
+from affectbench.assets import Progress, cache_folder, fetch, first_use_sha256, sha256_of
 
 FOLDER_VARIABLE = "AFFECTBENCH_HSEMOTION_DIR"
 PACKAGE_CACHES = (".hsemotion", ".emotiefflib")
@@ -33,10 +33,34 @@ class Source:
     """
 
     name: str
-    url: str
+    origin: str
     extra: str
-    sha256: str | None = None
+    sha256: str = ""
     size: int | None = None
+    bundled: bool = False
+
+    def path(self) -> Path:
+        """Where the file lies on this machine, else where it would be downloaded to."""
+        places = [self.cached(), *(Path.home() / cache / self.name for cache in PACKAGE_CACHES)]
+        kept = os.environ.get(FOLDER_VARIABLE)
+        if kept:
+            places.insert(0, Path(kept).expanduser() / self.name)
+        return next((path for path in places if path.is_file()), self.cached())
+
+    def cached(self) -> Path:
+        """Its place in the cache folder."""
+        return cache_folder() / "judges" / self.name
+
+    def fetch(self, progress: Progress | None = None) -> None:
+        """Download it to the cache folder."""
+        target = self.cached()
+        _LOG.info("downloading %s from %s to %s", self.name, self.origin, target)
+        hint = (
+            f"or name the folder that has it in {FOLDER_VARIABLE}. "
+            f"Reading it needs: pip install 'affectbench[{self.extra}]'"
+        )
+        pin = self.sha256 or None
+        fetch(self.origin, target, pin, self.size, hint=hint, progress=progress)
 
 
 def find_weights(source: Source) -> tuple[Path, str]:
@@ -45,23 +69,7 @@ def find_weights(source: Source) -> tuple[Path, str]:
     Raises WeightsError, naming file, address, target and extra, if it cannot be had, and if the
     file in the cache folder is not the one of first use.
     """
-    kept = os.environ.get(FOLDER_VARIABLE)
-    if kept and (path := Path(kept).expanduser() / source.name).is_file():
-        return path, sha256_of(path)
-    target = cache_folder() / "judges" / source.name
-    if target.is_file():
-        return target, first_use_sha256(target)
-    for cache in PACKAGE_CACHES:
-        path = Path.home() / cache / source.name
-        if path.is_file():
-            return path, sha256_of(path)
-    _LOG.info("downloading %s from %s to %s", source.name, source.url, target)
-    fetch(source.url, target, source.sha256, source.size, hint=_hint(source))
-    return target, first_use_sha256(target)
-
-
-def _hint(source: Source) -> str:
-    return (
-        f"or name the folder that has it in {FOLDER_VARIABLE}. "
-        f"Reading it needs: pip install 'affectbench[{source.extra}]'"
-    )
+    path = source.path()
+    if not path.is_file():
+        source.fetch()
+    return path, first_use_sha256(path) if path == source.cached() else sha256_of(path)

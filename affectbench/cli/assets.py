@@ -1,0 +1,126 @@
+"""`affectbench assets`: the weights that the library uses or can fetch, and their terms."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from affectbench.cli.options import Verbs, new_parser
+
+if TYPE_CHECKING:
+    from affectbench.assets.catalogue import Asset
+
+_EXAMPLES = """\
+  affectbench assets list
+  affectbench assets list --commercial-ok
+  affectbench assets fetch facenet
+  affectbench assets path face-recognition
+"""
+_NO_ADVICE = (
+    "Commercial use is as far as we know the terms of the weights and of what they were trained "
+    "on; this is not legal advice."
+)
+
+
+def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
+    """Add the verb."""
+    parser = new_parser(
+        verbs, common, "assets", "weights: terms, origin, SHA-256; fetch them", _EXAMPLES
+    )
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    listing = actions.add_parser("list", parents=[common], help="all weights and their terms")
+    listing.add_argument(
+        "--commercial-ok",
+        action="store_true",
+        help="only those whose terms allow commercial use, as far as known (no legal advice)",
+    )
+    listing.add_argument("--json", action="store_true", help="all fields, as JSON")
+    listing.set_defaults(run=run_list)
+    fetching = actions.add_parser("fetch", parents=[common], help="download one, print its path")
+    fetching.add_argument("name")
+    fetching.set_defaults(run=run_fetch)
+    finding = actions.add_parser("path", parents=[common], help="print the path of one")
+    finding.add_argument("name")
+    finding.set_defaults(run=run_path)
+
+
+def run_list(arguments: argparse.Namespace) -> int:
+    """List them."""
+    every = _every()
+    kept = [
+        asset.record()
+        for asset in every.values()
+        if asset.commercial == "yes" or not arguments.commercial_ok
+    ]
+    if arguments.json:
+        print(json.dumps(kept, indent=1, ensure_ascii=False))
+    else:
+        print("\n\n".join(_described(record) for record in kept))
+    if arguments.commercial_ok:
+        left_out = f"{len(every) - len(kept)} of {len(every)} are left out. "
+        print(left_out + _NO_ADVICE, file=sys.stderr)
+    return 0
+
+
+def run_fetch(arguments: argparse.Namespace) -> int:
+    """Download one, unless it is there."""
+    asset = _find(arguments.name)
+    if not asset.present:
+        asset.source.fetch(_progress if sys.stderr.isatty() else None)
+    print(asset.verified()[0])
+    return 0
+
+
+def run_path(arguments: argparse.Namespace) -> int:
+    """Print where one lies."""
+    print(_find(arguments.name).require())
+    return 0
+
+
+def _every() -> dict[str, Asset]:
+    """All assets by name, sorted."""
+    from affectbench.registry import PluginError, Registry
+
+    lists: Registry[tuple[Asset, ...]] = Registry("affectbench.assets", "asset list", tuple)
+    found: dict[str, Asset] = {}
+    for name in lists:
+        for asset in lists.load(name):
+            if found.setdefault(asset.name, asset) is not asset:
+                raise PluginError(f"two assets are named '{asset.name}'; uninstall one of them")
+    return dict(sorted(found.items()))
+
+
+def _find(name: str) -> Asset:
+    import difflib
+
+    from affectbench.errors import UnknownNameError
+
+    every = _every()
+    if name not in every:
+        close = difflib.get_close_matches(name, every, n=1)
+        hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(every)}"
+        raise UnknownNameError(f"unknown asset '{name}'; {hint}")
+    return every[name]
+
+
+def _described(record: dict[str, Any]) -> str:
+    size = "size unknown" if record["size"] is None else f"{record['size'] / 1e6:.1f} MB"
+    where = "bundled" if record["bundled"] else "fetched" if record["present"] else "not fetched"
+    rows = {
+        "licence": record["licence"],
+        "training data": record["training_data"],
+        "commercial use": record["commercial"],
+        "from": record["origin"],
+        "sha256": record["sha256"] or "recorded on first use",
+        "path": record["path"] if record["present"] else "",
+    }
+    head = f"{record['name']}  {size}, {where}\n  {record['title']}"
+    return "\n".join([head, *(f"  {key}: {value}" for key, value in rows.items() if value)])
+
+
+def _progress(done: int, total: int | None) -> None:
+    of = f" of {total / 1e6:.0f}" if total else ""
+    end = "\n" if done == total else ""
+    print(f"\r{done / 1e6:.0f}{of} MB", end=end, file=sys.stderr, flush=True)
