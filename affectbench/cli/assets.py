@@ -56,7 +56,7 @@ def run_list(arguments: argparse.Namespace) -> int:
     ]
     if arguments.json:
         print(json.dumps(kept, indent=1, ensure_ascii=False))
-    else:
+    elif kept:
         print("\n\n".join(_described(record) for record in kept))
     if arguments.commercial_ok:
         left_out = f"{len(every) - len(kept)} of {len(every)} are left out. "
