@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-import importlib.metadata
+import importlib.machinery
+import importlib.util
 import re
 import sys
 from collections.abc import Callable
@@ -35,6 +36,7 @@ from affectbench.images.tensors import stack
 from affectbench.metrics import metric_plugin
 from affectbench.metrics.assets import FACENET
 from affectbench.metrics.facenet_metric import FacenetMetric
+from affectbench.metrics.identity import FACENET_IMPORTS
 from affectbench.metrics.identity_metric import IdentityMetric, cosine
 from affectbench.types import MetricSettings
 
@@ -249,10 +251,12 @@ class StandIn(torch.nn.Module):
 @pytest.fixture
 def facenet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The stand-in as an installed package, and its weights where they are looked for."""
-    package = ModuleType("facenet_pytorch")
+    missing = [name for name in FACENET_IMPORTS if importlib.util.find_spec(name) is None]
+    for name in (*missing, "facenet_pytorch"):
+        package = ModuleType(name)
+        package.__spec__ = importlib.machinery.ModuleSpec(name, None)
+        monkeypatch.setitem(sys.modules, name, package)
     package.InceptionResnetV1 = StandIn  # type: ignore[attr-defined]
-    package.__spec__ = importlib.machinery.ModuleSpec("facenet_pytorch", None)
-    monkeypatch.setitem(sys.modules, "facenet_pytorch", package)
     monkeypatch.setenv("AFFECTBENCH_CACHE", str(tmp_path))
     with torch.random.fork_rng():
         torch.manual_seed(5)
@@ -306,8 +310,11 @@ def test_facenet_without_its_weights(facenet: Path) -> None:
 
 
 def test_facenet_without_the_package(facenet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "facenet_pytorch")
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    absent = {"tqdm", "requests"}
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in absent else 1)
+    with pytest.raises(MissingExtraError, match="pip install requests tqdm"):
+        metric_plugin("facenet").require()
+    absent.add("facenet_pytorch")
     command = r"pip install --no-deps facenet-pytorch"
     for ask in (
         metric_plugin("facenet").require,

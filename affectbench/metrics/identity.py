@@ -36,12 +36,17 @@ SAME_PERSON = 0.6
 the network was trained with, and the threshold of dlib's and face-api's users."""
 
 FACENET_PACKAGE = "facenet-pytorch"
+FACENET_IMPORTS = ("requests", "torchvision", "tqdm")
+"""What it imports. Its own pins of torch, numpy and Pillow are years old: they must stay out."""
 
 
 def require_facenet() -> None:
     """MissingPackageError without facenet-pytorch, AssetMissingError without its weights."""
     if importlib.util.find_spec("facenet_pytorch") is None:
         raise MissingPackageError("metric 'facenet'", f"--no-deps {FACENET_PACKAGE}")
+    missing = [name for name in FACENET_IMPORTS if importlib.util.find_spec(name) is None]
+    if missing:
+        raise MissingPackageError("facenet-pytorch, for metric 'facenet',", " ".join(missing))
     FACENET_WEIGHTS.require()
 
 
