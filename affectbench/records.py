@@ -78,8 +78,11 @@ def read_record(path: Path) -> Record:
     if missing:
         raise RecordError(f"{path}: the record lacks {', '.join(missing)}; {_MEND}")
     known = {f.name: data[f.name] for f in fields(Record)}
-    known["failed"] = tuple((str(i), str(why)) for i, why in data["failed"])
-    known["values"] = {k: _number(v) for k, v in data["values"].items()}
+    try:
+        known["failed"] = tuple((str(i), str(why)) for i, why in data["failed"])
+        known["values"] = {k: _number(v) for k, v in data["values"].items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise RecordError(f"{path}: the record is damaged ({error}); {_MEND}") from error
     return Record(**known)
 
 
