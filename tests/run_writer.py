@@ -15,6 +15,8 @@ from affectbench.metrics import metric_plugin
 from affectbench.records import Record, write_columns, write_record
 from affectbench.types import as_json, content_id
 
+CONTENT: dict[str, Any] = {"dataset": "0" * 16, "protocol": {"scale": 8}}
+MODEL: dict[str, Any] = {"trained_on": [], "trained_against": []}
 JUDGE = {"judge": "mini-xception", "judge_revision": "0", "crop": "crop/1", "framing": "celeba"}
 
 
@@ -60,7 +62,7 @@ class RunWriter:
         """One cell; the path of its record."""
         spec = metric_plugin(metric).spec
         identity = {"name": metric, **({**JUDGE, "judge": judge} if spec.per_judge else {})}
-        content = {"row": row, "metric": identity}
+        content = {"model": f"revision of {row}", "metric": identity, **CONTENT}
         cell_id = content_id(content)
         path = f"celeba/{content_id({'row': row})}/{metric}-{cell_id}"
         record = Record(
@@ -69,15 +71,14 @@ class RunWriter:
             status="failed" if error else "ok",
             role=role,  # type: ignore[arg-type]
             row=row,
-            model={"name": row, "revision": "r", "trained_on": [], "trained_against": []}
-            | dict(model or {}),
-            dataset={"name": "celeba", "title": "toy CelebA", "revision": "0" * 16},
-            protocol={"name": "x8-128-pil-bicubic", "scale": 8},
+            model={**MODEL, "name": row, "revision": content["model"]} | dict(model or {}),
+            dataset={"name": "celeba", "title": "toy CelebA", "revision": CONTENT["dataset"]},
+            protocol={"name": "x8-128-pil-bicubic", **CONTENT["protocol"]},
             metric={**as_json(spec), "identity": identity},
             n=len(columns["id"]) + len(failed),
             failed=tuple(failed),
             error=error,
-            images=f"{path}.parquet",
+            images="" if error else f"{path}.parquet",
             provenance={"seed": 0, "affectbench": "0", "packages": {}, "date": "2026-01-01"},
         )
         if not error:

@@ -71,6 +71,49 @@ def test_a_changed_record_is_found(root: Path) -> None:
     assert any("is not that of the cell" in problem for problem in check(root))
 
 
+@pytest.mark.parametrize(
+    ("part", "field", "value", "says"),
+    [
+        ("model", "revision", "another", "says of its model"),
+        ("dataset", "revision", "f" * 16, "says of its dataset"),
+        ("protocol", "scale", 4, "says of its protocol"),
+        ("metric", "direction", "higher", "the metric's direction"),
+        ("metric", "identity", {"name": "ecm", "judge": "another"}, "says of its metric"),
+        ("", "role", "published", "the role 'published'"),
+    ],
+)
+def test_a_record_says_what_its_cell_says(
+    root: Path, part: str, field: str, value: object, says: str
+) -> None:
+    path = next((root / "boards").rglob("ecm-*.json"))
+    content = json.loads(path.read_text())
+    (content[part] if part else content)[field] = value
+    path.write_text(json.dumps(content))
+    build(root)
+    assert any(says in problem for problem in check(root))
+
+
+def test_a_board_may_hold_a_failed_cell(tmp_path: Path, rng: np.random.Generator) -> None:
+    (tmp_path / "published.csv").write_text("model,psnr\n")
+    board = tmp_path / "boards" / "celeba-x8"
+    board.mkdir(parents=True)
+    writer = RunWriter(board)
+    for row, error in (("a", ""), ("b", "boom")):
+        writer.add(row, "psnr", psnr_columns(rng.uniform(20, 30, 24)), error=error)
+    writer.finish(["psnr"])
+    build(tmp_path)
+    assert list(check(tmp_path)) == []
+    table = pd.read_csv(tmp_path / "celeba-x8.csv").set_index("model")
+    assert table.loc["b", "mark"] == "failed: boom"
+
+
+def test_a_lost_column_is_found(root: Path) -> None:
+    path = next((root / "boards").rglob("ecm-*.parquet"))
+    columns = read_columns(path)
+    write_columns({k: v for k, v in columns.items() if k != "p_k"}, path)
+    assert any("lack the column 'p_k'" in problem for problem in check(root))
+
+
 def test_missing_files_are_found(root: Path) -> None:
     next((root / "boards").rglob("ecm-*.parquet")).unlink()
     assert any("cannot be read" in problem for problem in check(root))

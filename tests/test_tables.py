@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from run_writer import RunWriter, ecm_columns, psnr_columns
 
 from affectbench.errors import RecordError
+from affectbench.records import read_columns, write_columns
 from affectbench.report.cells import lay_out
 from affectbench.report.panel import agreement, build_panel, panel_lines
 from affectbench.report.render import to_csv, to_json, to_latex, to_markdown, to_terminal
@@ -96,8 +99,49 @@ def test_a_dagger_takes_the_rank_under_that_judge(
     assert np.isnan(table.loc["cheat", "ecm_p"])
     assert table.loc["good", "ecm_best"] is True
     lines = {line.name: line for line in lay_out(run, build_table(run)).blocks[0].lines}
-    assert not lines["cheat †"].cells["ecm"].best
+    assert not lines["cheat"].cells["ecm"].best
+    assert lines["cheat"].cells["ecm"].text.endswith("†")
+    latex = to_latex(lay_out(run, build_table(run)))
+    assert "†" not in latex.partition(r"\end{tabular}")[0]
+    assert r"$^{\dagger}$" in next(row for row in latex.splitlines() if row.startswith("cheat"))
     assert lines["good"].cells["ecm"].best
+
+
+def test_a_dagger_is_of_one_judge_even_if_another_name_begins_alike(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    writer = RunWriter(tmp_path, ["net", "net-2"])
+    for judge in ("net", "net-2"):
+        add_ecm(writer, rng, "cheat", 0.1, judge=judge, model={"trained_against": ["net-2"]})
+        add_ecm(writer, rng, "good", 0.5, judge=judge)
+    run = load_run(writer.finish(["ecm"]))
+    table = build_table(run)
+    cells = {line.name: line.cells for line in lay_out(run, table).blocks[0].lines}
+    assert cells["cheat"]["ecm"].best
+    assert "†" not in cells["cheat"]["ecm"].text
+    assert not cells["cheat"]["ecm[net-2]"].best
+    assert cells["good"]["ecm[net-2]"].best
+    assert build_panel(run, table)["rank[net]"].tolist() == [1, 2]
+
+
+def test_a_metric_without_a_judge_does_not_rank_what_learned_from_it(
+    writer: RunWriter, rng: np.random.Generator
+) -> None:
+    base = rng.normal(25, 1, N)
+    writer.add("bicubic", "psnr", psnr_columns(base), role="anchor")
+    writer.add("plain", "psnr", psnr_columns(base + 1))
+    learned = {"trained_against": ["psnr"]}
+    writer.add("cheat", "psnr", psnr_columns(base + 9), model=learned)
+    run = load_run(writer.finish(["psnr"]))
+    table = build_table(run).set_index("model")
+    assert table.loc["cheat", "mark"] == "trained-against:psnr"
+    assert np.isnan(table.loc["cheat", "psnr_p"])
+    assert table.loc["plain", "psnr_best"] is True
+    lines = {
+        line.name: line.cells["psnr"] for line in lay_out(run, build_table(run)).blocks[0].lines
+    }
+    assert lines["plain"].best
+    assert not lines["cheat"].best
 
 
 @pytest.mark.parametrize(
@@ -106,6 +150,9 @@ def test_a_dagger_takes_the_rank_under_that_judge(
         ("celeba", True),
         ("celeba:000010-000020", True),
         ("celeba:100000-162770", False),
+        ("celeba:1-100", True),
+        ("celeba:61-99999", False),
+        ("celeba:some/list.txt", True),
         ("ffhq", False),
         ("celeba-official", False),
     ],
@@ -132,6 +179,27 @@ def test_missing_faces_leave_the_pair(writer: RunWriter, rng: np.random.Generato
     assert row["psnr_diff"] == pytest.approx(1, abs=1e-9)
 
 
+def test_every_range_of_training_ids_counts(writer: RunWriter, rng: np.random.Generator) -> None:
+    ranges = ["celeba:000900-000999", "celeba:000010-000020"]
+    add_ecm(writer, rng, "learned", 0.1, model={"trained_on": ranges})
+    table = build_table(load_run(writer.finish(["ecm"])))
+    assert "contaminated" in table["mark"][0]
+
+
+def test_one_models_nan_faces_leave_no_other_pair(
+    writer: RunWriter, rng: np.random.Generator
+) -> None:
+    base = rng.normal(25, 1, N)
+    writer.add("bicubic", "psnr", psnr_columns(base), role="anchor")
+    gaps = base + 1
+    gaps[: N - 10] = np.nan
+    writer.add("gaps", "psnr", psnr_columns(gaps))
+    writer.add("full", "psnr", psnr_columns(base + np.where(np.arange(N) < N - 10, 1, 3)))
+    table = build_table(load_run(writer.finish(["psnr"]))).set_index("model")
+    assert table.loc["gaps", "psnr_diff"] == pytest.approx(1)
+    assert table.loc["full", "psnr_diff"] == pytest.approx((50 + 3 * 10) / 60)
+
+
 def test_small_sets_say_so(writer: RunWriter) -> None:
     writer.add("bicubic", "psnr", psnr_columns([20.0, 21.0]), role="anchor")
     writer.add("a", "psnr", psnr_columns([22.0, np.inf]))
@@ -155,6 +223,33 @@ def test_a_failed_cell_says_why(writer: RunWriter, rng: np.random.Generator) -> 
     assert "✗ broken on celeba: it broke" in to_terminal(lay_out(run, build_table(run)), 100)
 
 
+def test_an_error_that_holds_the_words_of_marks_marks_nothing(
+    writer: RunWriter, rng: np.random.Generator
+) -> None:
+    add_ecm(writer, rng, "unlucky", 0.1)
+    add_ecm(writer, rng, "other", 0.5)
+    error = "cache contaminated; trained-against:mini-xception; contaminated"
+    writer.add("unlucky", "psnr", psnr_columns(rng.normal(25, 1, N)), error=error)
+    run = load_run(writer.finish(["ecm", "psnr"]))
+    layout = lay_out(run, build_table(run))
+    line = layout.blocks[0].lines[0]
+    assert line.name == "unlucky ✗"
+    assert line.cells["ecm"].best
+    assert not [note for note in layout.notes if note.startswith(("†", "‡"))]
+
+
+def test_the_reason_of_a_failure_ends_where_the_next_mark_begins(
+    writer: RunWriter, rng: np.random.Generator
+) -> None:
+    model = {"trained_on": ["celeba"]}
+    add_ecm(writer, rng, "a", 0.1, model=model)
+    writer.add("a", "psnr", psnr_columns(rng.normal(25, 1, N)), error="it broke", model=model)
+    run = load_run(writer.finish(["ecm", "psnr"]))
+    layout = lay_out(run, build_table(run))
+    assert layout.notes[-1] == "✗ a on celeba: it broke"
+    assert layout.blocks[0].lines[0].name == "a ‡✗"
+
+
 def test_judges_after_the_first_have_their_own_columns(
     tmp_path: Path, rng: np.random.Generator
 ) -> None:
@@ -166,7 +261,16 @@ def test_judges_after_the_first_have_their_own_columns(
     assert {"agreement", "agreement[face-api]", "flip_rate"} <= set(table.columns)
 
 
-HOSTILE = ["=1+1", "<script>alert(1)</script>", "a|b_c", "50% & more #1 \\x", "ünï", "@cmd"]
+HOSTILE = [
+    "=1+1",
+    "[x]",
+    "*x",
+    "<script>alert(1)</script>",
+    "a|b_c",
+    "50% & more #1 \\x",
+    "ünï",
+    "@cmd",
+]
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -184,7 +288,8 @@ def test_names_are_harmless(writer: RunWriter, rng: np.random.Generator, name: s
     body = to_latex(layout).split(r"\midrule")[2].split(r"\bottomrule")[0]
     for special in "&%#_":
         body = body.replace(f"\\{special}", "")
-    assert not set("%#_~^") & set(body)
+    assert not set("%#_~^<>|") & set(body)
+    assert not [row for row in body.splitlines() if row.startswith(("[", "*"))]
     assert body.count("&") == 2
     assert json.loads(to_json(build_table(run)))[0]["model"] == name
 
@@ -207,6 +312,65 @@ def test_a_folder_without_a_run(tmp_path: Path) -> None:
     )
     with pytest.raises(RecordError, match="schema 9"):
         load_run(tmp_path)
+
+
+def _without(*keys: str) -> Callable[[dict[str, Any]], None]:
+    def damage(content: dict[str, Any]) -> None:
+        for key in keys[:-1]:
+            content = content[key]
+        del content[keys[-1]]
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    ("damage", "names"),
+    [
+        (_without("metric", "direction"), "'metric' lacks a usable direction"),
+        (_without("dataset", "title"), "'dataset' lacks a usable title"),
+        (_without("values", "low"), "'values' lacks a usable low"),
+        (lambda r: r.update(metric=None), "'metric' is damaged"),
+        (lambda r: r.update(model=[1]), "'model' is damaged"),
+        (lambda r: r.update(n="many"), "lacks a usable n"),
+        (lambda r: r.update(id="zz"), "hexadecimal"),
+        (lambda r: r.update(failed=[1]), "damaged"),
+        (lambda r: r["model"].update(trained_on="celeba"), "'trained_on' is not a list"),
+    ],
+)
+def test_a_record_of_a_wrong_shape_is_named(
+    writer: RunWriter, rng: np.random.Generator, damage: Callable[[Any], None], names: str
+) -> None:
+    path = add_ecm(writer, rng, "a", 0.3)
+    folder = writer.finish(["ecm"])
+    content = json.loads(path.read_text())
+    damage(content)
+    path.write_text(json.dumps(content))
+    with pytest.raises(RecordError, match=names) as caught:
+        load_run(folder)
+    assert str(path) in str(caught.value)
+
+
+def test_files_that_a_run_names_are_there_and_whole(
+    writer: RunWriter, rng: np.random.Generator
+) -> None:
+    path = add_ecm(writer, rng, "a", 0.3)
+    folder = writer.finish(["ecm"])
+    images = next(folder.rglob("*.parquet"))
+    columns = read_columns(images)
+    for name in ("id", "ecm", "label_hr"):
+        write_columns({k: v for k, v in columns.items() if k != name}, images)
+        with pytest.raises(RecordError, match=f"lacks the column {name}"):
+            build_table(load_run(folder))
+    path.unlink()
+    with pytest.raises(RecordError, match="cannot be read"):
+        load_run(folder)
+    run = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps({**run, "settings": {}}))
+    with pytest.raises(RecordError, match="lacks a usable judges"):
+        load_run(folder)
+    (folder / "run.json").write_text(json.dumps({**run, "cells": []}))
+    with pytest.raises(RecordError, match="names no cells"):
+        load_run(folder)
 
 
 def test_the_panel_ranks_under_each_judge_that_may(

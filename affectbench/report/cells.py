@@ -9,13 +9,23 @@ from typing import Any
 
 import pandas as pd
 
-from affectbench.report.marks import CONTAMINATED, NO_INFORMATION, SMALL, TRAINED_AGAINST
+from affectbench.report.marks import (
+    CONTAMINATED,
+    NO_INFORMATION,
+    SMALL,
+    TRAINED_AGAINST,
+    against,
+    barred,
+    failures_of,
+    scorer_of,
+    words_of,
+)
 from affectbench.report.results import Run
 from affectbench.report.table import is_number, metric_columns
 
 ARROWS = {"lower": "↓", "higher": "↑"}
 FOOTNOTES = {
-    TRAINED_AGAINST: "† trained against this judge: not ranked under it",
+    TRAINED_AGAINST: "† trained against what scores it here: not ranked under it",
     CONTAMINATED: "‡ trained on faces of this set: not ranked",
     NO_INFORMATION: (
         "∅ no expression information: not better than wrong-face and one-face (p < 0.05)"
@@ -66,18 +76,19 @@ class Layout:
 def lay_out(run: Run, table: pd.DataFrame) -> Layout:
     """The table of a run (`build_table`), ready to be written for people."""
     names = metric_columns(run)
-    metrics = {}
+    found = {}
     for record in run.records:
         judge = record.metric["identity"].get("judge")
         name = f"{record.metric['name']}[{judge}]"
-        metrics[name if name in names else str(record.metric["name"])] = record.metric
+        found[name if name in names else str(record.metric["name"])] = record.metric
+    metrics = {name: found[name] for name in names}
     heads = {name: f"{name} {ARROWS[metrics[name]['direction']]}" for name in names}
     titles = {record.dataset["name"]: record.dataset["title"] for record in run.records}
     blocks = []
     for dataset in dict.fromkeys(table["dataset"]):
         rows = table[table["dataset"] == dataset]
         best = {name: _best(rows, name, metrics[name]) for name in names}
-        lines = tuple(_line(row, names, best) for row in rows.to_dict("records"))
+        lines = tuple(_line(row, metrics, best) for row in rows.to_dict("records"))
         blocks.append(Block(f"{dataset}: {titles[dataset]}", lines))
     return Layout(heads, tuple(blocks), _notes(run, table))
 
@@ -91,35 +102,33 @@ def _best(rows: pd.DataFrame, name: str, metric: Mapping[str, Any]) -> Any:
     """The best value among ranked models."""
     if name not in rows:
         return None
-    may_rank = (rows["role"] == "model") & ~rows["mark"].str.contains(CONTAMINATED)
-    judge = metric["identity"].get("judge")
-    if judge:
-        may_rank &= ~rows["mark"].str.contains(f"{TRAINED_AGAINST}:{judge}", regex=False)
+    may_rank = (rows["role"] == "model") & ~barred(rows, scorer_of(metric))
     values = rows.loc[may_rank, name].dropna()
     if values.empty:
         return None
     return values.min() if metric["direction"] == "lower" else values.max()
 
 
-def _line(row: Mapping[Any, Any], names: list[str], best: Mapping[str, Any]) -> Line:
-    mark = str(row["mark"])
+def _line(
+    row: Mapping[Any, Any], metrics: Mapping[str, Mapping[str, Any]], best: Mapping[str, Any]
+) -> Line:
+    words = words_of(str(row["mark"]))
     signs = "".join(
-        sign
-        for sign, word in (
-            ("†", TRAINED_AGAINST),
-            ("‡", CONTAMINATED),
-            ("∅", NO_INFORMATION),
-            ("✗", "failed:"),
-        )
-        if word in mark
+        sign for sign, word in (("‡", CONTAMINATED), ("∅", NO_INFORMATION)) if word in words
     )
+    signs += "✗" if failures_of(str(row["mark"])) else ""
     faces = str(row["n"]) if not row["failed"] else f"{row['n'] - row['failed']} of {row['n']}"
     anchor = row["role"] == "anchor"
-    cells = {name: _cell(row, name, None if anchor else best[name]) for name in names}
+    cells = {}
+    for name, metric in metrics.items():
+        # A dagger belongs to a cell: other judges rank the same model.
+        dagger = against(scorer_of(metric)) in words
+        ranked = not (anchor or dagger or CONTAMINATED in words)
+        cells[name] = _cell(row, name, best[name] if ranked else None, dagger)
     return Line(f"{row['model']} {signs}".strip(), anchor, faces, cells)
 
 
-def _cell(row: Mapping[Any, Any], name: str, best: Any) -> Cell:
+def _cell(row: Mapping[Any, Any], name: str, best: Any, dagger: bool) -> Cell:
     value: Any = row.get(name)
     if not is_number(value):
         return Cell("")
@@ -131,6 +140,7 @@ def _cell(row: Mapping[Any, Any], name: str, best: Any) -> Cell:
         text = f"~{text}"
     if best is not None and value != best and row.get(f"{name}_best") is True:
         text += "*"
+    text += "†" if dagger else ""
     low, high = row.get(f"{name}_low"), row.get(f"{name}_high")
     interval = ""
     if is_number(low) and is_number(high):
@@ -145,7 +155,7 @@ def _notes(run: Run, table: pd.DataFrame) -> tuple[str, ...]:
     if "ecm" in settings["metrics"]:
         facts.append(f"judge {settings['judges'][0]}" + (f" of {judges}" if "," in judges else ""))
         facts.append("ECM: 0 = same expression, macro mean, ecm/1, crop/1")
-    marks = " ".join(table["mark"])
+    marks = {word.partition(":")[0] for mark in table["mark"] for word in words_of(str(mark))}
     words = (TRAINED_AGAINST, CONTAMINATED, NO_INFORMATION, SMALL)
     used = [FOOTNOTES[word] for word in words if word in marks]
     plain = [c for c in table.columns if c.endswith("_macro_classes")]
@@ -154,8 +164,8 @@ def _notes(run: Run, table: pd.DataFrame) -> tuple[str, ...]:
     if any(c.endswith("_best") for c in table.columns):
         used.insert(0, FOOTNOTES["best"])
     failures = [
-        f"✗ {row['model']} on {row['dataset']}: {row['mark'].partition('failed: ')[2]}"
+        f"✗ {row['model']} on {row['dataset']}: {failures_of(str(row['mark']))}"
         for row in table.to_dict("records")
-        if "failed: " in str(row["mark"])
+        if failures_of(str(row["mark"]))
     ]
     return ("; ".join(facts), *used, *failures)

@@ -14,13 +14,13 @@ from typing import Any
 import pandas as pd
 
 from affectbench.aggregate import set_values
-from affectbench.errors import InputError, RecordError
+from affectbench.errors import InputError, RecordError, UnknownNameError
 from affectbench.metrics import metric_plugin
 from affectbench.records import Record, read_record, write_atomic
 from affectbench.report.render import to_csv
 from affectbench.report.results import Run, column_of, load_run
 from affectbench.report.table import build_table
-from affectbench.types import content_id
+from affectbench.types import as_json, content_id
 
 CLOSE = 1e-9
 """How far recomputed values may lie: the last bits of matrix products differ between processors."""
@@ -61,7 +61,7 @@ def check(root: Path) -> Iterator[str]:
             run = load_run(folder)
             yield from _check_records(run)
             yield from _check_csv(root / f"{folder.name}.csv", run)
-        except RecordError as error:
+        except (RecordError, UnknownNameError) as error:
             yield str(error)
 
 
@@ -73,7 +73,7 @@ def _check_csv(path: Path, run: Run) -> Iterator[str]:
 
 
 def _check_records(run: Run) -> Iterator[str]:
-    known = {run.folder / "records" / Path(r.images).with_suffix(".json") for r in run.records}
+    known = {run.folder / "records" / f"{cell}.json" for cell in run.cells}
     for path in sorted((run.folder / "records").rglob("*.json")):
         if path not in known and read_record(path).status == "ok":
             yield f"{path}: is not part of the board's run.json"
@@ -81,8 +81,30 @@ def _check_records(run: Run) -> Iterator[str]:
         where = f"{run.folder.name}: {record.row}, {column_of(record, run.settings)}"
         if record.id != content_id(record.cell):
             yield f"{where}: the id {record.id} is not that of the cell's content"
+        problems = list(_check_statement(record))
         if record.status == "ok":
-            yield from (f"{where}: {problem}" for problem in _check_values(run, record))
+            problems += _check_values(run, record)
+        yield from (f"{where}: {problem}" for problem in problems)
+
+
+def _check_statement(record: Record) -> Iterator[str]:
+    """The id covers the cell alone: what a row says of itself must be what its cell says."""
+    if record.role not in ("model", "anchor"):
+        yield f"the role '{record.role}' is not one of measured rows; see published.csv"
+    protocol = {name: value for name, value in record.protocol.items() if name != "name"}
+    stated = {
+        "model": record.model.get("revision"),
+        "dataset": record.dataset["revision"],
+        "protocol": protocol,
+        "metric": record.metric["identity"],
+    }
+    for name, value in stated.items():
+        if record.cell.get(name) != value and (record.model or name != "model"):
+            yield f"says of its {name} '{value}', its cell says '{record.cell.get(name)}'"
+    spec = as_json(metric_plugin(record.metric["name"]).spec)
+    for name in ("version", "kind", "direction", "aggregate", "per_judge"):
+        if record.metric.get(name) != spec[name]:
+            yield f"the metric's {name} is '{record.metric.get(name)}', not '{spec[name]}'"
 
 
 def _check_values(run: Run, record: Record) -> Iterator[str]:
@@ -90,7 +112,11 @@ def _check_values(run: Run, record: Record) -> Iterator[str]:
     if len(columns["id"]) + len(record.failed) != record.n:
         yield f"{len(columns['id'])} values and {len(record.failed)} failures for {record.n} faces"
     plugin = metric_plugin(record.metric["name"])
-    extra = plugin.summarise(columns)
+    try:
+        extra = plugin.summarise(columns)
+    except KeyError as error:
+        yield f"its per-image values lack the column {error}"
+        return
     seed = int(record.provenance["seed"])
     again = set_values(columns, plugin.spec, extra, seed, record.id)
     for name in sorted({*again, *record.values}):
@@ -111,9 +137,9 @@ def _about(run: Run, row: str, dataset: str) -> dict[str, Any]:
     first = mine[0]
     identities = [record.metric["identity"] for record in mine]
     judges = dict.fromkeys(
-        f"{i['judge']}@{i['judge_revision']}" for i in identities if "judge" in i
+        f"{i['judge']}@{i.get('judge_revision')}" for i in identities if "judge" in i
     )
-    crops = dict.fromkeys(f"{i['crop']} {i['framing']}" for i in identities if "crop" in i)
+    crops = dict.fromkeys(f"{i['crop']} {i.get('framing')}" for i in identities if "crop" in i)
     packages = first.provenance["packages"]
     return {
         "title": f"{first.dataset['title']}",

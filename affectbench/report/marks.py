@@ -1,12 +1,18 @@
-"""What takes a row out of a ranking, and how a table says so."""
+"""What takes a row out of a ranking, and how a table says so.
+
+A mark is a list of words joined by `; `: no word holds a semicolon, so that the words can be told
+apart again. `failed: REASON` is one word.
+"""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from affectbench.aggregate import align
 from affectbench.records import Record
@@ -17,27 +23,71 @@ SMALL = "n too small"
 CONTAMINATED = "contaminated"
 NO_INFORMATION = "no-expression-information"
 TRAINED_AGAINST = "trained-against"
+FAILED = "failed: "
+
+
+def joined(words: Iterable[str]) -> str:
+    """A row's mark."""
+    return "; ".join(words)
+
+
+def words_of(mark: str) -> list[str]:
+    """The words of a mark."""
+    return mark.split("; ") if mark else []
+
+
+def failure(error: str) -> str:
+    """The word of a failed cell: its reason on one line, without semicolons."""
+    return FAILED + " ".join(error.replace(";", ",").split())
+
+
+def failures_of(mark: str) -> str:
+    """The reasons in a mark."""
+    reasons = [word.removeprefix(FAILED) for word in words_of(mark) if word.startswith(FAILED)]
+    return ", ".join(reasons)
+
+
+def against(scorer: str) -> str:
+    """The word of a model that was trained against a scorer."""
+    return f"{TRAINED_AGAINST}:{scorer}"
+
+
+def barred(rows: pd.DataFrame, scorer: str) -> pd.Series[bool]:
+    """Which rows of the table this scorer may not rank."""
+    bars = {CONTAMINATED, against(scorer)}
+    return rows["mark"].map(lambda mark: not bars.isdisjoint(words_of(mark))).astype(bool)
+
+
+def scorer_of(metric: Mapping[str, Any]) -> str:
+    """What a model may have been trained against: the judge, or else the metric itself."""
+    return str(metric["identity"].get("judge", metric["name"]))
 
 
 def is_dagger(record: Record) -> bool:
-    """Whether the model was trained against the judge that scores it here."""
-    judge = record.metric["identity"].get("judge")
-    return judge is not None and judge in record.model.get("trained_against", ())
+    """Whether the model was trained against what scores it here."""
+    return scorer_of(record.metric) in record.model.get("trained_against", ())
 
 
-def is_contaminated(record: Record, ids: Iterable[str]) -> bool:
+def is_contaminated(record: Record, ids: Sequence[str]) -> bool:
     """Whether the model was trained on faces of this data set, by what it declares.
 
-    `trained_on` entries are a data set's name, or `name:FIRST-LAST` for a range of ids.
+    `trained_on` entries are a data set's name, or `name:FIRST-LAST` for a range of ids: numbers
+    compare as numbers, other ids as text. Any other list (a path) counts as the whole set.
     """
     for entry in record.model.get("trained_on", ()):
         name, _, span = str(entry).partition(":")
         if name != record.dataset["name"]:
             continue
         limits = re.fullmatch(r"(\w+)-(\w+)", span)
-        if not limits or any(limits[1] <= image_id <= limits[2] for image_id in ids):
+        if not limits or any(_within(limits[1], image_id, limits[2]) for image_id in ids):
             return True
     return False
+
+
+def _within(first: str, image_id: str, last: str) -> bool:
+    if all(text.isdecimal() for text in (first, image_id, last)):
+        return int(first) <= int(image_id) <= int(last)
+    return first <= image_id <= last
 
 
 def knows_nothing(run: Run, record: Record, others: Mapping[str, Record]) -> bool:

@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from affectbench.report.marks import CONTAMINATED, TRAINED_AGAINST
+from affectbench.report.marks import barred
 from affectbench.report.results import Run
 from affectbench.stats import kendall_tau
 
@@ -80,6 +80,4 @@ def panel_lines(panel: pd.DataFrame, taus: pd.DataFrame) -> Sequence[str]:
 
 def _ranked(models: pd.DataFrame, judge: str, column: str) -> pd.Series[float]:
     """The scores of the models that this judge may rank; NaN for the others."""
-    barred = models["mark"].str.contains(CONTAMINATED)
-    barred |= models["mark"].str.contains(f"{TRAINED_AGAINST}:{judge}", regex=False)
-    return models[column].where(~barred)
+    return models[column].where(~barred(models, judge))

@@ -176,7 +176,7 @@ def _markdown_cell(cell: Cell) -> str:
 
 
 def _latex_cell(cell: Cell) -> str:
-    text = cell.text.replace("~", r"$\sim$").replace("*", r"$^{*}$")
+    text = cell.text.replace("~", r"$\sim$").replace("*", r"$^{*}$").replace("†", r"$^{\dagger}$")
     text = rf"\textbf{{{text}}}" if cell.best and text else text
     return f"{text} {{\\small {cell.interval}}}".strip() if cell.interval else text
 
@@ -184,6 +184,11 @@ def _latex_cell(cell: Cell) -> str:
 _MARKDOWN = {c: f"\\{c}" for c in r"\`*_[]|#~"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
 _LATEX = {
     "\\": r"\textbackslash{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "[": "{[}",  # after a line's end LaTeX reads a bare one as an option
+    "*": "{*}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "↓": r"$\downarrow$",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,32 @@ from affectbench.errors import RecordError
 from affectbench.records import SCHEMA, Record, read_columns, read_record
 from affectbench.types import Columns
 
+_MEND = "delete it and run the same command again to make it anew"
+_SETTINGS = {
+    "judges": list,
+    "metrics": list,
+    "versus": str,
+    "convention": str,
+    "protocol": str,
+    "seed": int,
+}
+_RECORD: Mapping[str, Mapping[str, type]] = {
+    "model": {},
+    "dataset": {"name": str, "title": str, "revision": str},
+    "protocol": {"name": str},
+    "metric": {
+        "name": str,
+        "direction": str,
+        "aggregate": str,
+        "per_judge": bool,
+        "identity": dict,
+    },
+    "cell": {},
+    "cost": {},
+    "provenance": {"seed": int, "affectbench": str, "packages": dict, "date": str},
+}
+_VALUES = {"value": (int, float), "low": (int, float), "high": (int, float), "mean": (int, float)}
+
 
 @dataclass(frozen=True)
 class Run:
@@ -19,6 +46,7 @@ class Run:
 
     folder: Path
     command: str
+    cells: tuple[str, ...]
     settings: Mapping[str, Any]
     records: tuple[Record, ...]
     _columns: dict[str, Columns] = field(default_factory=dict, repr=False)
@@ -26,7 +54,8 @@ class Run:
     def columns(self, record: Record) -> Columns:
         """The per-image values of a record, read once."""
         if record.id not in self._columns:
-            self._columns[record.id] = read_columns(self.folder / "images" / record.images)
+            path = self.folder / "images" / record.images
+            self._columns[record.id] = _complete(read_columns(path), record, path)
         return self._columns[record.id]
 
     def load_columns(self) -> None:
@@ -52,8 +81,11 @@ def load_run(folder: Path) -> Run:
         raise RecordError(f"{path}: is damaged ({error}); run the same command again") from error
     if schema > SCHEMA:
         raise RecordError(f"{path}: has schema {schema}, newer than {SCHEMA}; upgrade affectbench")
-    records = tuple(read_record(folder / "records" / f"{cell}.json") for cell in cells)
-    return Run(folder, command, settings, records)
+    _require(settings, _SETTINGS, f"{path}: 'settings'")
+    if not cells:
+        raise RecordError(f"{path}: names no cells; run the same command again")
+    records = tuple(_read(folder / "records" / f"{cell}.json") for cell in cells)
+    return Run(folder, command, tuple(map(str, cells)), settings, records)
 
 
 def column_of(record: Record, settings: Mapping[str, Any]) -> str:
@@ -62,3 +94,43 @@ def column_of(record: Record, settings: Mapping[str, Any]) -> str:
     judge = record.metric["identity"].get("judge")
     judges = settings["judges"]
     return name if judge is None or judge == judges[0] else f"{name}[{judge}]"
+
+
+def _read(path: Path) -> Record:
+    """A record with everything that the report needs; RecordError says what is wrong with it."""
+    try:
+        record = read_record(path)
+    except OSError as error:
+        raise RecordError(
+            f"{path}: cannot be read ({error.strerror}); run the same command again to make it anew"
+        ) from error
+    for name, needed in _RECORD.items():
+        _require(getattr(record, name), needed, f"{path}: '{name}'")
+    texts = {"id": str, "row": str, "role": str, "error": str, "images": str, "n": int}
+    _require({name: getattr(record, name) for name in texts}, texts, f"{path}: the record")
+    if not re.fullmatch("[0-9a-f]{16}", record.id):
+        raise RecordError(f"{path}: the id '{record.id}' is not 16 hexadecimal digits; {_MEND}")
+    for name in ("trained_on", "trained_against"):
+        names = record.model.get(name, [])
+        if not isinstance(names, list) or not all(isinstance(one, str) for one in names):
+            raise RecordError(f"{path}: '{name}' is not a list of names; {_MEND}")
+    if record.status == "ok":
+        _require(record.values, _VALUES, f"{path}: 'values'")
+    return record
+
+
+def _require(data: Any, needed: Mapping[str, Any], where: str) -> None:
+    if not isinstance(data, Mapping):
+        raise RecordError(f"{where} is damaged; {_MEND}")
+    wrong = [name for name, kind in needed.items() if not isinstance(data.get(name), kind)]
+    if wrong:
+        raise RecordError(f"{where} lacks a usable {', '.join(wrong)}; {_MEND}")
+
+
+def _complete(columns: Columns, record: Record, path: Path) -> Columns:
+    needed = ["id", record.metric["name"]]
+    needed += ["label_hr"] if record.metric["aggregate"] == "macro" else []
+    missing = [name for name in needed if name not in columns]
+    if missing:
+        raise RecordError(f"{path}: lacks the column {', '.join(missing)}; {_MEND}")
+    return columns

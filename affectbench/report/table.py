@@ -15,10 +15,13 @@ from affectbench.report.marks import (
     CONTAMINATED,
     NO_INFORMATION,
     SMALL,
-    TRAINED_AGAINST,
+    against,
+    failure,
     is_contaminated,
     is_dagger,
+    joined,
     knows_nothing,
+    scorer_of,
 )
 from affectbench.report.results import Run, column_of
 from affectbench.stats import MIN_N, best_set, holm, paired_differences
@@ -64,7 +67,7 @@ def _dataset_rows(run: Run, records: Sequence[Record]) -> list[dict[str, Any]]:
         for label, values in _comparisons(run, column, ranked, everyone):
             rows[label].update(values)
     for label, cells in models.items():
-        rows[label]["mark"] = "; ".join(_marks(run, cells, anchors, label in ranked))
+        rows[label]["mark"] = joined(_marks(run, cells, anchors, label in ranked))
     return list(rows.values())
 
 
@@ -126,11 +129,13 @@ def _differences(
     """Paired differences to `base`. Models with results for the same faces share the draws."""
     by_faces: dict[tuple[str, ...], list[str]] = {}
     for label, record in tested.items():
-        by_faces.setdefault(tuple(run.columns(record)["id"]), []).append(label)
+        columns = run.columns(record)
+        known = ~np.isnan(columns[record.metric["name"]])  # a NaN leaves its own pair, no other's
+        by_faces.setdefault(tuple(columns["id"][known]), []).append(label)
     found = {}
     for labels in by_faces.values():
-        columns = [run.columns(tested[label]) for label in labels]
-        values, classes = align_all([*columns, run.columns(base)], base.metric)
+        sharing = [run.columns(tested[label]) for label in labels]
+        values, classes = align_all([*sharing, run.columns(base)], base.metric)
         rng = np.random.default_rng([_seed(run), int(base.id, 16)])
         differences = paired_differences(values[:-1], values[-1], rng, classes)
         for label, difference in zip(labels, differences, strict=True):
@@ -146,13 +151,11 @@ def _differences(
 def _marks(run: Run, cells: Cells, anchors: Mapping[str, Cells], ranked: bool) -> Iterator[str]:
     first = next(iter(cells.values()))
     errors = dict.fromkeys(record.error for record in cells.values() if record.error)
-    yield from (f"failed: {' '.join(error.split())}" for error in errors)
+    yield from map(failure, errors)
     if not ranked:
         yield CONTAMINATED
-    for judge in dict.fromkeys(
-        record.metric["identity"]["judge"] for record in cells.values() if is_dagger(record)
-    ):
-        yield f"{TRAINED_AGAINST}:{judge}"
+    scorers = [scorer_of(record.metric) for record in cells.values() if is_dagger(record)]
+    yield from map(against, dict.fromkeys(scorers))
     if first.n < MIN_N:
         yield SMALL
         return
@@ -172,7 +175,7 @@ def _contaminated(run: Run, cells: Cells) -> bool:
     scored = [record for record in cells.values() if record.status == "ok"]
     if not scored:
         return False
-    return is_contaminated(scored[0], (str(i) for i in run.columns(scored[0])["id"]))
+    return is_contaminated(scored[0], [str(i) for i in run.columns(scored[0])["id"]])
 
 
 def _column_order(run: Run, columns: Sequence[str]) -> list[str]:
