@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -43,6 +46,34 @@ def test_demo_prints_a_table_and_keeps_it(tmp_path: Path) -> None:
     assert (table.n == 2).all()
     for name in ("table.md", "table.tex", "cost.csv", "run.json"):
         assert (tmp_path / "affectbench-out" / name).stat().st_size > 0
+
+
+def test_a_terminal_shows_progress(tmp_path: Path, toy_faces: Path) -> None:
+    ours, theirs = pty.openpty()
+    arguments = [
+        "compare",
+        "--models",
+        "nearest",
+        "--datasets",
+        "toy",
+        "--data",
+        f"toy={toy_faces}",
+    ]
+    arguments += ["--hr-size", "64", "--batch-size", "2", "--out", str(tmp_path)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "affectbench.cli.main", *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm"},
+    )
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # the end of a terminal is an input/output error
+        while block := os.read(ours, 4096):
+            shown += block
+    assert process.wait() == 0, shown.decode()
+    assert b"8/8" in shown
+    assert b"reading 8 faces" in shown
 
 
 def test_json_is_the_only_thing_on_stdout(tmp_path: Path) -> None:

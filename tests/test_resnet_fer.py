@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from affectbench.judges.resnet_fer.augment import augment, blur, down_up, jpeg
+from affectbench.judges.resnet_fer.augment import View, augment, blur, down_up, jpeg
 from affectbench.judges.resnet_fer.config import load_config
 from affectbench.judges.resnet_fer.measures import (
     accuracy,
@@ -57,13 +57,13 @@ def test_exposure_and_contrast_do_not_matter(generator: torch.Generator) -> None
 
 def test_augmentation_is_reproducible_and_in_range(generator: torch.Generator) -> None:
     faces = torch.rand(32, 1, 48, 48, generator=generator)
-    config = load_config().augment
-    one, two = (augment(faces, 40, config, torch.Generator().manual_seed(3)) for _ in range(2))
+    config, view = load_config().augment, View(1.0, 40, 0.9)
+    one, two = (augment(faces, view, config, torch.Generator().manual_seed(3)) for _ in range(2))
     assert one.shape == (32, 1, 40, 40)
     assert torch.equal(one, two)
     assert one.min() >= 0
     assert one.max() <= 1
-    assert not torch.equal(one, augment(faces, 40, config, torch.Generator().manual_seed(4)))
+    assert not torch.equal(one, augment(faces, view, config, torch.Generator().manual_seed(4)))
 
 
 def test_degradations_take_detail_away(generator: torch.Generator) -> None:

@@ -32,7 +32,7 @@ class Reporter:
     def advance(self, name: str, done: int, total: int) -> None:
         """`done` of `total` faces of a data set are finished."""
         if name not in self._tasks or done <= self._bars.tasks[self._tasks[name]].completed:
-            self._tasks[name] = self._bars.add_task(name, total=total)
+            self._tasks[name] = self._bars.add_task(name, total=total, speed="")
         task = self._tasks[name]
         self._bars.update(task, completed=done)
         speed = self._bars.tasks[task].speed

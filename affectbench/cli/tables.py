@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -20,12 +21,17 @@ def print_comparison(result: Comparison, as_json: bool) -> None:
         print(to_json(result.table))
     else:
         layout = lay_out(result.run, result.table)
-        print(to_terminal(layout, colour=sys.stdout.isatty()), end="")
+        print(to_terminal(layout, terminal_width(), colour=sys.stdout.isatty()), end="")
         if len(result.run.settings["judges"]) > 1:
             from affectbench.report.panel import agreement, build_panel, panel_lines
 
             taus = agreement(result.run, result.table)
             print("", *panel_lines(build_panel(result.run, result.table), taus), sep="\n")
+
+
+def terminal_width() -> int:
+    """Columns of the terminal (or of the variable COLUMNS); 120 where there is none."""
+    return shutil.get_terminal_size((120, 24)).columns
 
 
 def print_specs(specs: Sequence[Mapping[str, Any]], columns: Sequence[str], as_json: bool) -> None:
@@ -42,4 +48,4 @@ def print_specs(specs: Sequence[Mapping[str, Any]], columns: Sequence[str], as_j
         table.add_column(column.replace("_", " "), overflow="fold")
     for spec in specs:
         table.add_row(*(Text("" if spec[c] is None else str(spec[c])) for c in columns))
-    Console(soft_wrap=False).print(table)
+    Console(width=terminal_width()).print(table)

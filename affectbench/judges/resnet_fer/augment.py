@@ -45,6 +45,19 @@ class AugmentConfig:
     cutout_max: float = 0.40
 
 
+@dataclass(frozen=True)
+class View:
+    """What training looks at until `progress` reaches `until`.
+
+    `size` x `size` pixels that show the share `field` of a face image's side. Fewer pixels make
+    the long first part of a run cheaper.
+    """
+
+    until: float
+    size: int
+    field: float
+
+
 def _uniform(n: int, low: float, high: float, generator: torch.Generator) -> Tensor:
     return torch.rand(n, generator=generator) * (high - low) + low
 
@@ -108,20 +121,19 @@ def degrade(faces: Tensor, config: AugmentConfig, generator: torch.Generator) ->
 
 
 def jitter_geometry(
-    faces: Tensor, size: int, config: AugmentConfig, generator: torch.Generator
+    faces: Tensor, view: View, config: AugmentConfig, generator: torch.Generator
 ) -> Tensor:
-    """Random mirror, rotation, zoom and shift; cut out `size` x `size` pixels at the same scale.
+    """Random mirror, rotation, zoom and shift; cut out the view.
 
-    A share is only mirrored and moved by whole pixels, so that faces which no interpolation has
-    softened are part of every batch.
+    A share is only mirrored and moved by whole pixels, so that where the view is at the scale of
+    the image, faces which no interpolation has softened are part of every batch.
     """
     count, _, _, side = faces.shape
-    view = size / side
     exact = torch.rand(count, generator=generator) < config.whole_pixel_share
     degrees = _uniform(count, -config.rotation_degrees, config.rotation_degrees, generator)
     angle = torch.where(exact, 0.0, degrees * math.pi / 180.0)
     zoom = torch.exp(_uniform(count, -config.zoom, config.zoom, generator))
-    scale = view * torch.where(exact, 1.0, zoom)
+    scale = view.field * torch.where(exact, 1.0, zoom)
     mirror = torch.where(torch.rand(count, generator=generator) < 0.5, -1.0, 1.0)
     reach = (1.0 - scale).clamp(min=0.0) + config.shift
     moves = torch.stack([_uniform(count, -1.0, 1.0, generator) * reach for _ in range(2)], dim=1)
@@ -131,7 +143,7 @@ def jitter_geometry(
     top = torch.stack([cosine * mirror, -sine, moves[:, 0]], dim=1)
     bottom = torch.stack([sine * mirror, cosine, moves[:, 1]], dim=1)
     theta = torch.stack([top, bottom], dim=1)
-    grid = F.affine_grid(theta, [count, 1, size, size], align_corners=False)
+    grid = F.affine_grid(theta, [count, 1, view.size, view.size], align_corners=False)
     return F.grid_sample(faces, grid, padding_mode="border", align_corners=False)
 
 
@@ -162,9 +174,9 @@ def cut_out(faces: Tensor, config: AugmentConfig, generator: torch.Generator) ->
     return torch.where(hole, faces.mean(dim=(1, 2, 3), keepdim=True), faces)
 
 
-def augment(faces: Tensor, size: int, config: AugmentConfig, generator: torch.Generator) -> Tensor:
-    """The whole chain: (N,1,H,W) -> (N,1,size,size), in [0,1]."""
+def augment(faces: Tensor, view: View, config: AugmentConfig, generator: torch.Generator) -> Tensor:
+    """The whole chain: (N,1,H,W) -> (N,1,view.size,view.size), in [0,1]."""
     faces = degrade(faces, config, generator)
-    faces = jitter_geometry(faces, size, config, generator)
+    faces = jitter_geometry(faces, view, config, generator)
     faces = jitter_tone(faces, config, generator)
     return cut_out(faces, config, generator)

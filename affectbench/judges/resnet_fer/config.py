@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from .augment import AugmentConfig
+from .augment import AugmentConfig, View
 from .network import ResNetFer
 
 DEFAULT_PATH = Path(__file__).with_name("config.json")
@@ -33,9 +33,12 @@ class TrainConfig:
     ema_decay: float
     mixup_share: float
     mixup_max_weight: float
-    small_view: int
-    full_view_from: float
+    views: tuple[View, ...]
     augment: AugmentConfig
+
+    def view(self, progress: float) -> View:
+        """The view at a progress in [0,1]."""
+        return next((view for view in self.views if progress < view.until), self.views[-1])
 
     def build(self, generator: torch.Generator | None = None) -> ResNetFer:
         """A fresh network."""
@@ -47,5 +50,6 @@ def load_config(path: Path = DEFAULT_PATH) -> TrainConfig:
     values = json.loads(path.read_text(encoding="utf-8"))
     values["widths"] = tuple(values["widths"])
     values["depths"] = tuple(values["depths"])
+    values["views"] = tuple(View(**view) for view in values["views"])
     values["augment"] = AugmentConfig(**values["augment"])
     return TrainConfig(**values)

@@ -10,14 +10,10 @@ from .network import CLASSES
 
 
 @torch.inference_mode()
-def predict(model: nn.Module, faces: Tensor, batch: int = 256, bf16: bool = False) -> Tensor:
-    """Logits (N,7) in float32 of faces (N,1,48,48); `bf16` trades digits for speed."""
+def predict(model: nn.Module, faces: Tensor, batch: int = 256) -> Tensor:
+    """Logits (N,7) of faces (N,1,48,48)."""
     model.eval()
-    parts = []
-    for start in range(0, len(faces), batch):
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            parts.append(model(faces[start : start + batch]).float())
-    return torch.cat(parts)
+    return torch.cat([model(part) for part in faces.split(batch)])
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> float:

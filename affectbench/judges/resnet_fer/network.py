@@ -130,7 +130,7 @@ class ResNetFer(nn.Module):
         # Exposure and contrast carry no expression; the floor keeps a flat image finite.
         standard = (x - mean) / (variance.sqrt() + 0.01)
         maps = self.body(standard.contiguous(memory_format=torch.channels_last))
-        pooled: Tensor = maps.float().mean(dim=(2, 3))
+        pooled: Tensor = maps.mean(dim=(2, 3))
         halves = pooled.chunk(2, dim=1)
         return (halves[0] + halves[1]) / 2.0
 

@@ -26,7 +26,7 @@ from .augment import augment
 from .config import DEFAULT_PATH, TrainConfig, load_config
 from .data import Split, load_split
 from .measures import accuracy, expected_calibration_error, mirror_disagreement, predict
-from .network import CLASSES, NATIVE_SIZE
+from .network import CLASSES
 from .schedule import Progress, learning_rate, seconds_until
 
 _LOG = logging.getLogger("resnet_fer.train")
@@ -118,8 +118,7 @@ class Trainer:
             group["lr"] = rate
         faces, targets = self._make_batch(indices, progress)
         self.model.train()
-        with torch.autocast("cpu", torch.bfloat16):
-            features = self.model.features(faces)
+        features = self.model.features(faces)
         keep = torch.rand(features.shape, generator=self.generator) >= config.dropout
         logits = self.model.head(features * keep / (1.0 - config.dropout))
         loss = F.cross_entropy(logits, targets)
@@ -133,9 +132,8 @@ class Trainer:
     def _make_batch(self, indices: Tensor, progress: float) -> tuple[Tensor, Tensor]:
         """Augmented faces (n,1,s,s) and smoothed, possibly mixed targets (n,7)."""
         config = self.config
-        # Smaller views of the same scale make the long first part of the run cheaper.
-        size = config.small_view if progress < config.full_view_from else NATIVE_SIZE
-        faces = augment(self.train.batch(indices), size, config.augment, self.generator)
+        view = config.view(progress)
+        faces = augment(self.train.batch(indices), view, config.augment, self.generator)
         classes = len(CLASSES)
         targets = F.one_hot(self.train.labels[indices], classes).float()
         targets = targets * (1.0 - config.label_smoothing) + config.label_smoothing / classes
@@ -177,8 +175,8 @@ class Trainer:
     def _evaluate(self) -> Row:
         began = time.monotonic()
         faces, labels = self.public.all_faces(), self.public.labels
-        raw = predict(self.model, faces, bf16=True)
-        ema = predict(self.ema, faces, bf16=True)
+        raw = predict(self.model, faces)
+        ema = predict(self.ema, faces)
         part = faces[:_MIRROR_FACES]
         pair = [predict(self.ema, part), predict(self.ema, part.flip(3))]
         mirror = mirror_disagreement(*pair)
