@@ -13,7 +13,7 @@ from .network import CLASSES
 def predict(model: nn.Module, faces: Tensor, batch: int = 256) -> Tensor:
     """Logits (N,7) of faces (N,1,48,48)."""
     model.eval()
-    return torch.cat([model(part) for part in faces.split(batch)])
+    return torch.cat([model(part) for part in torch.split(faces, batch)])
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> float:
