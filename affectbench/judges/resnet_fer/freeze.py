@@ -1,9 +1,9 @@
 """Choose the candidate that is best on the public test split, calibrate it and write its weights.
 
 `python -m affectbench.judges.resnet_fer.freeze --data DIR --run DIR` compares the checkpoints of
-a run (last and best, raw and averaged weights), takes the most accurate one after rounding to
-float16, fits its temperature on the same split and writes `weights.safetensors` and
-`frozen.json`. The private test split is opened for its pixel hashes only.
+a run (the last raw and averaged weights, and the best averaged ones), takes the most accurate one
+after rounding to float16, fits its temperature on the same split and writes `weights.safetensors`
+and `frozen.json`. The private test split is opened for its pixel hashes only.
 """
 
 from __future__ import annotations
@@ -55,10 +55,7 @@ def read_candidates(run: Path) -> dict[str, State]:
     """The states that a run left behind, by name."""
     last = torch.load(run / "checkpoint.pt", weights_only=True)
     found: dict[str, State] = {"last_ema": last["ema"], "last_raw": last["model"]}
-    for kind in ("ema", "raw"):
-        path = run / f"best_{kind}.pt"
-        if path.exists():
-            found[f"best_{kind}"] = torch.load(path, weights_only=True)["model"]
+    found["best_ema"] = torch.load(run / "best_ema.pt", weights_only=True)["model"]
     return found
 
 

@@ -46,7 +46,7 @@ class Position:
     loss_sum: float = 0.0
     seconds: float = 0.0
     rows: list[Row] = field(default_factory=list)
-    best: dict[str, float] = field(default_factory=lambda: {"raw": 0.0, "ema": 0.0})
+    best: float = 0.0
 
 
 class Trainer:
@@ -159,12 +159,9 @@ class Trainer:
         position = self.position
         row = self._evaluate()
         position.rows.append(row)
-        for kind, model in (("raw", self.model), ("ema", self.ema)):
-            if row[f"public_accuracy_{kind}"] > position.best[kind]:
-                position.best[kind] = float(row[f"public_accuracy_{kind}"])
-                write_atomically(
-                    {"model": model.state_dict(), "row": row}, self.out / f"best_{kind}.pt"
-                )
+        if row["public_accuracy_ema"] > position.best:
+            position.best = float(row["public_accuracy_ema"])
+            write_atomically({"model": self.ema.state_dict(), "row": row}, self.out / "best_ema.pt")
         position.epoch += 1
         position.batch = 0
         position.loss_sum = 0.0
@@ -175,7 +172,6 @@ class Trainer:
     def _evaluate(self) -> Row:
         began = time.monotonic()
         faces, labels = self.public.all_faces(), self.public.labels
-        raw = predict(self.model, faces)
         ema = predict(self.ema, faces)
         part = faces[:_MIRROR_FACES]
         pair = [predict(self.ema, part), predict(self.ema, part.flip(3))]
@@ -186,9 +182,7 @@ class Trainer:
             "progress": round(self.progress.value, 5),
             "lr": round(self.optimizer.param_groups[0]["lr"], 6),
             "train_loss": round(self.position.loss_sum / max(1, self.position.batch), 5),
-            "public_accuracy_raw": round(accuracy(raw, labels), 5),
             "public_accuracy_ema": round(accuracy(ema, labels), 5),
-            "public_ece_raw": round(expected_calibration_error(raw, labels), 5),
             "public_ece_ema": round(expected_calibration_error(ema, labels), 5),
             "mirror_label_share_ema": mirror["label_share"],
             "mirror_max_variation_ema": mirror["max_total_variation"],
