@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from affectbench.faces.identity import MEAN_RGB, load_face_descriptor
 from affectbench.judges.resnet_fer.augment import View, augment, blur, down_up, jpeg
 from affectbench.judges.resnet_fer.config import load_config
 from affectbench.judges.resnet_fer.measures import (
@@ -30,23 +31,47 @@ def generator() -> torch.Generator:
 
 
 def test_a_mirrored_face_has_the_same_features(generator: torch.Generator) -> None:
-    model = ResNetFer(8, (16, 32), (1, 1), generator).eval()
+    model = ResNetFer(generator).eval()
+    model.start_from_recogniser()
     with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
         faces = torch.rand(4, 1, 48, 48, generator=generator)
         there, back = model.features(faces), model.features(faces.flip(3))
         upside_down = model.features(faces.flip(2))
+        one_sided = model.one_sided(faces)
     assert torch.allclose(there, back, atol=1e-5)
     assert not torch.allclose(there, upside_down, atol=1e-2)
+    assert not torch.allclose(there, one_sided, atol=1e-2)
+
+
+def test_the_trunk_is_the_recognisers_on_grey_faces(generator: torch.Generator) -> None:
+    model, source = ResNetFer(), load_face_descriptor(torch.device("cpu"))
+    model.start_from_recogniser()
+    grey = torch.rand(2, 1, 96, 96, generator=generator)
+    with torch.no_grad():
+        mean = torch.tensor(MEAN_RGB).view(1, 3, 1, 1)
+        expected = source.blocks[0](source.stem(grey.expand(-1, 3, -1, -1) - mean).relu())
+        found = model.blocks[0](model.stem(grey).relu())
+    assert torch.allclose(found, expected, atol=1e-4)
+
+
+def test_a_frozen_trunk_takes_no_gradient() -> None:
+    model = ResNetFer()
+    model.freeze_trunk(2)
+    trained = {
+        n.split(".")[1] for n, p in model.blocks.named_parameters(prefix="b") if p.requires_grad
+    }
+    assert trained == {str(i) for i in range(2, len(model.blocks))}
+    assert not model.stem.weight.requires_grad
+    assert model.head.weight.requires_grad
 
 
 def test_the_configured_network_is_small_enough() -> None:
-    assert sum(p.numel() for p in load_config().build().parameters()) <= 3_000_000
+    assert sum(p.numel() for p in ResNetFer().parameters()) <= 3_000_000
 
 
 def test_exposure_and_contrast_do_not_matter(generator: torch.Generator) -> None:
-    model = ResNetFer(8, (16,), (1,), generator).eval()
+    model = ResNetFer(generator).eval()
+    model.start_from_recogniser()
     faces = 0.3 + 0.4 * torch.rand(2, 1, 48, 48, generator=generator)
     with torch.no_grad():
         plain, changed = model(faces), model(faces * 1.2 - 0.1)

@@ -30,7 +30,7 @@ BLOCKS = (
     *((256, 256, False),) * 2,
     (256, 256, True),
 )
-_MEAN_RGB = (122.782 / 255.0, 117.001 / 255.0, 104.298 / 255.0)
+MEAN_RGB = (122.782 / 255.0, 117.001 / 255.0, 104.298 / 255.0)
 
 
 class FaceDescriptor(nn.Module):
@@ -48,7 +48,7 @@ class FaceDescriptor(nn.Module):
         Faces are brought to 150x150 by `images.tensors.resized`. Not normalised: the network was
         trained to keep the faces of one person closer than 0.6 as it is. Differentiable.
         """
-        faces = resized(x, INPUT_SIZE) - x.new_tensor(_MEAN_RGB).view(1, 3, 1, 1)
+        faces = resized(x, INPUT_SIZE) - x.new_tensor(MEAN_RGB).view(1, 3, 1, 1)
         maps = F.max_pool2d(F.relu(self.stem(faces)), kernel_size=3, stride=2)
         maps = cast(torch.Tensor, self.blocks(maps))
         return cast(torch.Tensor, self.head(maps.mean(dim=(2, 3))))

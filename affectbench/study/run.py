@@ -7,8 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
 from affectbench import __version__
+from affectbench.faces.identity import load_face_descriptor
+from affectbench.metrics.identity_metric import face_descriptors
 from affectbench.study.damage import DAMAGE, NUISANCE
 from affectbench.study.faces import LabelledFaces
 from affectbench.study.judged import HR, Judged, judge_faces
@@ -35,6 +38,8 @@ def run_study(
     conditions = (*DAMAGE, *NUISANCE)
     judged = judge_faces(faces, conditions, judges, framing=framing, seed=seed, progress=progress)
     rng = np.random.default_rng(seed)
+    device = torch.device("cpu")
+    descriptors = face_descriptors(load_face_descriptor(device), faces.images, framing)
     sections = []
     cross = cross_person_pairs(faces.persons, faces.emotions, rng, CROSS_PAIRS)
     kinds = [("cross-person", "faces of two persons", cross)]
@@ -51,7 +56,7 @@ def run_study(
                 slug,
                 f"(a) Other against same expression, {text}",
                 reading,
-                separation(judged, faces, pairs, seed),
+                separation(judged, faces, descriptors, pairs, seed),
             )
         )
     gaps = _gaps(sections[0].table)

@@ -33,8 +33,14 @@ def judge_scores(judged: Judged, pairs: Pairs) -> dict[str, Floats]:
     }
 
 
-def pixel_scores(faces: LabelledFaces, pairs: Pairs) -> dict[str, Floats]:
-    """Scores of the pairs without a judge: negated PSNR and SSIM (convention `rgb`)."""
+def judgeless_scores(
+    faces: LabelledFaces, descriptors: torch.Tensor, pairs: Pairs
+) -> dict[str, Floats]:
+    """Scores of the pairs that no expression judge is asked for: larger is more different.
+
+    Negated PSNR and SSIM (convention `rgb`), and the distance of the faces' identity descriptors
+    (N, D).
+    """
     found: dict[str, list[torch.Tensor]] = {"PSNR": [], "SSIM": []}
     for start in range(0, len(pairs), CHUNK):
         part = slice(start, start + CHUNK)
@@ -42,16 +48,22 @@ def pixel_scores(faces: LabelledFaces, pairs: Pairs) -> dict[str, Floats]:
         b = unit_range(faces.images[pairs.second[part]])
         found["PSNR"].append(-psnr(a, b))
         found["SSIM"].append(-ssim(a, b))
-    return {name: torch.cat(values).numpy() for name, values in found.items()}
+    scores = {name: torch.cat(values).numpy() for name, values in found.items()}
+    apart = (descriptors[pairs.first] - descriptors[pairs.second]).norm(dim=1)
+    return {**scores, "identity distance": apart.numpy()}
 
 
 def separation(
-    judged: Sequence[Judged], faces: LabelledFaces, pairs: Pairs, seed: int
+    judged: Sequence[Judged],
+    faces: LabelledFaces,
+    descriptors: torch.Tensor,
+    pairs: Pairs,
+    seed: int,
 ) -> pd.DataFrame:
     """The AUC of every score with its interval; `gap` is the weighted difference of means."""
     rows = []
     by_judge = [(one.name, judge_scores(one, pairs)) for one in judged]
-    for judge, scores in [*by_judge, ("-", pixel_scores(faces, pairs))]:
+    for judge, scores in [*by_judge, ("-", judgeless_scores(faces, descriptors, pairs))]:
         for name, values in scores.items():
             value, interval = pair_auc(values, pairs, np.random.default_rng(seed))
             rows.append(

@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def _split(name: str, row: dict[str, Any]) -> str:
-    keys = ("accuracy", "balanced_accuracy", "ece_before", "ece_after")
+    keys = ("accuracy", "accuracy_one_sided", "balanced_accuracy", "ece_before", "ece_after")
     return f"| {name} | {row['faces']:,} | " + " | ".join(f"{row[k]:.4f}" for k in keys) + " |"
 
 

@@ -6,10 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from .augment import AugmentConfig, View
-from .network import ResNetFer
 
 DEFAULT_PATH = Path(__file__).with_name("config.json")
 
@@ -19,13 +16,11 @@ class TrainConfig:
     """Everything that decides a run but the data, the clock and the hardware."""
 
     seed: int
-    stem: int
-    widths: tuple[int, ...]
-    depths: tuple[int, ...]
+    frozen_blocks: int
     batch_size: int
     epochs: int
     learning_rate: float
-    momentum: float
+    head_rate: float
     weight_decay: float
     warmup_steps: int
     label_smoothing: float
@@ -40,16 +35,10 @@ class TrainConfig:
         """The view at a progress in [0,1]."""
         return next((view for view in self.views if progress < view.until), self.views[-1])
 
-    def build(self, generator: torch.Generator | None = None) -> ResNetFer:
-        """A fresh network."""
-        return ResNetFer(self.stem, self.widths, self.depths, generator)
-
 
 def load_config(path: Path = DEFAULT_PATH) -> TrainConfig:
     """Read a configuration; an unknown or missing key raises TypeError."""
     values = json.loads(path.read_text(encoding="utf-8"))
-    values["widths"] = tuple(values["widths"])
-    values["depths"] = tuple(values["depths"])
     values["views"] = tuple(View(**view) for view in values["views"])
     values["augment"] = AugmentConfig(**values["augment"])
     return TrainConfig(**values)

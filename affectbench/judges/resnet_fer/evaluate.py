@@ -74,12 +74,20 @@ def split_figures(logits: Tensor, labels: Tensor, temperature: float) -> dict[st
 
 
 def evaluate_split(model: ResNetFer, split: Split, temperature: float) -> dict[str, Any]:
-    """The figures of one forward pass per plain face, and how the mirrored faces differ."""
+    """The figures of the plain faces, of one side alone, and how the mirrored faces differ."""
     faces = split.all_faces()
     logits = predict(model, faces)
     figures = split_figures(logits, split.labels, temperature)
+    one_sided = torch.cat([_one_sided(model, part) for part in torch.split(faces, 256)])
+    figures["accuracy_one_sided"] = accuracy(one_sided, split.labels)
     figures["mirror"] = mirror_disagreement(logits, predict(model, faces.flip(3)))
     return figures
+
+
+@torch.inference_mode()
+def _one_sided(model: ResNetFer, faces: Tensor) -> Tensor:
+    logits: Tensor = model.head(model.one_sided(faces))
+    return logits
 
 
 def degraded_figures(model: ResNetFer, split: Split, temperature: float) -> list[dict[str, Any]]:

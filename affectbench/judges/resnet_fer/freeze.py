@@ -20,7 +20,6 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from .config import DEFAULT_PATH, load_config
 from .data import Split, load_split
 from .measures import accuracy, expected_calibration_error, fit_temperature, predict
 from .network import CLASSES, ResNetFer
@@ -30,9 +29,9 @@ _MAX_BYTES = 6_000_000
 State = dict[str, Tensor]
 
 
-def load_network(weights: Path, config: Path = DEFAULT_PATH) -> ResNetFer:
+def load_network(weights: Path) -> ResNetFer:
     """The network in float32 and eval mode with weights from a safetensors file."""
-    model = load_config(config).build()
+    model = ResNetFer()
     state = load_file(weights)
     model.load_state_dict({name: widen(value) for name, value in state.items()})
     return model.eval()
@@ -82,7 +81,7 @@ def run_summary(run: Path) -> dict[str, float | int]:
     with (run / "train_log.csv").open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
     return {
-        "epochs": len(rows),
+        "epochs": int(rows[-1]["epoch"]),
         "batches": sum(int(row["batches"]) for row in rows),
         "seconds_training": round(sum(float(row["seconds_training"]) for row in rows), 1),
         "seconds_evaluating": round(sum(float(row["seconds_evaluating"]) for row in rows), 1),
@@ -93,7 +92,7 @@ def run_summary(run: Path) -> dict[str, float | int]:
 def freeze(data: Path, run: Path, out: Path) -> dict[str, Any]:
     """Write `weights.safetensors`, `frozen.json` and `train_log.csv` to `out`."""
     public = load_split(data, "public_test")
-    model = load_config().build()
+    model = ResNetFer()
     candidates = read_candidates(run)
     figures = {name: judge(model, state, public)[0] for name, state in candidates.items()}
     # Ties go to the first listed: the last averaged weights, which no epoch was picked for.

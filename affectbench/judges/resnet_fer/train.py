@@ -25,13 +25,13 @@ from torch.nn import functional as F
 from .augment import augment
 from .config import DEFAULT_PATH, TrainConfig, load_config
 from .data import Split, load_split
-from .measures import accuracy, expected_calibration_error, mirror_disagreement, predict
-from .network import CLASSES
+from .measures import accuracy, expected_calibration_error, predict
+from .network import CLASSES, ResNetFer
 from .schedule import Progress, learning_rate, seconds_until
 
 _LOG = logging.getLogger("resnet_fer.train")
 _CHECKPOINT_SECONDS = 150.0
-_MIRROR_FACES = 512  # mirrored predictions cost time and this network's differ by rounding only
+_ROW_EPOCHS = 3  # epochs from one row of the log, with its validation, to the next
 
 Row = dict[str, float | int]
 
@@ -43,6 +43,7 @@ class Position:
     epoch: int = 0
     batch: int = 0
     step: int = 0
+    logged_step: int = 0
     loss_sum: float = 0.0
     seconds: float = 0.0
     rows: list[Row] = field(default_factory=list)
@@ -58,23 +59,25 @@ class Trainer:
         self.public = public
         self.out = out
         self.generator = torch.Generator().manual_seed(config.seed)
-        self.model = config.build(self.generator).to(memory_format=torch.channels_last)
-        self.ema = config.build().to(memory_format=torch.channels_last)
+        self.model = ResNetFer(self.generator).to(memory_format=torch.channels_last)
+        self.model.start_from_recogniser()
+        self.model.freeze_trunk(config.frozen_blocks)
+        self.ema = ResNetFer().to(memory_format=torch.channels_last)
         self.ema.load_state_dict(self.model.state_dict())
-        self.optimizer = torch.optim.SGD(
-            self._parameter_groups(), lr=0.0, momentum=config.momentum, nesterov=True
-        )
+        self.optimizer = torch.optim.AdamW(self._parameter_groups(), lr=0.0)
         self.position = Position()
         self.batches = len(train.labels) // config.batch_size
         self.progress = Progress(config.epochs * self.batches, 0.0, time.monotonic(), 1e12)
         self._saved = time.monotonic()
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
-        decayed = [p for p in self.model.parameters() if p.ndim > 1]
-        free = [p for p in self.model.parameters() if p.ndim <= 1]  # norms and biases
+        trunk = [p for p in self.model.blocks.parameters() if p.requires_grad]
+        new = [*self.model.norm.parameters(), *self.model.head.parameters()]
+        decay = self.config.weight_decay
         return [
-            {"params": decayed, "weight_decay": self.config.weight_decay},
-            {"params": free, "weight_decay": 0.0},
+            {"params": [p for p in trunk if p.ndim > 1], "weight_decay": decay, "rate": 1.0},
+            {"params": [p for p in trunk if p.ndim <= 1], "weight_decay": 0.0, "rate": 1.0},
+            {"params": new, "weight_decay": 0.0, "rate": self.config.head_rate},
         ]
 
     def set_budget(self, seconds: float) -> None:
@@ -97,7 +100,10 @@ class Trainer:
                 if self.progress.value >= 1.0:
                     break
             self.position.seconds += time.monotonic() - began
-            self._end_epoch()
+            self.position.epoch += 1
+            self.position.batch = 0
+            if self.position.epoch % _ROW_EPOCHS == 0 or self.progress.value >= 1.0:
+                self._log_row()
             self.save()
 
     def _rest_of_epoch(self) -> Iterator[Tensor]:
@@ -115,10 +121,10 @@ class Trainer:
         progress = self.progress.update(position.step, time.monotonic())
         rate = learning_rate(config.learning_rate, progress, position.step, config.warmup_steps)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["rate"]
         faces, targets = self._make_batch(indices, progress)
         self.model.train()
-        features = self.model.features(faces)
+        features = self.model.one_sided(faces)
         keep = torch.rand(features.shape, generator=self.generator) >= config.dropout
         logits = self.model.head(features * keep / (1.0 - config.dropout))
         loss = F.cross_entropy(logits, targets)
@@ -155,15 +161,14 @@ class Trainer:
             else:
                 average.copy_(current[name])
 
-    def _end_epoch(self) -> None:
+    def _log_row(self) -> None:
         position = self.position
         row = self._evaluate()
         position.rows.append(row)
         if row["public_accuracy_ema"] > position.best:
             position.best = float(row["public_accuracy_ema"])
             write_atomically({"model": self.ema.state_dict(), "row": row}, self.out / "best_ema.pt")
-        position.epoch += 1
-        position.batch = 0
+        position.logged_step = position.step
         position.loss_sum = 0.0
         position.seconds = 0.0
         write_log(position.rows, self.out / "train_log.csv")
@@ -171,21 +176,17 @@ class Trainer:
 
     def _evaluate(self) -> Row:
         began = time.monotonic()
+        batches = self.position.step - self.position.logged_step
         faces, labels = self.public.all_faces(), self.public.labels
         ema = predict(self.ema, faces)
-        part = faces[:_MIRROR_FACES]
-        pair = [predict(self.ema, part), predict(self.ema, part.flip(3))]
-        mirror = mirror_disagreement(*pair)
         return {
-            "epoch": self.position.epoch + 1,
-            "batches": self.position.batch,
+            "epoch": self.position.epoch,
+            "batches": batches,
             "progress": round(self.progress.value, 5),
             "lr": round(self.optimizer.param_groups[0]["lr"], 6),
-            "train_loss": round(self.position.loss_sum / max(1, self.position.batch), 5),
+            "train_loss": round(self.position.loss_sum / max(1, batches), 5),
             "public_accuracy_ema": round(accuracy(ema, labels), 5),
             "public_ece_ema": round(expected_calibration_error(ema, labels), 5),
-            "mirror_label_share_ema": mirror["label_share"],
-            "mirror_max_variation_ema": mirror["max_total_variation"],
             "seconds_training": round(self.position.seconds, 1),
             "seconds_evaluating": round(time.monotonic() - began, 1),
         }
@@ -240,6 +241,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--config", type=Path, default=DEFAULT_PATH)
     parser.add_argument("--stop-at", metavar="HH:MM", help="be annealed by this time")
     parser.add_argument("--resume", action="store_true")
+    parser.add_argument(
+        "--rewind", type=float, metavar="PROGRESS", help="resume here instead: a warm restart"
+    )
     parser.add_argument("--threads", type=int, default=2)
     return parser.parse_args(arguments)
 
@@ -255,6 +259,8 @@ def main(arguments: list[str] | None = None) -> None:
     trainer = Trainer(load_config(options.config), train, public, options.out)
     if options.resume:
         trainer.load()
+        if options.rewind is not None:
+            trainer.progress.value = options.rewind
     if options.stop_at:
         trainer.set_budget(seconds_until(options.stop_at, datetime.now()))
     trainer.run()
