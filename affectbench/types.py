@@ -272,6 +272,7 @@ class MetricSettings:
     scale: int
     framing: str
     judge: JudgeSpec | None = None
+    crop: str = "crop/1"
 
 
 Columns = Mapping[str, "np.ndarray"]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from affectbench.errors import InputError
+from affectbench.faces.regions import CROP_VERSION, CROPS
 
 Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -53,6 +54,13 @@ def add_measuring(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--convention", default="rgb", help="PSNR and SSIM rules (default: rgb)")
     parser.add_argument(
+        "--crop",
+        default=CROP_VERSION,
+        choices=CROPS,
+        help="face region of ecm: the framing's box, or from each reference's landmarks "
+        "(default: crop/1)",
+    )
+    parser.add_argument(
         "--judges",
         type=comma_list,
         default=(),
@@ -69,7 +77,17 @@ def add_measuring(parser: argparse.ArgumentParser) -> None:
 
 def measuring(arguments: argparse.Namespace) -> dict[str, Any]:
     """The options of `add_measuring` as keywords of `api.compare` and `api.score`."""
-    names = ("metrics", "convention", "scale", "batch_size", "device", "seed", "out", "command")
+    names = (
+        "metrics",
+        "convention",
+        "crop",
+        "scale",
+        "batch_size",
+        "device",
+        "seed",
+        "out",
+        "command",
+    )
     values = {name: getattr(arguments, name) for name in names}
     if arguments.judges:
         values["judges"] = arguments.judges

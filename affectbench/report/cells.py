@@ -136,6 +136,8 @@ def _cell(row: Mapping[Any, Any], name: str, best: Any, dagger: bool) -> Cell:
     text = f"{value:.{places}f}"
     if math.isinf(value) and is_number(row.get("identical")):
         text = f"{text} ({row['identical']:.0f} identical)"
+    if is_number(row.get(f"{name}_missing")):
+        text = f"{text} ({row[f'{name}_missing']:.0f} missing)"
     if row.get(f"{name}_macro_classes") == 0:
         text = f"~{text}"
     if best is not None and value != best and row.get(f"{name}_best") is True:
@@ -154,7 +156,8 @@ def _notes(run: Run, table: pd.DataFrame) -> tuple[str, ...]:
     facts = [f"protocol {settings['protocol']}", f"convention {settings['convention']}"]
     if "ecm" in settings["metrics"]:
         facts.append(f"judge {settings['judges'][0]}" + (f" of {judges}" if "," in judges else ""))
-        facts.append("ECM: 0 = same expression, macro mean, ecm/1, crop/1")
+        crop = settings.get("crop", "crop/1")
+        facts.append(f"ECM: 0 = same expression, macro mean, ecm/1, {crop}")
     marks = {word.partition(":")[0] for mark in table["mark"] for word in words_of(str(mark))}
     words = (TRAINED_AGAINST, CONTAMINATED, NO_INFORMATION, SMALL)
     used = [FOOTNOTES[word] for word in words if word in marks]

@@ -26,6 +26,8 @@ from affectbench.report.marks import (
 from affectbench.report.results import Run, column_of
 from affectbench.stats import MIN_N, best_set, holm, paired_differences
 
+BESIDE = ("agreement", "flip_rate", "identical", "nme_failure_rate", "au_proxy_failure_rate")
+"""What records say of a set beside the metric itself and tables show."""
 ANCHOR_ORDER = ("reference", "bicubic", "one-face", "wrong-face")
 Cells = dict[str, Record]
 """The records of one row of one data set, by column name."""
@@ -34,9 +36,10 @@ Cells = dict[str, Record]
 def build_table(run: Run) -> pd.DataFrame:
     """The columns of `table.csv`.
 
-    `model,dataset,role,n,failed`; each metric with its interval; `agreement,flip_rate`; each
-    metric's paired difference to `versus` with interval and Holm-corrected p, and whether the
-    model cannot be told from the best; `mark`. Judges after the first have columns of their own,
+    `model,dataset,role,n,failed`; each metric with its interval; what `BESIDE` names; how many
+    faces have results without a value (`METRIC_missing`, empty for none); each metric's paired
+    difference to `versus` with interval and Holm-corrected p, and whether the model cannot be told
+    from the best; `mark`. Judges after the first have columns of their own,
     `ecm[JUDGE]`. Empty where there is no value.
     """
     rows: list[dict[str, Any]] = []
@@ -88,11 +91,13 @@ def _row(label: str, cells: Cells) -> dict[str, Any]:
         values = record.values
         row[column], row[f"{column}_low"] = values["value"], values["low"]
         row[f"{column}_high"] = values["high"]
+        if missing := record.n - len(record.failed) - int(values.get("n", record.n)):
+            row[f"{column}_missing"] = missing
         if "macro_classes" in values:
             row[f"{column}_mean"] = values["mean"]
             row[f"{column}_macro_classes"] = values["macro_classes"]
         suffix = column.removeprefix("ecm") if record.metric["per_judge"] else ""
-        for name in ("agreement", "flip_rate", "identical"):
+        for name in BESIDE:
             if name in values:
                 row[f"{name}{suffix}"] = values[name]
     return row
@@ -183,8 +188,9 @@ def _column_order(run: Run, columns: Sequence[str]) -> list[str]:
     order = ["model", "dataset", "role", "n", "failed"]
     for name in metrics:
         order += [name, f"{name}_low", f"{name}_high", f"{name}_mean"]
-    order += [c for c in columns if c.startswith(("agreement", "flip_rate", "identical"))]
+    order += [c for c in columns if c.partition("[")[0] in BESIDE]
     order += [f"{name}_macro_classes" for name in metrics]
+    order += [f"{name}_missing" for name in metrics]
     for name in metrics:
         order += [f"{name}_{part}" for part in ("diff", "diff_low", "diff_high", "p", "best")]
     return [name for name in [*order, "mark"] if name in columns]

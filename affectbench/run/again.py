@@ -15,13 +15,14 @@ from affectbench.adapters import ModelRequest, parse_model
 from affectbench.datasets import load_dataset
 from affectbench.datasets.manifest import make_manifest
 from affectbench.errors import AffectBenchError
+from affectbench.faces.regions import CROP_VERSION
 from affectbench.records import Record
 from affectbench.run.folder import RunFolder
 from affectbench.run.plan import Cell, RunRequest, make_plan
 from affectbench.run.session import run_comparison
 from affectbench.types import Columns, TestProtocol
 
-TOLERANCE = {"psnr": 1e-3, "ssim": 1e-5, "ecm": 1e-4}
+TOLERANCE = {"psnr": 1e-3, "ssim": 1e-5, "ecm": 1e-4, "nme": 1e-4, "au_proxy": 1e-4}
 """Promised on any machine; on the one that made the values they are equal bit for bit."""
 
 _ANCHORS = ("reference", "bicubic")  # the others are chosen from the whole set
@@ -60,6 +61,7 @@ def run_again(
         metrics=tuple(settings["metrics"]),
         judges=tuple(settings["judges"]),
         convention=settings["convention"],
+        crop=settings.get("crop", CROP_VERSION),
         protocol=protocol,
         anchors=_ANCHORS,
         versus=settings["versus"],
@@ -112,6 +114,8 @@ def _unlike(where: str, cell: Cell, old: Columns, new: Columns) -> Iterator[str]
     known = dict(zip(old["id"], old[name], strict=True))
     values = np.array([known.get(i, np.nan) for i in new["id"]])
     same = (values == new[name]) | (np.abs(values - new[name]) <= TOLERANCE.get(name, 0.0))
+    # A face without a value has none again.
+    same |= np.isin(new["id"], old["id"]) & np.isnan(values) & np.isnan(new[name])
     if not same.all():
         worst = str(new["id"][np.argmin(same)])
         yield f"{where}: {int((~same).sum())} of {len(same)} faces differ, {worst} among them"

@@ -142,6 +142,9 @@ class _Work:
             whole = sealed is not None and sealed.status == "ok" and not sealed.failed
             if whole and judge and judge.name == row.judge and cell.measure.metric == "ecm":
                 columns = self.folder.columns(cell)
+                # A face without a region (`crop/2`) has no probabilities, and cannot be chosen.
+                known = ~np.isnan(columns["ecm"])
+                columns = {name: column[known] for name, column in columns.items()}
                 p = np.stack([columns[f"p_{name}"] for name in judge.classes], axis=1)
                 best = str(columns["id"][best_constant_face(p, columns["label_hr"])])
                 spec = replace(row.spec, note=f"{row.spec.note}: {best}")

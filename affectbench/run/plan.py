@@ -20,6 +20,7 @@ from affectbench.datasets.folder import open_folder
 from affectbench.datasets.manifest import make_manifest
 from affectbench.datasets.protocol import validate
 from affectbench.errors import InputError, UnknownNameError
+from affectbench.faces.regions import CROP_VERSION
 from affectbench.judges import judge_spec
 from affectbench.metrics import metric_plugin
 from affectbench.run.anchors import ANCHORS, anchor_rows
@@ -41,7 +42,8 @@ class RunRequest:
 
     `datasets` pairs names with folders (None: from within); `framing` overrides the data set's.
     `limit` takes the first faces of each set, `ids` exactly these. With `plain_folders` the name
-    of a data set is only a name, and every image of its folder is taken.
+    of a data set is only a name, and every image of its folder is taken. `crop` is the version of
+    the face region that ECM is taken on.
     """
 
     models: tuple[ModelRequest, ...]
@@ -49,6 +51,7 @@ class RunRequest:
     metrics: tuple[str, ...] = ("ecm", "psnr", "ssim")
     judges: tuple[str, ...] = ()
     convention: str = "rgb"
+    crop: str = CROP_VERSION
     protocol: TestProtocol = field(default_factory=TestProtocol)
     framing: str | None = None
     anchors: tuple[str, ...] = ANCHORS
@@ -220,7 +223,10 @@ def _open(name: str, folder: Path | None, plain: bool) -> Dataset:
 
 def _measures(request: RunRequest, framing: str, judges: Sequence[JudgeSpec]) -> list[Measure]:
     base = MetricSettings(
-        convention=request.convention, scale=request.protocol.scale, framing=framing
+        convention=request.convention,
+        scale=request.protocol.scale,
+        framing=framing,
+        crop=request.crop,
     )
     measures = []
     for name in request.metrics:

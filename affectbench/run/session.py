@@ -99,6 +99,7 @@ def _write_run(folder: RunFolder, request: RunRequest, cells: Sequence[Cell], co
             "judges": list(request.judges),
             "versus": request.versus,
             "convention": request.convention,
+            "crop": request.crop,
             "protocol": request.protocol.name,
             "seed": request.seed,
         },
