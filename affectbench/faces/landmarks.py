@@ -30,7 +30,7 @@ from affectbench.images.tensors import unit_range
 
 FIRST_LOOK, SECOND_LOOK = 1.4, 1.5
 FOUND = 0.5
-CHUNK = 32
+CHUNK = 16
 """Faces that the network sees at once, so that memory does not grow with the batch."""
 KEPT = 2
 """Batches whose landmarks are kept: the references and the results that metrics compare."""

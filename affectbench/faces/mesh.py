@@ -163,7 +163,7 @@ class Block(nn.Module):
         if self.stride > 1:
             x = F.max_pool2d(x, self.stride)
             x = F.pad(x, (0, 0, 0, 0, 0, change.shape[1] - x.shape[1]))
-        return cast(torch.Tensor, self.slope(x + change))
+        return cast(torch.Tensor, self.slope(change.add_(x)))
 
 
 class Dense(nn.Module):
