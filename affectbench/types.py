@@ -266,7 +266,10 @@ class ModelPlugin:
 
 @dataclass(frozen=True)
 class MetricSettings:
-    """The options of a run that can change a metric's numbers."""
+    """The options of a run that can change a metric's numbers.
+
+    `crop` is the version of the face region that ECM is taken on (`faces.regions.CROPS`).
+    """
 
     convention: str
     scale: int

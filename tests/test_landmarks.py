@@ -233,11 +233,11 @@ def test_masks_of_another_library(rng: np.random.Generator) -> None:
 def test_masks_of_a_rectangle(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(masks, "MASKS", {"box": ((0, 1, 2, 3),)})
     points = torch.tensor([[[0.25, 0.5], [0.75, 0.5], [0.75, 1.5], [0.25, 1.5]]])
-    mask = region_masks(points, 10, 20)["box"]
+    mask = region_masks(points, 10, 20, ["box"])["box"]
     expected = torch.zeros(1, 10, 20, dtype=torch.bool)
     expected[0, 5:, 5:15] = True  # cut off at the lower border
     assert torch.equal(mask, expected)
-    assert not region_masks(points * torch.nan, 10, 20)["box"].any()
+    assert not region_masks(points * torch.nan, 10, 20, ["box"])["box"].any()
 
 
 def test_masks_of_demo_faces(find: Landmarker) -> None:

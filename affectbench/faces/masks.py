@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 
 from affectbench.faces.landmark_points import LEFT_EYE_RING, OUTER_LIPS, OVAL, RIGHT_EYE_RING
@@ -14,7 +16,9 @@ MASKS: dict[str, tuple[tuple[int, ...], ...]] = {
 """The closed contours whose insides are a region."""
 
 
-def region_masks(landmarks: torch.Tensor, height: int, width: int) -> dict[str, torch.Tensor]:
+def region_masks(
+    landmarks: torch.Tensor, height: int, width: int, names: Iterable[str] = tuple(MASKS)
+) -> dict[str, torch.Tensor]:
     """Masks (N, H, W) bool by name, of landmarks (N, 478, 2) as x, y in [0, 1] of the image.
 
     `eyes` is each eye with both lids, `mouth` the outer contour of the lips with what is between
@@ -24,8 +28,8 @@ def region_masks(landmarks: torch.Tensor, height: int, width: int) -> dict[str, 
     """
     corners = landmarks.double() * landmarks.new_tensor([width, height], dtype=torch.float64)
     return {
-        name: torch.stack([_inside(corners[:, ring], height, width) for ring in rings]).any(0)
-        for name, rings in MASKS.items()
+        name: torch.stack([_inside(corners[:, r], height, width) for r in MASKS[name]]).any(0)
+        for name in names
     }
 
 

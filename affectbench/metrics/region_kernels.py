@@ -38,8 +38,9 @@ class RegionMetric:
     def reference(self, hr: torch.Tensor) -> torch.Tensor:
         """The region's masks (N, H, W) on the HR images, empty for a face that is not found."""
         landmarks = self._landmarker(hr)
-        masks = region_masks(landmarks.points, hr.shape[-2], hr.shape[-1])[self._region]
-        return masks & landmarks.found.view(-1, 1, 1)
+        height, width = hr.shape[-2:]
+        masks = region_masks(landmarks.points, height, width, [self._region])
+        return masks[self._region] & landmarks.found.view(-1, 1, 1)
 
     def score(self, sr: torch.Tensor, hr: torch.Tensor, reference: torch.Tensor) -> Columns:
         """One column, named like the metric."""

@@ -22,7 +22,11 @@ from affectbench.run.plan import Cell, RunRequest, make_plan
 from affectbench.run.session import run_comparison
 from affectbench.types import Columns, TestProtocol
 
-TOLERANCE = {"psnr": 1e-3, "ssim": 1e-5, "ecm": 1e-4, "nme": 1e-4, "au_proxy": 1e-4}
+TOLERANCE = {
+    **{"psnr": 1e-3, "ssim": 1e-5, "ecm": 1e-4, "nme": 1e-4, "au_proxy": 1e-4},
+    # A pixel on the edge of a mask may belong to it on one machine and not on another.
+    **{"psnr_eyes": 0.05, "psnr_mouth": 0.05, "ssim_eyes": 2e-3, "ssim_mouth": 2e-3},
+}
 """Promised on any machine; on the one that made the values they are equal bit for bit."""
 
 _ANCHORS = ("reference", "bicubic")  # the others are chosen from the whole set
