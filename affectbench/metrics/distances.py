@@ -44,7 +44,7 @@ def frechet_distance(x: Vectors, y: Vectors) -> float:
 
 def _factor(x: Vectors) -> Vectors:
     """R (min(N, D), D) with R^T R the covariance of x (N, D)."""
-    centred = (x - x.mean(axis=0)) / math.sqrt(len(x) - 1)
+    centred: Vectors = (x - x.mean(axis=0)) / math.sqrt(len(x) - 1)
     if len(x) <= x.shape[1]:
         return centred
     return cast(Vectors, np.linalg.qr(centred, mode="r"))

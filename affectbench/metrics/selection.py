@@ -9,10 +9,17 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from affectbench.errors import AffectBenchError, InputError, UnknownNameError
+from affectbench.errors import (
+    AffectBenchError,
+    AssetMissingError,
+    InputError,
+    UnknownNameError,
+)
 from affectbench.metrics import METRICS, metric_plugin
 from affectbench.registry import PluginError
+from affectbench.types import as_json
 
 ALL = "all"
 PREFIX = "group:"
@@ -80,13 +87,26 @@ def groups() -> dict[str, tuple[str, ...]]:
     }
 
 
+def catalogue() -> list[dict[str, Any]]:
+    """All metrics as plain JSON data, by group; `missing` says what each lacks on this machine."""
+    names = [name for members in groups().values() for name in members]
+    return [{**as_json(metric_plugin(name).spec), "missing": missing(name)} for name in names]
+
+
 def missing(name: str) -> str:
     """What a metric lacks on this machine and how to get it; empty if it can run."""
     try:
         metric_plugin(name).require()
     except AffectBenchError as error:
-        return str(error)
+        return remedy(error)
     return ""
+
+
+def remedy(error: AffectBenchError) -> str:
+    """The message of an error for a line of a table: weights without where they would lie."""
+    if isinstance(error, AssetMissingError):
+        return f"its weights are not here; 'affectbench assets fetch {error.asset}' gets them"
+    return str(error)
 
 
 def _choices(name: str) -> list[Choice]:

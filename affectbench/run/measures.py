@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from affectbench.errors import AssetMissingError, InputError, MissingExtraError
 from affectbench.metrics import metric_plugin
-from affectbench.metrics.selection import Choice, expand_metrics
+from affectbench.metrics.selection import Choice, expand_metrics, remedy
 from affectbench.types import JudgeSpec
 
 
@@ -66,9 +66,7 @@ def _reason(choice: Choice, side: int | None) -> str:
     except (AssetMissingError, MissingExtraError, InputError) as error:
         if not choice.group:
             raise
-        if isinstance(error, AssetMissingError):  # a path would not fit the line of a table
-            return f"its weights are not here; 'affectbench assets fetch {error.asset}' gets them"
-        return str(error)
+        return remedy(error)
     return ""
 
 
