@@ -44,6 +44,11 @@ class Comparison:
         return self.outcome.folder
 
     @property
+    def gaps(self) -> tuple[str, ...]:
+        """Metrics that a group brought and that were left out, and why, one text each."""
+        return tuple(str(gap) for gap in self.run.settings.get("gaps", ()))
+
+    @property
     def failed(self) -> tuple[str, ...]:
         """Why cells of models have no values, one text each."""
         return tuple(f"{r.row} on {r.dataset['name']}: {r.error}" for r in self.outcome.failed)
@@ -90,12 +95,14 @@ def compare(
     """Run models on data sets and measure what they make of the faces.
 
     `models` and `datasets` are comma lists or sequences of what the command takes; `data_root`
-    holds a folder per data set, `data` names folders one by one. The first of `judges` is the
-    headline judge; `panel` stands for all judges that come with the library. `crop` is the version
-    of the face region that ECM is taken on: `crop/1`, the framing's box, or `crop/2`, from the
-    landmarks of each reference. Results are kept in
-    `out` and reused by the next call; without `out` nothing is kept. Raises an AffectBenchError
-    for input that cannot be used; a model that fails while it runs is reported in `failed`.
+    holds a folder per data set, `data` names folders one by one. `metrics` are names of metrics and
+    groups (`affectbench metrics`) or `all`: a metric of a group that cannot be computed here is
+    left out, and `gaps` says why. The first of `judges` is the headline judge; `panel` stands for
+    all judges that come with the library. `crop` is the version of the face region that ECM is
+    taken on: `crop/1`, the framing's box, or `crop/2`, from the landmarks of each reference.
+    Results are kept in `out` and reused by the next call; without `out` nothing is kept. Raises an
+    AffectBenchError for input that cannot be used; a model that fails while it runs is reported in
+    `failed`.
 
     >>> result = compare("nearest,bicubic", metrics=["psnr"])
     >>> list(result.table.model[:2])
@@ -161,6 +168,7 @@ def score(
         batch_size=batch_size if uniform else 1,
         device=device,
         seed=seed,
+        smallest_side=min(min(size) for size in sizes),
     )
     return _run(request, out, command=command, note=note, progress=progress)
 

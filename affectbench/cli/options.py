@@ -50,7 +50,11 @@ def named_folders(pairs: Sequence[str]) -> dict[str, Path]:
 def add_measuring(parser: argparse.ArgumentParser) -> None:
     """Which metrics, how, with which judges; where results go."""
     parser.add_argument(
-        "--metrics", type=comma_list, default=("ecm", "psnr", "ssim"), metavar="NAME,..."
+        "--metrics",
+        type=comma_list,
+        default=("ecm", "psnr", "ssim"),
+        metavar="NAME,...",
+        help="metrics, groups of them, or all; see `affectbench metrics` (default: ecm,psnr,ssim)",
     )
     parser.add_argument("--convention", default="rgb", help="PSNR and SSIM rules (default: rgb)")
     parser.add_argument(

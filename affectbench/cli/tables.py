@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def print_comparison(result: Comparison, as_json: bool) -> None:
-    """The comparison table."""
+    """The comparison table; on stderr what was left out."""
     from affectbench.report.cells import lay_out
     from affectbench.report.render import to_json, to_terminal
 
@@ -22,11 +22,14 @@ def print_comparison(result: Comparison, as_json: bool) -> None:
     else:
         layout = lay_out(result.run, result.table)
         print(to_terminal(layout, terminal_width(), colour=sys.stdout.isatty()), end="")
-        if len(result.run.settings["judges"]) > 1:
+        settings = result.run.settings
+        if len(settings["judges"]) > 1 and "ecm" in settings["metrics"]:
             from affectbench.report.panel import agreement, build_panel, panel_lines
 
             taus = agreement(result.run, result.table)
             print("", *panel_lines(build_panel(result.run, result.table), taus), sep="\n")
+    for gap in result.gaps:
+        print(f"left out: {gap}", file=sys.stderr)
 
 
 def terminal_width() -> int:

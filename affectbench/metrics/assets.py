@@ -19,4 +19,20 @@ FACENET = Asset(
     ),
 )
 
-ASSETS = (FACENET,)
+INCEPTION = Asset(
+    "inception",
+    "InceptionV3 of 2015-12-05 (TensorFlow's, converted by pytorch-fid), for fid and kid",
+    "Apache-2.0",
+    "ImageNet (ILSVRC 2012): images for research, their own rights vary",
+    "unknown",
+    Address(
+        "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/"
+        "pt_inception-2015-12-05-6726825d.pth",
+        "metrics",
+        # The same in several public projects that pin it; its start is a part of its name.
+        "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+        95_628_359,
+    ),
+)
+
+ASSETS = (FACENET, INCEPTION)

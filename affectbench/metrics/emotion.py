@@ -1,4 +1,7 @@
-"""The plug-in `ecm`: the Emotion Consistency Metric of one judge, per image."""
+"""The plug-in `ecm`: the Emotion Consistency Metric of one judge, per image.
+
+`judged` and `build` also serve the metrics of `affectbench.metrics.expression`.
+"""
 
 from __future__ import annotations
 
@@ -28,9 +31,13 @@ CONFIDENT = 0.5
 
 def identify(settings: MetricSettings) -> Mapping[str, Any]:
     """Definition, crop and judge: all that decides an ECM beside the two images."""
+    return {"definition": "ecm/1", **judged(settings)}
+
+
+def judged(settings: MetricSettings) -> dict[str, Any]:
+    """Crop and judge: all that decides what a judge says of an image."""
     judge = _required(settings.judge)
     return {
-        "definition": "ecm/1",
         **crop_record(settings.crop, settings.framing),
         "judge": judge.name,
         "judge_revision": judge.revision,
@@ -70,7 +77,7 @@ def summarise(columns: Columns) -> Mapping[str, float]:
 
 def _required(judge: Any) -> Any:
     if judge is None:
-        raise AffectBenchError("metric 'ecm' needs a judge; name one with --judges")
+        raise AffectBenchError("metrics of expression need a judge; name one with --judges")
     return judge
 
 

@@ -94,8 +94,8 @@ def lay_out(run: Run, table: pd.DataFrame) -> Layout:
 
 
 def digits(name: str) -> int:
-    """Decimals shown: 2 for decibels, 4 for everything else."""
-    return 2 if name.startswith("psnr") else 4
+    """Decimals shown: 2 for decibels and FID, 4 for everything else."""
+    return 2 if name.startswith(("psnr", "fid")) else 4
 
 
 def _best(rows: pd.DataFrame, name: str, metric: Mapping[str, Any]) -> Any:
@@ -158,6 +158,10 @@ def _notes(run: Run, table: pd.DataFrame) -> tuple[str, ...]:
         facts.append(f"judge {settings['judges'][0]}" + (f" of {judges}" if "," in judges else ""))
         crop = settings.get("crop", "crop/1")
         facts.append(f"ECM: 0 = same expression, macro mean, ecm/1, {crop}")
+    facts += [
+        f"{name}: fewer than {few} faces, its value depends on their number"
+        for name, few in _few_faces(run).items()
+    ]
     marks = {word.partition(":")[0] for mark in table["mark"] for word in words_of(str(mark))}
     words = (TRAINED_AGAINST, CONTAMINATED, NO_INFORMATION, SMALL)
     used = [FOOTNOTES[word] for word in words if word in marks]
@@ -171,4 +175,14 @@ def _notes(run: Run, table: pd.DataFrame) -> tuple[str, ...]:
         for row in table.to_dict("records")
         if failures_of(str(row["mark"]))
     ]
-    return ("; ".join(facts), *used, *failures)
+    gaps = [f"left out: {gap}" for gap in settings.get("gaps", ())]
+    return ("; ".join(facts), *used, *failures, *gaps)
+
+
+def _few_faces(run: Run) -> dict[str, int]:
+    """The metrics with a value over too few faces, and how many faces they want."""
+    return {
+        str(record.metric["name"]): few
+        for record in run.records
+        if record.status == "ok" and record.n < (few := int(record.metric.get("few_faces", 0)))
+    }

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from affectbench.aggregate import set_values
+from affectbench.aggregate import cell_values
 from affectbench.errors import AffectBenchError, InputError, ModelError, StorageError
 from affectbench.judges import load_judge
 from affectbench.records import Record
@@ -25,8 +25,26 @@ from affectbench.run.plan import Cell, DatasetPlan, Measure
 from affectbench.run.provenance import provenance
 from affectbench.run.rows import Row
 from affectbench.run.saving import save_images
-from affectbench.run.sources import Batch, FaceReader, OneFaceSource, Produced, Source, load_source
-from affectbench.types import Columns, ImageMetric, ModelSpec, as_json
+from affectbench.run.sources import (
+    Batch,
+    FaceReader,
+    ModelSource,
+    OneFaceSource,
+    Produced,
+    Source,
+    load_source,
+)
+from affectbench.types import (
+    Columns,
+    ImageMetric,
+    Judge,
+    MetricSettings,
+    ModelSpec,
+    as_json,
+)
+
+Computation = tuple[Callable[..., Any], MetricSettings]
+"""What several cells can share: see `Measure.computation`."""
 
 Progress = Callable[[str, int, int], None]
 """Called with a text, the faces done and the faces in all."""
@@ -67,7 +85,8 @@ class _Work:
         self.progress = progress
         self.device = device
         self.faces = FaceReader(plan)
-        self._metrics: dict[str, ImageMetric] = {}
+        self._metrics: dict[Computation, ImageMetric] = {}
+        self._judges: dict[str, Judge] = {}
 
     def run(self, cells: Sequence[Cell]) -> None:
         """Run and seal cells: batches outside, rows inside."""
@@ -103,7 +122,7 @@ class _Work:
         if not todo:
             return
         batch = self.faces.batch(ids)
-        references: dict[str, Any] = {}
+        references: dict[Computation, Any] = {}
         for job, cells in todo:
             try:
                 produced = job.source.produce(batch)
@@ -113,9 +132,13 @@ class _Work:
                 continue
             if self.plan.save_images:
                 save_images(self.folder, self.plan.name, job.row.label, batch, produced)
+            computed: dict[Computation, Columns] = {}
             for cell in cells:
-                metric = self._metric(cell.measure)
-                columns = score(metric, cell.measure, batch, produced, references)
+                key = cell.measure.computation
+                if key not in computed:
+                    metric = self._metric(cell.measure)
+                    computed[key] = score(metric, cell.measure, batch, produced, references)
+                columns = derived(cell.measure, computed[key])
                 self._batches(cell).write(number, columns, _about(produced))
 
     def _lacks_images(self, job: Job, ids: Sequence[str]) -> bool:
@@ -130,11 +153,16 @@ class _Work:
         return Batches(self.folder, cell, self.plan.batch_size, torch.get_num_threads())
 
     def _metric(self, measure: Measure) -> ImageMetric:
-        key = repr(measure.identity)
+        key = measure.computation
         if key not in self._metrics:
-            judge = load_judge(measure.judge.name, self.device) if measure.judge else None
+            judge = self._judge(measure.judge.name) if measure.judge else None
             self._metrics[key] = measure.plugin.build(measure.settings, judge, self.device)
         return self._metrics[key]
+
+    def _judge(self, name: str) -> Judge:
+        if name not in self._judges:
+            self._judges[name] = load_judge(name, self.device)
+        return self._judges[name]
 
     def _one_face(self, row: Row) -> Source:
         for cell in self.plan.cells:
@@ -157,6 +185,7 @@ class _Work:
             self.folder.seal(cell, replace(record, model=as_json(row.spec)), None)
 
     def _seal(self, job: Job) -> None:
+        measured = self._measured(job)
         for cell in job.cells:
             columns, about = self._batches(cell).read()
             failed = tuple((str(i), str(why)) for batch in about for i, why in batch["failed"])
@@ -165,14 +194,18 @@ class _Work:
                 error = f"none of the {record.n} faces has a result; first: {failed[0][1]}"
                 self.folder.seal(cell, replace(record, status="failed", error=error), None)
                 continue
-            plugin = cell.measure.plugin
-            extra = plugin.summarise(columns)
-            values = set_values(columns, plugin.spec, extra, self.plan.seed, cell.id)
+            values = cell_values(columns, cell.measure.plugin, self.plan.seed, cell.id)
             images = cell.relative.with_suffix(".parquet").as_posix()
-            cost = _cost(job.source.spec, about)
+            cost = {**_cost(job.source.spec, about), **measured}
             self.folder.seal(
                 cell, replace(record, values=values, cost=cost, images=images), columns
             )
+
+    def _measured(self, job: Job) -> dict[str, float]:
+        """What one face costs a model; of anchors and stored results nothing is measured."""
+        if job.row.role != "model" or not isinstance(job.source, ModelSource):
+            return {}
+        return job.source.cost(self.faces.batch(self.plan.ids[:1]).lr)
 
     def _record(self, cell: Cell) -> Record:
         plan, threads = self.plan, torch.get_num_threads()
@@ -199,7 +232,7 @@ def score(
     measure: Measure,
     batch: Batch,
     produced: Produced,
-    references: dict[str, Any],
+    references: dict[Computation, Any],
 ) -> Columns:
     """A metric's columns, with their ids, for the faces of a batch that have a result.
 
@@ -211,10 +244,17 @@ def score(
     if len(ids) < len(batch.ids):
         hr = batch.hr[list(produced.kept)]
         return {"id": ids, **metric.score(produced.sr, hr, metric.reference(hr))}
-    key = repr(measure.identity)
+    key = measure.computation
     if key not in references:
         references[key] = metric.reference(batch.hr)
     return {"id": ids, **metric.score(produced.sr, batch.hr, references[key])}
+
+
+def derived(measure: Measure, columns: Columns) -> Columns:
+    """What a cell keeps of the columns that its metric gives; without a face there are none."""
+    if not len(columns["id"]):
+        return columns
+    return {"id": columns["id"], **measure.plugin.derive(columns)}
 
 
 def pick_device(name: str) -> torch.device:

@@ -59,7 +59,7 @@ def run_comparison(
             computed += len(todo)
         folder.drop_empty_partials()
         cells = [cell for plan in plans for cell in plan.cells]
-        _write_run(folder, request, cells, command)
+        _write_run(folder, request, plans[0], cells, command)
         records = [folder.record(cell) for cell in cells]
     failed = tuple(r for r in records if r and r.status == "failed" and r.role == "model")
     return Outcome(out, computed, failed)
@@ -87,7 +87,9 @@ def _is_due(folder: RunFolder, plan: DatasetPlan, cell: Cell, rerun: Rerun) -> b
     return folder.lacks_images(plan.name, cell.row.label, made)
 
 
-def _write_run(folder: RunFolder, request: RunRequest, cells: Sequence[Cell], command: str) -> None:
+def _write_run(
+    folder: RunFolder, request: RunRequest, plan: DatasetPlan, cells: Sequence[Cell], command: str
+) -> None:
     content = {
         "schema": SCHEMA,
         "command": command,
@@ -95,7 +97,8 @@ def _write_run(folder: RunFolder, request: RunRequest, cells: Sequence[Cell], co
             "models": [model.label for model in request.models],
             "arguments": [model.argument for model in request.models],
             "datasets": [name for name, _ in request.datasets],
-            "metrics": list(request.metrics),
+            "metrics": list(plan.metrics),
+            "gaps": list(plan.gaps),
             "judges": list(request.judges),
             "versus": request.versus,
             "convention": request.convention,
