@@ -224,7 +224,10 @@ def _measures(request: RunRequest, framing: str, judges: Sequence[JudgeSpec]) ->
     )
     measures = []
     for name in request.metrics:
-        if metric_plugin(name).spec.per_judge:
+        spec, side = metric_plugin(name).spec, request.protocol.hr_size
+        if side is not None and (gap := spec.size_gap(side, side)):
+            raise InputError(f"{gap}; --hr-size {spec.min_size} or more is needed")
+        if spec.per_judge:
             measures += [Measure(name, replace(base, judge=judge)) for judge in judges]
         else:
             measures.append(Measure(name, base))
