@@ -64,3 +64,36 @@ def dists_peer(weights: Weights, channels: Mapping[str, torch.Tensor]) -> nn.Mod
         mock.patch.object(torch.hub, "load_state_dict_from_url", lambda *a, **k: stored),
     ):
         return piq.DISTS(reduction="none")
+
+
+def piq_lpips_peer(weights: Weights) -> nn.Module:
+    """`piq.LPIPS` with these weights."""
+    import piq
+    from piq import perceptual
+
+    model = SimpleNamespace(features=features("vgg", weights))
+    heads = [torch.from_numpy(weights[f"NetLinLayer_{i}/Conv_0/kernel"]) for i in range(5)]
+    stored = [head.permute(3, 2, 0, 1) for head in heads]
+    with (
+        mock.patch.object(perceptual, "vgg16", lambda pretrained, progress: model),
+        mock.patch.object(torch.hub, "load_state_dict_from_url", lambda *a, **k: stored),
+    ):
+        return piq.LPIPS(reduction="none")
+
+
+def torchmetrics_lpips_peer(net: str, weights: Weights) -> nn.Module:
+    """The network behind torchmetrics' LPIPS, with its own heads and these backbone weights."""
+    from torchmetrics.functional.image import lpips
+
+    layers = features(net, weights)
+    with mock.patch.object(lpips, "_get_tv_model_features", lambda name, pretrained: layers):
+        return lpips._LPIPS(net=net).eval()
+
+
+def torchmetrics_dists_peer(weights: Weights) -> nn.Module:
+    """The network behind torchmetrics' DISTS, with its own weights of channels."""
+    from torchmetrics.functional.image import dists
+
+    model = SimpleNamespace(features=features("vgg", weights))
+    with mock.patch.object(dists, "vgg16", lambda weights: model):
+        return dists.DISTSNetwork().eval()

@@ -46,9 +46,7 @@ POOLED: dict[Net, tuple[int, ...]] = {"alex": (1, 2), "vgg": (1, 2, 3, 4)}
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-# LPIPS subtracts and divides after its images were brought to [-1, 1], by rounded constants.
-LPIPS_SHIFT = (-0.030, -0.088, -0.188)
-LPIPS_SCALE = (0.458, 0.448, 0.450)
+"""Of R, G and B in [0, 1]; LPIPS writes them for images in [-1, 1], which is the same."""
 
 DISTS_SIDE = 256
 """DISTS looks at larger images at this size (shorter side), as `piq` does."""
@@ -114,7 +112,9 @@ class Lpips(nn.Module):
 
     def _maps(self, x: torch.Tensor, y: torch.Tensor) -> list[torch.Tensor]:
         """The weighted squares of each stage (N, h, w)."""
-        features = zip(self.stages(_scaled(x)), self.stages(_scaled(y)), self.heads, strict=True)
+        features = zip(
+            self.stages(_normalised(x)), self.stages(_normalised(y)), self.heads, strict=True
+        )
         return [((_unit(f) - _unit(g)).square() * head).sum(1) for f, g, head in features]
 
 
@@ -149,8 +149,7 @@ class Dists(nn.Module):
         return torch.cat(structure, 1) @ self.alpha + torch.cat(texture, 1) @ self.beta
 
     def _features(self, x: torch.Tensor) -> list[torch.Tensor]:
-        mean, std = (x.new_tensor(v).view(1, 3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
-        return [x, *self.stages((x - mean) / std)]
+        return [x, *self.stages(_normalised(x))]
 
 
 def l2_pooled(x: torch.Tensor) -> torch.Tensor:
@@ -236,9 +235,10 @@ def _loaded(
     return network.to(device).eval().requires_grad_(False)
 
 
-def _scaled(x: torch.Tensor) -> torch.Tensor:
-    shift, scale = (x.new_tensor(v).view(1, 3, 1, 1) for v in (LPIPS_SHIFT, LPIPS_SCALE))
-    return (2.0 * x - 1.0 - shift) / scale
+def _normalised(x: torch.Tensor) -> torch.Tensor:
+    """Images as the backbones were trained to see them."""
+    mean, std = (x.new_tensor(v).view(1, 3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
+    return (x - mean) / std
 
 
 def _unit(features: torch.Tensor) -> torch.Tensor:
