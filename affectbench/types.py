@@ -164,6 +164,15 @@ class MetricSpec:
     few_faces: int = 0
     beside: tuple[str, ...] = ()
 
+    def size_gap(self, height: int, width: int) -> str:
+        """Why images of that size have no value, such as for a table's gap; empty if they have."""
+        if min(height, width) >= self.min_size:
+            return ""
+        needed = f"{self.min_size}x{self.min_size}"
+        return (
+            f"{self.name} needs images of at least {needed} pixels, and these are {width}x{height}"
+        )
+
 
 class Judge(Protocol):
     """A loaded facial-expression classifier."""

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 
 from affectbench.errors import InputError
-from affectbench.images.luma import luma
+from affectbench.images.luma import Quantisation, luma
 from affectbench.images.tensors import ImageLike, as_pair, quantise, require_same_shape
 from affectbench.metrics.conventions import Convention, find_convention
 from affectbench.types import Columns
@@ -57,11 +58,15 @@ def psnr_values(
 ) -> torch.Tensor:
     """PSNR in dB (N,), float64, of uint8 images (N, 3, H, W): 10 log10(255^2 / MSE).
 
-    The MSE is taken over all pixels and channels of one image. Identical images have infinity.
+    The MSE is taken over all pixels and channels of one image. Identical images have infinity,
+    unless the convention adds something to the MSE.
     """
     _require_room(sr, hr, convention, border, 1)
-    chunks = [(x - y).flatten(1).square().mean(1) for x, y in _chunks(sr, hr, convention, border)]
-    return 10.0 * torch.log10(convention.peak**2 / torch.cat(chunks))
+    planes = _chunks(sr, hr, convention, border, convention.luma_quantisation)
+    mse = torch.cat([(x - y).flatten(1).square().mean(1) for x, y in planes])
+    return 10.0 * torch.log10(
+        convention.peak**2 / (mse + convention.mse_floor * convention.peak**2)
+    )
 
 
 def ssim_values(
@@ -69,8 +74,11 @@ def ssim_values(
 ) -> torch.Tensor:
     """SSIM (N,), float64, of uint8 images (N, 3, H, W): the mean of the SSIM map and channels."""
     _require_room(sr, hr, convention, border, convention.size)
-    chunks = [ssim_map(x, y, convention) for x, y in _chunks(sr, hr, convention, border)]
-    return torch.cat([chunk.flatten(1).mean(1) for chunk in chunks])
+    planes = _chunks(sr, hr, convention, border, convention.ssim_quantisation)
+    maps = (ssim_map(_framed(x, convention), _framed(y, convention), convention) for x, y in planes)
+    if convention.negative == "zero":
+        maps = (values.clamp_(min=0.0) for values in maps)
+    return torch.cat([values.flatten(1).mean(1) for values in maps])
 
 
 def ssim_map(x: torch.Tensor, y: torch.Tensor, convention: Convention) -> torch.Tensor:
@@ -96,6 +104,15 @@ def ssim_map(x: torch.Tensor, y: torch.Tensor, convention: Convention) -> torch.
     above = (mean_s - mean_d).mul_(0.5).add_(c1) * (var_s - var_d).mul_(half).add_(c2)
     below = mean_s.add_(mean_d).mul_(0.5).add_(c1) * var_s.add_(var_d).mul_(half).add_(c2)
     return above.div_(below)
+
+
+def _framed(planes: torch.Tensor, convention: Convention) -> torch.Tensor:
+    """Planes (N, C, H, W) as SSIM takes them: averaged down, or continued beyond their edges."""
+    if convention.shrink == "to-256":
+        planes = F.avg_pool2d(planes, max(1, round(min(planes.shape[-2:]) / 256)))
+    if convention.edges == "reflected":
+        planes = F.pad(planes, (convention.size // 2,) * 4, mode="reflect")
+    return planes
 
 
 def window_taps(convention: Convention) -> list[float]:
@@ -126,14 +143,21 @@ def _filtered_along(planes: torch.Tensor, taps: list[float], axis: int) -> torch
 
 
 def _chunks(
-    sr: torch.Tensor, hr: torch.Tensor, convention: Convention, border: int
+    sr: torch.Tensor,
+    hr: torch.Tensor,
+    convention: Convention,
+    border: int,
+    quantisation: Quantisation,
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     images = max(1, CHUNK_VALUES // sr[0].numel())
-    for x, y in zip(torch.split(sr, images), torch.split(hr, images), strict=True):
-        yield _planes(x, convention, border), _planes(y, convention, border)
+    for pair in zip(torch.split(sr, images), torch.split(hr, images), strict=True):
+        x, y = (_planes(pixels, convention, border, quantisation) for pixels in pair)
+        yield x, y
 
 
-def _planes(pixels: torch.Tensor, convention: Convention, border: int) -> torch.Tensor:
+def _planes(
+    pixels: torch.Tensor, convention: Convention, border: int, quantisation: Quantisation
+) -> torch.Tensor:
     """What is compared: float64 planes (N, C, H, W) in 0 to 255, without the border."""
     if pixels.device.type == "mps":  # has no float64
         pixels = pixels.cpu()
@@ -141,7 +165,7 @@ def _planes(pixels: torch.Tensor, convention: Convention, border: int) -> torch.
     pixels = pixels[..., border : height - border, border : width - border]
     if convention.colour == "rgb":
         return pixels.double()
-    return luma(pixels, convention.colour, convention.luma_quantisation)
+    return luma(pixels, convention.colour, quantisation)
 
 
 def _require_room(
