@@ -118,8 +118,10 @@ def test_bad_archives_are_explained(tmp_path, archive):
 def test_eye_distances_span_what_the_test_sets_have(faces):
     """0.30 to 0.50 of the width, as far as the zoom reaches from what a file shows."""
     view = View(128, (0.30, 0.50), (0.85, 1.30), 0.0)
-    for index, name in enumerate(faces.ids[:-1]):
+    for index, name in enumerate(faces.ids):
         own = eye_distance(faces.landmarks[index])
+        if math.isnan(own):
+            continue
         drawn = [draw(faces, index, view, draw_generator(0, n)) for n in range(60)]
         seen = [eye_distance(d.landmarks) for d in drawn]
         low, high = (0.30, 0.416) if name.startswith("loose") else (0.374, 0.50)
@@ -226,7 +228,7 @@ def test_region_weights_keep_the_size_of_the_pixel_loss(rng):
 def test_unknown_regions_do_not_count():
     logits = torch.randn(2, 7, 4, 4, requires_grad=True)
     regions = torch.full((2, 4, 4), IGNORED)
-    assert float(parsing_loss(logits, regions)) == 0.0
+    assert float(parsing_loss(logits, regions).detach()) == 0.0
     regions[0] = 2
     expected = torch.nn.functional.cross_entropy(logits[:1], regions[:1])
     assert torch.allclose(parsing_loss(logits, regions), expected)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
 
 import torch
 
@@ -13,6 +12,7 @@ from affectbench.adapters.syntax import require_scale
 from affectbench.assets.untrusted import read_weights
 from affectbench.errors import InputError, WeightsError
 from affectbench.types import Model, ModelSpec
+from affectbench_baselines.affectsrnet.network import AffectSRNet
 from affectbench_baselines.network import Network
 from affectbench_baselines.rrdbnet.layouts import config_of, weights_of
 from affectbench_baselines.rrdbnet.network import RRDBNet
@@ -22,47 +22,45 @@ from affectbench_baselines.weights import Header, load_network
 SCALES_OF_SADN = (1.0, 8.0)
 
 
-class LargeEnough:
-    """A network that refuses LR faces too small to be one, by name."""
+class FaceModel:
+    """An adapted network that refuses LR faces too small to be one, before they are padded."""
 
-    def __init__(self, network: Network, name: str) -> None:
-        self.network, self.name = network, name
+    def __init__(self, adapted: AdaptedNetwork, smallest: int) -> None:
+        self.adapted, self.spec, self._smallest = adapted, adapted.spec, smallest
 
     def __call__(self, lr: torch.Tensor) -> torch.Tensor:
-        """SR of LR; InputError for a side under the network's smallest."""
+        """SR of LR; InputError for a side under the smallest."""
         height, width = lr.shape[-2:]
-        smallest = self.network.smallest_lr
-        if min(height, width) < smallest:
+        if min(height, width) < self._smallest:
             raise InputError(
-                f"{self.name}: the LR face is {width}x{height} pixels; at least "
-                f"{smallest}x{smallest} are needed to see a face"
+                f"{self.spec.name}: the LR face is {width}x{height} pixels; at least "
+                f"{self._smallest}x{self._smallest} are needed to see a face"
             )
-        return self.enlarged(lr)
-
-    def enlarged(self, lr: torch.Tensor) -> torch.Tensor:
-        """What the network makes of LR."""
-        return cast(torch.Tensor, self.network(lr))
+        return self.adapted(lr)
 
 
-class AnyScale(LargeEnough):
+@dataclass(frozen=True)
+class AtScale:
     """SADN at one of its scales."""
 
-    def __init__(self, network: SADN, name: str, scale: int) -> None:
-        super().__init__(network, name)
-        low, high = SCALES_OF_SADN
-        if not low <= scale <= high:
-            raise InputError(f"{name}: serves scales from {low:g} to {high:g}, not {scale}")
-        self.scale = scale
+    network: SADN
+    scale: int
 
-    def enlarged(self, lr: torch.Tensor) -> torch.Tensor:
+    def __call__(self, lr: torch.Tensor) -> torch.Tensor:
         """SR of `scale` times the size of LR."""
         size = (lr.shape[-2] * self.scale, lr.shape[-1] * self.scale)
-        return cast(SADN, self.network).details(lr, size).sr
+        return self.network.details(lr, size).sr
 
 
 def load_file(path: Path, header: Header | None) -> Network:
     """The network of a weights file of this package, or of a public RRDBNet (no header)."""
-    return _public_rrdbnet(path) if header is None else load_network(path, header)
+    network = _public_rrdbnet(path) if header is None else load_network(path, header)
+    if isinstance(network, AffectSRNet) and network.prior is None and network.mesh is None:
+        raise WeightsError(
+            f"{path}: takes its landmarks from a face mesh on the LR face, which this version does "
+            "not run yet; the config 'compact' needs none"
+        )
+    return network
 
 
 def served(network: Network, spec: ModelSpec, scale: int, then: str | None) -> Model:
@@ -70,10 +68,13 @@ def served(network: Network, spec: ModelSpec, scale: int, then: str | None) -> M
     parameters = sum(p.numel() for p in network.parameters())
     spec = replace(spec, parameters=parameters, size_multiple=network.size_multiple)
     if isinstance(network, SADN):
-        return AdaptedNetwork(AnyScale(network, spec.name, scale), spec, scale)
+        low, high = SCALES_OF_SADN
+        if not low <= scale <= high:
+            raise InputError(f"{spec.name}: serves scales from {low:g} to {high:g}, not {scale}")
+        return FaceModel(AdaptedNetwork(AtScale(network, scale), spec, scale), network.smallest_lr)
     require_scale(network.scale, scale, then, spec.name)
     spec = replace(spec, scale=network.scale)
-    return AdaptedNetwork(LargeEnough(network, spec.name), spec, scale, then)
+    return FaceModel(AdaptedNetwork(network, spec, scale, then), network.smallest_lr)
 
 
 def _public_rrdbnet(path: Path) -> RRDBNet:

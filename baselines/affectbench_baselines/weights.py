@@ -78,7 +78,7 @@ def _parsed(text: str, path: Path) -> Header:
         for name in ("trained_on", "trained_against"):
             fields[name] = tuple(fields.get(name, ()))
         header = Header(**fields)
-    except (TypeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError) as error:
         raise WeightsError(f"{path}: its header is not one of this version ({error})") from error
     if header.network not in FAMILIES:
         raise WeightsError(f"{path}: is a '{header.network}', which this version does not know")

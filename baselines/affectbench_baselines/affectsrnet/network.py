@@ -212,7 +212,7 @@ class AffectSRNet(Network):
         super().__init__()
         self.config = config
         self.backbone = RRDBNet(config.backbone)
-        self._mesh = mesh
+        self.mesh = mesh
         from_mesh = config.prior == "mesh"
         priors = {"predicted": LandmarkPrior, "mean": MeanFace}
         self.prior = None if from_mesh else priors[config.prior]()
@@ -249,9 +249,9 @@ class AffectSRNet(Network):
     def landmarks(self, lr: torch.Tensor) -> torch.Tensor:
         """Landmarks (N, 478, 2 or 3 with a mesh) of LR, by the prior."""
         if self.prior is None:
-            if self._mesh is None:
+            if self.mesh is None:
                 raise ValueError("the prior 'mesh' needs a mesh to run on the LR face")
-            return self._mesh(lr)
+            return self.mesh(lr)
         return cast(torch.Tensor, self.prior(lr))
 
     def _fused(

@@ -88,6 +88,7 @@ def plugin(restorer: Restorer) -> ModelPlugin:
     def describe(_scale: int, options: Mapping[str, str]) -> ModelSpec:
         require_known(options, ("name", "weights", *own), name)
         kernel_option(options, name)
+        _fidelity(options)
         if "weights" not in options:
             raise WeightsError(
                 f"{name}: its weights do not come with this package; get them from their authors "
