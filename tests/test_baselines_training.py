@@ -13,7 +13,7 @@ import pytest
 import torch
 from affectbench_baselines import train
 from affectbench_baselines.affectsrnet.graph import contour_edges
-from affectbench_baselines.configs import Config
+from affectbench_baselines.configs import Config, build_network
 from affectbench_baselines.network import Details
 from affectbench_baselines.training import freeze, schedule
 from affectbench_baselines.training.batches import Batches
@@ -38,6 +38,7 @@ from affectbench_baselines.training.losses import (
     parsing_loss,
     pixel_loss,
 )
+from affectbench_baselines.training.randomness import seeded
 from affectbench_baselines.training.settings import (
     FACES,
     LossWeights,
@@ -52,7 +53,7 @@ from affectbench_baselines.weights import read_header
 from tiny_judge import TinyJudge
 from tiny_training import LOSSES, SETTINGS, face_points, write_archive, write_config
 
-from affectbench.errors import InputError, UnknownNameError, WeightsError
+from affectbench.errors import InputError, WeightsError
 from affectbench.images.resizing import resize
 
 fabric = pytest.importorskip("lightning_fabric")
@@ -267,7 +268,8 @@ def test_perceptual_and_style_compare_features(rng):
     sr = (0.5 * hr).requires_grad_()
     perceptual, style = feature_losses(vgg, sr, hr)
     (perceptual + style).backward()
-    assert float(perceptual) > 0 and float(style) > 0 and bool(sr.grad.abs().sum() > 0)
+    assert min(float(perceptual.detach()), float(style.detach())) > 0
+    assert bool(sr.grad.abs().sum() > 0)
 
 
 def test_terms_of_weight_zero_are_not_computed(rng):
@@ -466,6 +468,7 @@ def test_the_command_trains_resumes_and_freezes(archive, tmp_path):
     [
         (["wnett"], "there is no 'wnett' to train"),
         (["wnet", "--config", "tinny"], "has no config 'tinny'"),
+        (["affectsrnet", "--config", "paper"], "takes landmarks from a face mesh"),
         (["rrdbnet", "--stage", "last"], "needs the weights of VGG16"),
         (["rrdbnet", "--init", "none.safetensors"], "cannot be read"),
         (["rrdbnet", "--stage", "last", "--vgg16", "none.safetensors"], "none.safetensors"),
@@ -528,23 +531,24 @@ def test_the_queue_goes_on_where_it_was(archive, tmp_path, caplog):
 
 @pytest.mark.slow
 def test_two_gloo_processes_make_the_same_steps(archive, tmp_path):
-    config = str(write_config(tmp_path, "affectsrnet"))
-    settings = json.loads((tmp_path / "affectsrnet.json").read_text())
-    # Batch normalisation and dropout see half a batch in each process: without them all is equal.
-    settings["network"] |= {"msaf": False}
-    (tmp_path / "affectsrnet.json").write_text(json.dumps(settings))
+    """Each sees half of every batch; the mean of their gradients is that of the whole batch.
+
+    For a plain L1 loss, that is: batch normalisation, dropout and a mean over the faces that have
+    landmarks see another half in each process.
+    """
+    config = str(write_config(tmp_path, "rrdbnet"))
     found = []
     for devices in ("1", "2"):
-        out = tmp_path / devices
         more = ("--config", config, "--faces", "48", "--devices", devices)
         strategy = () if devices == "1" else ("--strategy", "ddp")
-        given = ["affectsrnet", *arguments(archive, out, *more, *strategy)]
+        given = ["rrdbnet", *arguments(archive, tmp_path / devices, *more, *strategy)]
         command = [sys.executable, "-m", "affectbench_baselines.train", *given]
-        subprocess.run(command, check=True, capture_output=True, timeout=600)
-        found.append(read_all(out))
-    one, two = (f["network"] for f in found)
-    moved = max(float((one[k] - two[k]).abs().max()) for k in one)
-    assert moved < 1e-5
+        subprocess.run(command, check=True, capture_output=True, timeout=900)
+        found.append(read_all(tmp_path / devices)["network"])
+    with seeded(0):
+        start = build_network("rrdbnet", SETTINGS["rrdbnet"]).state_dict()
+    one, two = found
+    way = torch.cat([(one[k] - start[k]).flatten() for k in one]).abs().mean()
+    apart = torch.cat([(one[k] - two[k]).flatten() for k in one]).abs().mean()
+    assert float(way) > 0 and float(apart / way) < 1e-3
     assert json.loads((tmp_path / "2/done.json").read_text())["processes"] == 2
-    with pytest.raises(UnknownNameError):
-        train.variant("none")

@@ -23,7 +23,7 @@ SETTINGS = {
         "block": 4,
         "dropout": 0.2,
     },
-    "wnet": {"features": 8, "blocks": 1, "parsing_blocks": 1, "scale": 8},
+    "wnet": {"features": 8, "up_features": 6, "blocks": 1, "parsing_blocks": 1, "scale": 8},
     "fadn": {"features": 8, "blocks": 2, "scale": 8},
     "sadn": {
         **{"features": 32, "layers": 1, "groups": 2, "widening": 1, "levels": 2, "kernels": 2},

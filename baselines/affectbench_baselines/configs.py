@@ -22,12 +22,16 @@ _HOME = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Config:
-    """A network of a family, its size, and the weights of the losses that are its own."""
+    """A network of a family, its size, and the weights of the losses that are its own.
+
+    `note` says what of it is not from the paper.
+    """
 
     family: str
     name: str
     network: Mapping[str, Any]
     loss_weights: Mapping[str, float] = field(default_factory=dict)
+    note: str = ""
 
 
 def load_config(family: str, name: str = "compact") -> Config:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import nn
 
 
-@dataclass(frozen=True)
-class Details:
+class Details(NamedTuple):
     """`sr` (N, 3, H, W), and what a network predicts on the way, None where it does not.
 
     `landmarks` (N, P, 2): x, y in [0, 1] of the image. `parsing` (N, K, h, w): logits of K face

@@ -53,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--no-perceptual", action="store_true", help="leave that loss out")
     parser.add_argument("--emotion-weight", type=float)
     parser.add_argument("--emotion-kind", choices=("kl", "ecm"), default="kl")
-    parser.add_argument("--measure-faces", type=int, default=5_000)
+    parser.add_argument("--measure-faces", type=int, default=7_500)
     parser.add_argument("--no-validation", action="store_true")
     parser.add_argument("--accelerator", default="cpu")
     parser.add_argument("--devices", type=int, default=1)
@@ -127,10 +127,16 @@ def job_of(options: argparse.Namespace) -> Job:
     chosen = variant(options.model)
     if options.landmarks is None and chosen.family in ("affectsrnet", "wnet"):
         raise InputError(f"{options.model} learns from landmarks; name them with --landmarks NPZ")
+    config = load_config(chosen.family, options.config)
+    if config.network.get("prior") == "mesh":
+        raise InputError(
+            f"{options.model}: the config '{config.name}' takes landmarks from a face mesh on LR, "
+            "which this version does not run yet; train 'compact'"
+        )
     job = make_job(
         options.model,
         chosen,
-        load_config(chosen.family, options.config),
+        config,
         options.stage,
         faces=options.faces,
         seed=options.seed,

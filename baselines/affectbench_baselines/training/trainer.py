@@ -62,7 +62,7 @@ class Pace:
 
     save_seconds: float = 180.0
     tell_seconds: float = 15.0
-    measure_faces: int = 5_000
+    measure_faces: int = 7_500
     stop_after: int | None = None
 
 

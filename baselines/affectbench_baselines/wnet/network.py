@@ -24,9 +24,13 @@ from affectbench_baselines.wnet.regions import REGIONS
 
 @dataclass(frozen=True)
 class WNetConfig:
-    """C `features`, number of residual `blocks` a scale, `scale` 2, 4 or 8."""
+    """C `features`, number of residual `blocks` a scale, `scale` 2, 4 or 8.
+
+    `up_features`: channels after the first upsampling, where most of the multiply-adds are.
+    """
 
     features: int = 64
+    up_features: int = 64
     blocks: int = 2
     parsing_blocks: int = 1
     scale: int = 8
@@ -109,10 +113,13 @@ class WNet(Network):
         self.restorer = Half(features, config.blocks)
         self.fusions = nn.ModuleList(LPF(features) for _ in range(3))
         stages = config.scale.bit_length() - 1
-        self.ups = nn.ModuleList(nn.Conv2d(features, features, 3, padding=1) for _ in range(stages))
-        self.up_fusion = LPF(features)
-        self.hr = nn.Conv2d(features, features, 3, padding=1)
-        self.last = nn.Conv2d(features, 3, 3, padding=1)
+        fewer = config.up_features
+        self.ups = nn.ModuleList(
+            nn.Conv2d(fewer if stage else features, fewer, 3, padding=1) for stage in range(stages)
+        )
+        self.up_fusion = LPF(fewer)
+        self.hr = nn.Conv2d(fewer, fewer, 3, padding=1)
+        self.last = nn.Conv2d(fewer, 3, 3, padding=1)
 
     @property
     def scale(self) -> int:
