@@ -101,6 +101,7 @@ def write_weights(
     }
     temporary = path.with_suffix(".tmp")
     save_file(plain, temporary, metadata={_FIELD: json.dumps(asdict(header))})
+    temporary.chmod(0o644)  # safetensors writes files that only their owner may read
     temporary.replace(path)
 
 

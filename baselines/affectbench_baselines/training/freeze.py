@@ -30,6 +30,7 @@ from affectbench_baselines.variants import VARIANTS, variant
 from affectbench_baselines.weights import load_network, read_header, write_weights
 
 MAX_BYTES = 5_000_000
+MEASURED = ("psnr", "ssim", "ecm_")
 _LOG = logging.getLogger("affectbench_baselines")
 
 SUPERVISION = {
@@ -72,7 +73,9 @@ def freeze(name: str, run: Path, home: Path | None = None) -> dict[str, Any]:
         "extra_supervision": SUPERVISION[header.network],
         "trained_on": list(header.trained_on),
         "trained_against": list(header.trained_against),
-        "validation": {k: v for k, v in done["figures"].items() if not k.startswith("loss_")},
+        "validation": {
+            key: value for key, value in done["figures"].items() if key.startswith(MEASURED)
+        },
         "job": done["job"],
     }
     if header.network == "fadn":

@@ -5,10 +5,10 @@
     python -m affectbench_baselines.training.schedule --sweep ...   # weight of the emotion loss
 
 Start it again after a stop: finished jobs are passed over, the others go on from their last
-checkpoint. `--only TEXT` takes the jobs whose name holds TEXT; `--until HH:MM` starts no job after
-that time. Runs lie under `--runs` (default `runs/baselines`), one folder a job. The emotion loss of
-the final runs has the weight `--emotion-weight`, chosen on the validation slice by the sweep, whose
-table `--sweep --list` prints.
+checkpoint. `--only rrdbnet/base,affectsrnet/` takes the jobs whose folder begins with one of these;
+`--until HH:MM` starts no job after that time. Runs lie under `--runs` (default `runs/baselines`),
+one folder a job. The emotion loss of the final runs has the weight `--emotion-weight`, chosen on
+the validation slice by the sweep, whose table `--sweep --list` prints.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--landmarks", type=Path, metavar="NPZ")
     parser.add_argument("--vgg16", type=Path, metavar="FILE", help="without it: no perceptual loss")
     parser.add_argument("--runs", type=Path, default=Path("runs/baselines"))
-    parser.add_argument("--only", default="", metavar="TEXT")
+    parser.add_argument("--only", default="", metavar="FOLDERS")
     parser.add_argument("--until", metavar="HH:MM")
     parser.add_argument("--sweep", action="store_true", help="the sweep instead of the queue")
     parser.add_argument("--emotion-weight", type=float)
@@ -175,7 +175,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     entries = list(sweep(options.emotion_kind) if options.sweep else queue())
-    entries = [entry for entry in entries if options.only in entry.folder]
+    wanted = tuple(text.strip() for text in options.only.split(","))
+    entries = [entry for entry in entries if entry.folder.startswith(wanted)]
     if options.list:
         for entry in entries:
             _LOG.info("%-40s %s", entry.folder, state(entry, options.runs))
