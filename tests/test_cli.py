@@ -142,7 +142,6 @@ def test_sizes_that_differ(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         (["compare", "--models", "bicubic", "--data", "celeba"], "NAME=DIR"),
         (["compare", "--models", ","], "no models"),
         (["compare", "--models", "checkpoint:nowhere.pth"], "nowhere.pth"),
-        (["compare", "--models", "affectsrnet"], "affectbench-baselines"),
         (["score", "--sr", "nowhere", "--hr", "nowhere"], "nowhere"),
         (["datasets", "verify", "celeba", "nowhere"], "nowhere"),
     ],
