@@ -128,6 +128,7 @@ def score(
     batch_size: int = 32,
     device: str = "auto",
     seed: int = 0,
+    save_images: bool = False,
     out: Path | str | None = None,
     command: str = "affectbench.score",
     note: Note = lambda _text: None,
@@ -154,6 +155,7 @@ def score(
         batch_size=batch_size if uniform else 1,
         device=device,
         seed=seed,
+        save_images=save_images,
     )
     return _run(request, out, command=command, note=note, progress=progress)
 

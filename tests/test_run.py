@@ -236,7 +236,7 @@ def test_missing_results_leave_the_pair_and_are_counted(tmp_path: Path, toy_face
 def test_images_are_saved_and_made_again_if_one_is_gone(tmp_path: Path, toy_faces: Path) -> None:
     arguments = toy(toy_faces, tmp_path, "nearest", "--metrics", "psnr", "--save-images")
     assert main(arguments) == 0
-    saved = sorted((tmp_path / "sr" / "toy" / "nearest").glob("*.png"))
+    saved = sorted(tmp_path.glob("faces/toy-*/sr/nearest-*/*.png"))
     assert len(saved) == 8
     pixels = np.asarray(Image.open(saved[3]))
     assert pixels.shape == (64, 64, 3)

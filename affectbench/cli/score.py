@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from affectbench.cli.options import Verbs, add_measuring, measuring, new_parser
-from affectbench.cli.tables import print_comparison
+from affectbench.cli.tables import print_comparison, print_place
 
 _EXAMPLES = """\
   affectbench score --sr my_results --hr ground_truth
@@ -27,6 +26,9 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
         help="where the face is: celeba, ffhq, helen, whole, centre (default: centre)",
     )
     add_measuring(parser)
+    parser.add_argument(
+        "--save-images", action="store_true", help="keep HR, LR and SR of each face (with --out)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -39,11 +41,12 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.sr,
             arguments.hr,
             framing=arguments.framing,
+            save_images=arguments.save_images,
             note=shown.note,
             progress=shown.advance,
             **measuring(arguments),
         )
     print_comparison(result, as_json=arguments.json)
     if arguments.out:
-        print(f"results: {arguments.out}", file=sys.stderr)
+        print_place(arguments.out)
     return 1 if result.failed else 0
