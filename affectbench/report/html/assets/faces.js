@@ -146,7 +146,7 @@ function shot(faces, face, row, pictures, kind) {
   const said = label ? (flipped ? `${faces.label(face)} → ${label}` : label) : null;
   const picture = source
     ? make("img", { src: source, alt: `Face ${id}: ${name}`, decoding: "async", loading: "lazy" })
-    : make("span", { class: "none" }, failed ? "no result" : "picture not in this page");
+    : make("span", { class: "none" }, failed ? "no result" : isReading() && faces.embedded.has(face) ? "…" : "picture not in this page");
   return make(
     "figure",
     { class: flipped ? "shot flipped" : "shot" },
@@ -312,18 +312,37 @@ function startBrowser() {
     append(from);
     list.children[from]?.querySelector("a").focus();
   });
-  form.addEventListener("input", render);
+  // A text's `change` comes when it is left, too late and once too often; a selection has no need of `input`.
+  const isSelection = (event) => event.target.tagName === "SELECT";
+  form.addEventListener("input", (event) => isSelection(event) || render());
+  form.addEventListener("change", (event) => isSelection(event) && render());
   form.addEventListener("submit", (event) => event.preventDefault());
   whenSwitched(() => {
     fill();
     render();
   });
+  if (isReading()) document.addEventListener("DOMContentLoaded", () => refresh(list));
 }
 
-// The pictures stand below this script: wait for them.
+/** Put the pictures into the cards that were shown before they were read. */
+function refresh(list) {
+  const faces = currentFaces();
+  for (const [place, old] of [...list.children].entries()) {
+    const focused = old.contains(document.activeElement);
+    const fresh = card(faces, shown.order[place]);
+    old.replaceWith(fresh);
+    if (focused) fresh.querySelector("a").focus();
+  }
+}
+
+/** Whether the pictures, which stand below this script, are still being read. */
+function isReading() {
+  return document.readyState === "loading";
+}
+
 function whenRead(action) {
-  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", action);
+  if (isReading()) document.addEventListener("DOMContentLoaded", action);
   else action();
 }
 
-whenRead(startBrowser);
+startBrowser();
