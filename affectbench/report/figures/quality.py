@@ -169,16 +169,26 @@ def _paint(
         axes.axvline(value, color=ANCHOR, linewidth=1.2, linestyle=pattern, label=name, zorder=1)
     axes.set_xlabel(_axis(x))
     axes.set_ylabel(_axis(y))
-    if log:
-        axes.set_yscale("log")
-        for which in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-            which(lambda value, _position: f"{value:g}")
     axes.margins(0.1)
+    if log:
+        _logarithmic(axes, [point.y for point in points])
     handles, labels = axes.get_legend_handles_labels()
     order = sorted(range(len(labels)), key=lambda i: labels[i] in anchors)
     figure.legend(
         [handles[i] for i in order], [labels[i] for i in order], loc="outside right upper"
     )
+
+
+def _logarithmic(axes: Axes, values: Sequence[float]) -> None:
+    """Few round numbers, whether the values span decades or next to nothing."""
+    from matplotlib.ticker import Locator, LogLocator, MaxNLocator, NullLocator
+
+    axes.set_yscale("log")
+    narrow = max(values) < 10 * min(values)
+    locator: Locator = MaxNLocator(5) if narrow else LogLocator(subs=(1.0, 2.0, 5.0))
+    axes.yaxis.set_major_locator(locator)
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(lambda value, _position: f"{value:g}")
 
 
 def _draw(axes: Axes, point: Point, style: Mapping[str, Any], label: str) -> None:

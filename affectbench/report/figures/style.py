@@ -22,6 +22,7 @@ SETTINGS: dict[Any, Any] = {
     "text.color": INK,
     "text.parse_math": False,  # a name with two dollar signs is a name
     "axes.edgecolor": INK,
+    "axes.facecolor": "none",  # the page or the file gives the ground
     "axes.labelcolor": INK,
     "axes.linewidth": 0.8,
     "axes.spines.top": False,
