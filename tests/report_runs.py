@@ -49,11 +49,15 @@ def write_run(
     judges: Sequence[str] = ("mini-xception", "face-api"),
     ids: Sequence[str] | None = None,
     images: int | None = None,
+    drawn: int = 40,
     size: int = 32,
     seed: int = 0,
     models: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Path:
-    """A run folder of models and anchors; `images` faces have pictures (all by default)."""
+    """A run folder of models and anchors; `images` faces have pictures (all by default).
+
+    At most `drawn` pictures are drawn, the others are links to them.
+    """
     rng = np.random.default_rng(seed)
     writer = RunWriter(folder, judges)
     names = face_ids(n) if ids is None else np.array(ids)
@@ -78,7 +82,9 @@ def write_run(
                     }
                     cost = {"seconds": 1.0, "faces_per_second": 50 / strength}
                     writer.add(row, metric, columns, dataset=dataset, cost=cost, **about)
-        _write_faces(folder, dataset, list(rows), names[:images], size, rng)
+        shown = [str(name) for name in names[:images]]
+        _write_faces(folder, dataset, list(rows), shown[:drawn], size, rng)
+        _link_faces(SavedFaces(folder, dataset, dataset_revision(dataset)), shown, drawn)
     return writer.finish(["ecm", "psnr", "ssim"])
 
 
@@ -86,7 +92,7 @@ def _write_faces(
     folder: Path,
     dataset: str,
     rows: Sequence[str],
-    ids: Sequence[str] | np.ndarray,
+    ids: Sequence[str],
     size: int,
     rng: np.random.Generator,
 ) -> None:
@@ -105,6 +111,13 @@ def _write_faces(
             sr = hr.resize((side, side), Image.Resampling.BICUBIC)
             sr = sr.resize((size, size), Image.Resampling.BICUBIC)
             _save(sr, place.sr(row, f"revision of {row}", image_id))
+
+
+def _link_faces(place: SavedFaces, ids: Sequence[str], drawn: int) -> None:
+    for folder in {path.parent for path in place.folder.rglob("*.png")}:
+        for position, image_id in enumerate(ids[drawn:]):
+            source = folder / f"{ids[position % drawn]}.png"
+            (folder / f"{image_id}.png").hardlink_to(source)
 
 
 def _save(image: Image.Image, path: Path) -> None:

@@ -21,6 +21,12 @@ from affectbench.report.results import Run, load_run
 from affectbench.report.views import View, build_views
 
 Faces = Literal["default", "all", "none"]
+_LINKS = (
+    ("#tables", "Tables"),
+    ("#figures", "Figures"),
+    ("#faces", "Faces"),
+    ("#provenance", "Provenance"),
+)
 
 
 @dataclass(frozen=True)
@@ -53,10 +59,7 @@ def write_report(
     path = target or folder / "report.html"
     views, tables = build_views(run), face_tables(run)
     drawings = collect(run, views, tables)
-    beside = path.with_name(f"{path.stem}-faces") if faces == "all" else None
-    if beside:
-        for table in tables:
-            write_all(table, folder, beside)
+    beside = _beside(path, run, tables) if faces == "all" else None
     embedded = _embedded(run, tables, faces, budget)
     remarks = _remarks(tables, embedded, faces)
     options = {
@@ -74,12 +77,7 @@ def write_report(
             _faces_section(remarks, faces),
             provenance_section(run, report_command(run, options)),
         ),
-        links=(
-            ("#tables", "Tables"),
-            ("#figures", "Figures"),
-            ("#faces", "Faces"),
-            ("#provenance", "Provenance"),
-        ),
+        links=_LINKS,
         data=_data(views, tables, embedded, beside),
         images=FACE_FILES if beside else "",
     )
@@ -87,6 +85,14 @@ def write_report(
     write_atomic(path, content)
     files = write_figures(drawings, figures) if figures else []
     return Written(path, len(content), beside, tuple(files), tuple(remarks))
+
+
+def _beside(path: Path, run: Run, tables: Sequence[FaceTable]) -> Path:
+    """Every saved face in a folder beside the page; the folder."""
+    folder = path.with_name(f"{path.stem}-faces")
+    for table in tables:
+        write_all(table, run.folder, folder)
+    return folder
 
 
 def _embedded(run: Run, tables: Sequence[FaceTable], faces: Faces, budget: int) -> list[Embedded]:
@@ -121,7 +127,7 @@ def _remarks(tables: Sequence[FaceTable], embedded: Sequence[Embedded], faces: F
 
 def _lead(run: Run, views: Sequence[View]) -> Markup:
     sets = dict.fromkeys(view.dataset for view in views)
-    titles = {record.dataset["name"]: record.dataset["title"] for record in run.records}
+    titles = {r.dataset["name"]: f"{r.dataset['title']} (n = {r.n:,})" for r in run.records}
     models = dict.fromkeys(record.row for record in run.records if record.role == "model")
     what = f"{len(models)} {'model' if len(models) == 1 else 'models'} on "
     what += "; ".join(str(titles[name]) for name in sets)

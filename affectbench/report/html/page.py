@@ -12,7 +12,7 @@ from affectbench import __version__
 from affectbench.report.html.markup import Markup, joined, tag
 
 STYLES = ("base.css", "tables.css", "faces.css")
-SCRIPTS = ("base.js", "tables.js", "faces.js", "viewer.js")
+SCRIPTS = ("base.js", "tables.js", "faces.js", "cards.js", "browser.js", "viewer.js")
 FACE_FILES = "file: 'self'"
 """Where a page with a sibling folder may load faces from."""
 
