@@ -91,7 +91,7 @@ def slug(name: str) -> str:
     """A name as a file name: unusual characters become `_`, and nothing collides or hides.
 
     >>> slug("my model/v2"), slug("bicubic")
-    ('my_model_v2-d0d9b1', 'bicubic')
+    ('my_model_v2-b76e73', 'bicubic')
     """
     safe = re.sub(r"[^A-Za-z0-9._-]", "_", name).lstrip(".")[:80]
     return safe if safe == name else f"{safe}-{content_id({'name': name})[:6]}"
