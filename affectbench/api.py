@@ -141,6 +141,7 @@ def score(
     batch_size: int = 32,
     device: str = "auto",
     seed: int = 0,
+    save_images: bool = False,
     out: Path | str | None = None,
     command: str = "affectbench.score",
     note: Note = lambda _text: None,
@@ -169,6 +170,7 @@ def score(
         device=device,
         seed=seed,
         smallest_side=min(min(size) for size in sizes),
+        save_images=save_images,
     )
     return _run(request, out, command=command, note=note, progress=progress)
 

@@ -38,7 +38,8 @@ def test_demo_prints_a_table_and_keeps_it(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "lanczos" in done.stdout
     assert "n too small" in done.stdout
-    assert done.stderr.strip() == "results: affectbench-out"
+    wanted = ["results: affectbench-out", "look at them: affectbench report affectbench-out"]
+    assert done.stderr.splitlines() == wanted
     table = pd.read_csv(tmp_path / "affectbench-out" / "table.csv")
     start = "model,dataset,role,n,failed,ecm,ecm_low,ecm_high,ecm_mean,psnr"
     assert ",".join(table.columns).startswith(start)

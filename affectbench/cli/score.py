@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from affectbench.cli.options import Verbs, add_measuring, measuring, new_parser
-from affectbench.cli.tables import print_comparison
+from affectbench.cli.tables import print_comparison, print_place
 from affectbench.errors import InputError
 
 _EXAMPLES = """\
@@ -31,6 +31,9 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
     )
     add_measuring(parser)
     parser.add_argument(
+        "--save-images", action="store_true", help="keep HR, LR and SR of each face (with --out)"
+    )
+    parser.add_argument(
         "--as",
         dest="published",
         metavar="CONVENTION",
@@ -51,6 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.sr,
             arguments.hr,
             framing=arguments.framing,
+            save_images=arguments.save_images,
             note=shown.note,
             progress=shown.advance,
             **options,
@@ -60,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
         shown_on = sys.stderr if arguments.json else sys.stdout
         print("", *_described(arguments.published, arguments.scale), sep="\n", file=shown_on)
     if arguments.out:
-        print(f"results: {arguments.out}", file=sys.stderr)
+        print_place(arguments.out)
     return 1 if result.failed else 0
 
 

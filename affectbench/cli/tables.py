@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -30,6 +32,12 @@ def print_comparison(result: Comparison, as_json: bool) -> None:
             print("", *panel_lines(build_panel(result.run, result.table), taus), sep="\n")
     for gap in result.gaps:
         print(f"left out: {gap}", file=sys.stderr)
+
+
+def print_place(folder: Path) -> None:
+    """Where the results are and how to look at them, on stderr."""
+    print(f"results: {folder}", file=sys.stderr)
+    print(f"look at them: {shlex.join(['affectbench', 'report', str(folder)])}", file=sys.stderr)
 
 
 def terminal_width() -> int:

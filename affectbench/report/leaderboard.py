@@ -60,12 +60,13 @@ def check(root: Path) -> Iterator[str]:
         try:
             run = load_run(folder)
             yield from _check_records(run)
-            yield from _check_csv(root / f"{folder.name}.csv", run)
+            yield from check_csv(root / f"{folder.name}.csv", run)
         except (RecordError, UnknownNameError) as error:
             yield str(error)
 
 
-def _check_csv(path: Path, run: Run) -> Iterator[str]:
+def check_csv(path: Path, run: Run) -> Iterator[str]:
+    """One text if the file of a board is not what its records give."""
     if not path.exists():
         yield f"{path}: is missing; affectbench leaderboard build"
     elif path.read_text(encoding="utf-8") != to_csv(board_table(run)):

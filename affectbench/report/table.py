@@ -51,7 +51,7 @@ def build_table(run: Run) -> pd.DataFrame:
     for dataset in dict.fromkeys(record.dataset["name"] for record in run.records):
         rows += _dataset_rows(run, [r for r in run.records if r.dataset["name"] == dataset])
     table = pd.DataFrame(rows)
-    return table[_column_order(run, list(table.columns))]
+    return table[column_order(run, list(table.columns))]
 
 
 def metric_columns(run: Run) -> list[str]:
@@ -207,7 +207,8 @@ def _contaminated(run: Run, cells: Cells) -> bool:
     return is_contaminated(scored[0], [str(i) for i in run.columns(scored[0])["id"]])
 
 
-def _column_order(run: Run, columns: Sequence[str]) -> list[str]:
+def column_order(run: Run, columns: Sequence[str]) -> list[str]:
+    """These columns in the order of `table.csv`; what a table never shows is left out."""
     metrics = metric_columns(run)
     order = ["model", "dataset", "role", "n", "failed"]
     for name in metrics:

@@ -24,7 +24,7 @@ from affectbench.run.folder import Batches, RunFolder
 from affectbench.run.plan import Cell, DatasetPlan, Measure
 from affectbench.run.provenance import provenance
 from affectbench.run.rows import Row
-from affectbench.run.saving import save_images
+from affectbench.run.saving import save_references, save_results
 from affectbench.run.sources import (
     Batch,
     FaceReader,
@@ -122,6 +122,9 @@ class _Work:
         if not todo:
             return
         batch = self.faces.batch(ids)
+        saved = self.folder.saved_faces(self.plan) if self.plan.save_images else None
+        if saved:
+            save_references(saved, batch)
         references: dict[Computation, Any] = {}
         for job, cells in todo:
             try:
@@ -130,8 +133,8 @@ class _Work:
                 job.failed = True
                 self._fail(job.row, job.cells, str(error))
                 continue
-            if self.plan.save_images:
-                save_images(self.folder, self.plan.name, job.row.label, batch, produced)
+            if saved:
+                save_results(saved, job.row, batch, produced)
             computed: dict[Computation, Columns] = {}
             for cell in cells:
                 key = cell.measure.computation
@@ -144,7 +147,7 @@ class _Work:
     def _lacks_images(self, job: Job, ids: Sequence[str]) -> bool:
         if not self.plan.save_images:
             return False
-        return self.folder.lacks_images(self.plan.name, job.row.label, ids)
+        return self.folder.lacks_images(self.plan, job.row, ids)
 
     def _unfinished(self, job: Job, number: int) -> list[Cell]:
         return [cell for cell in job.cells if not self._batches(cell).has(number)]

@@ -7,7 +7,6 @@ revision) and hashes weights; it imports no torch and runs no model. Plans can b
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -23,6 +22,7 @@ from affectbench.errors import InputError, UnknownNameError
 from affectbench.faces.regions import CROP_VERSION
 from affectbench.judges import judge_spec
 from affectbench.metrics import metric_plugin
+from affectbench.records import slug
 from affectbench.run.anchors import ANCHORS, anchor_rows
 from affectbench.run.measures import Selection, select
 from affectbench.run.rows import Row
@@ -264,13 +264,3 @@ def _cell(plan: DatasetPlan, row: Row, measure: Measure) -> Cell:
         "metric": measure.identity,
     }
     return Cell(row, measure, content, PurePosixPath(slug(plan.name), slug(row.label)))
-
-
-def slug(name: str) -> str:
-    """A name as a file name: unusual characters become `_`, and nothing collides or hides.
-
-    >>> slug("my model/v2"), slug("bicubic")
-    ('my_model_v2-d0d9b1', 'bicubic')
-    """
-    safe = re.sub(r"[^A-Za-z0-9._-]", "_", name).lstrip(".")[:80]
-    return safe if safe == name else f"{safe}-{content_id({'name': name})[:6]}"

@@ -84,7 +84,7 @@ def _is_due(folder: RunFolder, plan: DatasetPlan, cell: Cell, rerun: Rerun) -> b
     if not plan.save_images:
         return False
     made = set(plan.ids) - {image_id for image_id, _ in record.failed}
-    return folder.lacks_images(plan.name, cell.row.label, made)
+    return folder.lacks_images(plan, cell.row, made)
 
 
 def _write_run(
