@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Pip's own option: CI sets it to exact versions, users get the newest ones.
 CONSTRAINTS ?=
 
-.PHONY: compare test check clean
+.PHONY: compare test check bench clean
 
 compare: .venv/installed
 	$(BIN)/affectbench compare --models nearest,bicubic,lanczos --out runs/demo
@@ -19,6 +19,11 @@ check: .venv/installed
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest --doctest-modules affectbench -q
 	$(BIN)/affectbench leaderboard check
+
+# Writes docs/performance.md; on a quiet machine, in a few minutes.
+bench: .venv/installed
+	$(BIN)/python -m pip install --quiet --no-deps 'piq>=0.8' opencv-python-headless
+	$(BIN)/python tests/bench/performance.py --out docs/performance.md
 
 .venv/installed: pyproject.toml baselines/pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from affectbench.stats import bca_interval, set_mean
-from affectbench.types import Columns, MetricSpec
+from affectbench.types import Columns, MetricPlugin, MetricSpec
 
 MIN_CLASS_FACES = 10
 """A class with fewer reference faces has no say in a macro mean: its own mean is too uncertain."""
@@ -70,6 +70,13 @@ def set_values(
     return {**extra, **result, "low": interval.low, "high": interval.high}
 
 
+def cell_values(columns: Columns, plugin: MetricPlugin, seed: int, cell_id: str) -> dict[str, Any]:
+    """The values of one cell, as its record keeps them, for a metric of any kind."""
+    if plugin.finish is not None:
+        return dict(plugin.finish(columns))
+    return set_values(columns, plugin.spec, plugin.summarise(columns), seed, cell_id)
+
+
 def align(
     columns_a: Columns, columns_b: Columns, metric: Mapping[str, Any]
 ) -> tuple[Floats, Floats, Classes | None]:
@@ -100,6 +107,19 @@ def align_all(
     if metric["aggregate"] == "macro":
         classes, _ = macro_classes(np.asarray(scored[0]["label_hr"])[picks[0]])
     return np.stack(values), classes
+
+
+def common_faces(columns_a: Columns, columns_b: Columns) -> tuple[Columns, Columns]:
+    """Two models' columns on the faces that both have, sorted by id: for a metric of a set."""
+    rows_a, rows_b = (
+        {str(i): row for row, i in enumerate(one["id"])} for one in (columns_a, columns_b)
+    )
+    common = sorted(rows_a.keys() & rows_b.keys())
+    pick_a, pick_b = (np.array([rows[i] for i in common], np.intp) for rows in (rows_a, rows_b))
+    return (
+        {name: np.asarray(column)[pick_a] for name, column in columns_a.items()},
+        {name: np.asarray(column)[pick_b] for name, column in columns_b.items()},
+    )
 
 
 def _with_value(columns: Columns, name: str) -> Columns:

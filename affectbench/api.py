@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from affectbench.adapters import ModelRequest, parse_model, parse_models
 from affectbench.errors import InputError, listed
+from affectbench.faces.regions import CROP_VERSION
 from affectbench.images.reading import by_stem, image_size, list_images
 from affectbench.judges import DEFAULT_JUDGE, expand_judges
 from affectbench.run.plan import RunRequest
@@ -43,6 +44,11 @@ class Comparison:
         return self.outcome.folder
 
     @property
+    def gaps(self) -> tuple[str, ...]:
+        """Metrics that a group brought and that were left out, and why, one text each."""
+        return tuple(str(gap) for gap in self.run.settings.get("gaps", ()))
+
+    @property
     def failed(self) -> tuple[str, ...]:
         """Why cells of models have no values, one text each."""
         return tuple(f"{r.row} on {r.dataset['name']}: {r.error}" for r in self.outcome.failed)
@@ -70,6 +76,7 @@ def compare(
     metrics: Sequence[str] = ("ecm", "psnr", "ssim"),
     judges: Sequence[str] = (DEFAULT_JUDGE,),
     convention: str = "rgb",
+    crop: str = CROP_VERSION,
     scale: int = 8,
     hr_size: int = 128,
     kernel: Kernel = "pil-bicubic",
@@ -88,10 +95,14 @@ def compare(
     """Run models on data sets and measure what they make of the faces.
 
     `models` and `datasets` are comma lists or sequences of what the command takes; `data_root`
-    holds a folder per data set, `data` names folders one by one. The first of `judges` is the
-    headline judge; `panel` stands for all judges that come with the library. Results are kept in
-    `out` and reused by the next call; without `out` nothing is kept. Raises an AffectBenchError
-    for input that cannot be used; a model that fails while it runs is reported in `failed`.
+    holds a folder per data set, `data` names folders one by one. `metrics` are names of metrics and
+    groups (`affectbench metrics`) or `all`: a metric of a group that cannot be computed here is
+    left out, and `gaps` says why. The first of `judges` is the headline judge; `panel` stands for
+    all judges that come with the library. `crop` is the version of the face region that ECM is
+    taken on: `crop/1`, the framing's box, or `crop/2`, from the landmarks of each reference.
+    Results are kept in `out` and reused by the next call; without `out` nothing is kept. Raises an
+    AffectBenchError for input that cannot be used; a model that fails while it runs is reported in
+    `failed`.
 
     >>> result = compare("nearest,bicubic", metrics=["psnr"])
     >>> list(result.table.model[:2])
@@ -105,6 +116,7 @@ def compare(
         metrics=tuple(metrics),
         judges=expand_judges(judges),
         convention=convention,
+        crop=crop,
         protocol=TestProtocol(scale, hr_size, kernel),
         versus=versus,
         limit=limit,
@@ -124,10 +136,12 @@ def score(
     metrics: Sequence[str] = ("ecm", "psnr", "ssim"),
     judges: Sequence[str] = (DEFAULT_JUDGE,),
     convention: str = "rgb",
+    crop: str = CROP_VERSION,
     scale: int = 8,
     batch_size: int = 32,
     device: str = "auto",
     seed: int = 0,
+    save_images: bool = False,
     out: Path | str | None = None,
     command: str = "affectbench.score",
     note: Note = lambda _text: None,
@@ -136,8 +150,8 @@ def score(
     """Measure a folder of results against the folder of originals, paired by file name.
 
     Images are taken as they are: nothing is resized. `framing` says where the face is, `scale`
-    matters to conventions whose border depends on it. Raises InputError, naming the files, if the
-    folders do not pair up or sizes differ.
+    matters to conventions whose border depends on it, and `crop` to ECM as in `compare`. Raises
+    InputError, naming the files, if the folders do not pair up or sizes differ.
     """
     sizes = _require_pairs(Path(sr), Path(hr))
     uniform = len(set(sizes)) == 1
@@ -147,6 +161,7 @@ def score(
         metrics=tuple(metrics),
         judges=expand_judges(judges),
         convention=convention,
+        crop=crop,
         protocol=TestProtocol(scale, None),
         plain_folders=True,
         framing=framing,
@@ -154,6 +169,8 @@ def score(
         batch_size=batch_size if uniform else 1,
         device=device,
         seed=seed,
+        smallest_side=min(min(size) for size in sizes),
+        save_images=save_images,
     )
     return _run(request, out, command=command, note=note, progress=progress)
 

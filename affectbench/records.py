@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -19,7 +20,7 @@ from typing import Any, Literal
 import numpy as np
 
 from affectbench.errors import RecordError, StorageError
-from affectbench.types import Columns, Role
+from affectbench.types import Columns, Role, content_id
 
 SCHEMA = 1
 
@@ -53,6 +54,47 @@ class Record:
     cost: Mapping[str, float] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     schema: int = SCHEMA
+
+
+@dataclass(frozen=True)
+class SavedFaces:
+    """Where a run keeps the faces of one data set as PNG.
+
+    `faces/<set>-<revision>/hr/<id>.png`, `.../lr/<id>.png` and `.../sr/<row>-<revision>/<id>.png`.
+    The revisions are those of the cells, so that a face is never taken for one that another
+    protocol or other weights made.
+    """
+
+    root: Path
+    dataset: str
+    revision: str
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the data set."""
+        return self.root / "faces" / f"{slug(self.dataset)}-{self.revision[:8]}"
+
+    def hr(self, image_id: str) -> Path:
+        """The reference."""
+        return self.folder / "hr" / f"{image_id}.png"
+
+    def lr(self, image_id: str) -> Path:
+        """What the models are given."""
+        return self.folder / "lr" / f"{image_id}.png"
+
+    def sr(self, row: str, model_revision: str, image_id: str) -> Path:
+        """What a row made of it."""
+        return self.folder / "sr" / f"{slug(row)}-{model_revision[:8]}" / f"{image_id}.png"
+
+
+def slug(name: str) -> str:
+    """A name as a file name: unusual characters become `_`, and nothing collides or hides.
+
+    >>> slug("my model/v2"), slug("bicubic")
+    ('my_model_v2-b76e73', 'bicubic')
+    """
+    safe = re.sub(r"[^A-Za-z0-9._-]", "_", name).lstrip(".")[:80]
+    return safe if safe == name else f"{safe}-{content_id({'name': name})[:6]}"
 
 
 def write_record(record: Record, path: Path) -> None:

@@ -39,7 +39,9 @@ class JudgeSpec:
     """A facial-expression classifier: what it wants, what it says, and where it comes from.
 
     `input_size` is the side in pixels of the square network input; `temperature` divides the
-    logits before the softmax and belongs to the judge's revision.
+    logits before the softmax and belongs to the judge's revision. `features` is the length D of
+    its feature vectors, 0 for a judge that gives none (see `FeatureJudge`); `affect` says whether
+    it gives valence and arousal (see `AffectiveJudge`).
     """
 
     name: str
@@ -53,6 +55,8 @@ class JudgeSpec:
     training_data: str
     origin: str
     sha256: str
+    features: int = 0
+    affect: bool = False
 
     @property
     def revision(self) -> str:
@@ -141,6 +145,8 @@ class MetricSpec:
     `aggregate` says how per-image values become the set's value: `mean`, or `macro` (the mean of
     class means over the reference's expression classes). `per_judge` metrics are computed once
     for each judge of a run. `min_size` is the shorter side in pixels that an image needs.
+    A value over fewer than `few_faces` faces is shown with a warning, and the metrics `beside` it
+    are computed with it.
     """
 
     name: str
@@ -155,6 +161,17 @@ class MetricSpec:
     per_judge: bool
     source: str
     min_size: int = 1
+    few_faces: int = 0
+    beside: tuple[str, ...] = ()
+
+    def size_gap(self, height: int, width: int) -> str:
+        """Why images of that size have no value, such as for a table's gap; empty if they have."""
+        if min(height, width) >= self.min_size:
+            return ""
+        needed = f"{self.min_size}x{self.min_size}"
+        return (
+            f"{self.name} needs images of at least {needed} pixels, and these are {width}x{height}"
+        )
 
 
 class Judge(Protocol):
@@ -176,6 +193,24 @@ class Judge(Protocol):
 
     def probabilities(self, x: torch.Tensor) -> torch.Tensor:
         """Class probabilities (N, K) of face crops (N, 3, H, W) in [0, 1]."""
+        ...
+
+
+@runtime_checkable
+class FeatureJudge(Protocol):
+    """A judge that also gives the features that its classifier decides on."""
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        """Features (N, D) of face crops (N, 3, H, W) in [0, 1]."""
+        ...
+
+
+@runtime_checkable
+class AffectiveJudge(Protocol):
+    """A judge that also gives valence and arousal, on AffectNet's scale of -1 to 1."""
+
+    def logits_and_affect(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Class logits (N, K), and valence and arousal (N, 2), of face crops, in one pass."""
         ...
 
 
@@ -266,12 +301,16 @@ class ModelPlugin:
 
 @dataclass(frozen=True)
 class MetricSettings:
-    """The options of a run that can change a metric's numbers."""
+    """The options of a run that can change a metric's numbers.
+
+    `crop` is the version of the face region that ECM is taken on (`faces.regions.CROPS`).
+    """
 
     convention: str
     scale: int
     framing: str
     judge: JudgeSpec | None = None
+    crop: str = "crop/1"
 
 
 Columns = Mapping[str, "np.ndarray"]
@@ -298,6 +337,14 @@ def _nothing_needed() -> None:
     return
 
 
+def _everything(columns: Columns) -> Columns:
+    return columns
+
+
+def _any_judge(_judge: JudgeSpec) -> str:
+    return ""
+
+
 @dataclass(frozen=True)
 class MetricPlugin:
     """What an `affectbench.metrics` entry point names.
@@ -307,14 +354,23 @@ class MetricPlugin:
     `summarise(columns)` adds set values that are not a mean of the metric itself, such as a count.
     A metric with `spec.aggregate == "macro"` gives a column `label_hr`, the reference's class.
 
+    `derive(columns)` is what a cell keeps of the columns that the built metric gives. Metrics with
+    one `build` and the same settings are computed once for each batch of a run, and each derives
+    its own columns from that: what a judge says of a face is asked once.
+
     `require()` raises MissingExtraError or AssetMissingError if the metric cannot run on this
-    machine. It is cheap: a run asks before it does anything else.
+    machine. It is cheap: a run asks before it does anything else. `unfit(judge)` says why a judge
+    cannot serve the metric; it is empty for one that can.
 
     A metric of the kind `set` has no value per image. Its columns are what the set's value is
     made of, such as features, and `finish(columns)` makes it: a record's `value`, `low` and `high`
     (NaN where no interval is known), `n`, and whatever else the metric says of the set. Its
     columns hold one entry per image as usual; a vector is an entry of bytes, little-endian float32
-    (`metrics.vectors`). `finish` is None for all other kinds.
+    (`metrics.vectors`). `difference(a, b, rng)` compares two models' columns of the same faces in
+    the same order: `diff` (a less b), `diff_low`, `diff_high` and two-sided `p`, NaN where one is
+    not known. Both are None for all other kinds.
+
+    A metric of the kind `cost` is measured of a model in every run: see `metrics.cost`.
     """
 
     spec: MetricSpec
@@ -323,6 +379,9 @@ class MetricPlugin:
     summarise: Callable[[Columns], Mapping[str, float]] = _nothing
     require: Callable[[], None] = _nothing_needed
     finish: Callable[[Columns], Mapping[str, float]] | None = None
+    difference: Callable[[Columns, Columns, np.random.Generator], Mapping[str, float]] | None = None
+    derive: Callable[[Columns], Columns] = _everything
+    unfit: Callable[[JudgeSpec], str] = _any_judge
 
 
 def as_json(spec: Any) -> dict[str, Any]:

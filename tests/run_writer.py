@@ -12,7 +12,7 @@ import numpy as np
 
 from affectbench.aggregate import set_values
 from affectbench.metrics import metric_plugin
-from affectbench.records import Record, write_columns, write_record
+from affectbench.records import Record, slug, write_columns, write_record
 from affectbench.types import as_json, content_id
 
 CONTENT: dict[str, Any] = {"dataset": "0" * 16, "protocol": {"scale": 8}}
@@ -38,6 +38,11 @@ def psnr_columns(values: Sequence[float]) -> dict[str, np.ndarray]:
     return {"id": ids, "psnr": np.array(values, dtype=np.float64)}
 
 
+def dataset_revision(name: str) -> str:
+    """A data set's revision."""
+    return CONTENT["dataset"] if name == "celeba" else content_id({"dataset": name})
+
+
 class RunWriter:
     """Writes a run folder cell by cell."""
 
@@ -46,6 +51,7 @@ class RunWriter:
         self.cells: list[str] = []
         self.models: list[str] = []
         self.judges = list(judges)
+        self.datasets: dict[str, None] = {}
 
     def add(
         self,
@@ -58,13 +64,19 @@ class RunWriter:
         error: str = "",
         model: Mapping[str, Any] | None = None,
         failed: Sequence[tuple[str, str]] = (),
+        dataset: str = "celeba",
+        convention: str = "",
+        cost: Mapping[str, float] | None = None,
+        last_call: bool = True,
     ) -> Path:
-        """One cell; the path of its record."""
+        """One cell; the path of its record. `last_call`: it is part of what `run.json` names."""
         spec = metric_plugin(metric).spec
         identity = {"name": metric, **({**JUDGE, "judge": judge} if spec.per_judge else {})}
+        identity |= {"convention": convention} if convention else {}
         content = {"model": f"revision of {row}", "metric": identity, **CONTENT}
+        content["dataset"] = dataset_revision(dataset)
         cell_id = content_id(content)
-        path = f"celeba/{content_id({'row': row})}/{metric}-{cell_id}"
+        path = f"{slug(dataset)}/{content_id({'row': row})}/{metric}-{cell_id}"
         record = Record(
             id=cell_id,
             cell=content,
@@ -72,12 +84,17 @@ class RunWriter:
             role=role,  # type: ignore[arg-type]
             row=row,
             model={**MODEL, "name": row, "revision": content["model"]} | dict(model or {}),
-            dataset={"name": "celeba", "title": "toy CelebA", "revision": CONTENT["dataset"]},
+            dataset={
+                "name": dataset,
+                "title": "toy CelebA" if dataset == "celeba" else f"toy {dataset}",
+                "revision": content["dataset"],
+            },
             protocol={"name": "x8-128-pil-bicubic", **CONTENT["protocol"]},
             metric={**as_json(spec), "identity": identity},
             n=len(columns["id"]) + len(failed),
             failed=tuple(failed),
             error=error,
+            cost=dict(cost or {}),
             images="" if error else f"{path}.parquet",
             provenance={"seed": 0, "affectbench": "0", "packages": {}, "date": "2026-01-01"},
         )
@@ -86,7 +103,9 @@ class RunWriter:
             record = replace(record, values=set_values(columns, spec, extra, 0, cell_id))
             write_columns(columns, self.folder / "images" / f"{path}.parquet")
         write_record(record, self.folder / "records" / f"{path}.json")
-        self.cells.append(path)
+        if last_call:
+            self.cells.append(path)
+            self.datasets |= {dataset: None}
         if role == "model" and row not in self.models:
             self.models.append(row)
         return self.folder / "records" / f"{path}.json"
@@ -96,7 +115,7 @@ class RunWriter:
         settings = {
             "models": self.models,
             "arguments": self.models,
-            "datasets": ["celeba"],
+            "datasets": list(self.datasets),
             "metrics": list(metrics),
             "judges": self.judges,
             "versus": versus,

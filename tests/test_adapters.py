@@ -13,11 +13,13 @@ from PIL import Image
 from safetensors.torch import save_file
 from tiny_models import function_model, write_code, write_esrgan
 
+from affectbench import adapters
 from affectbench.adapters import ModelRequest, list_models, load_model, parse_model, parse_models
 from affectbench.adapters.contract import run_model
 from affectbench.errors import InputError, UnknownNameError, WeightsError
 from affectbench.images.tensors import stack, unit_range
-from affectbench.types import StoredResults
+from affectbench.registry import Registry
+from affectbench.types import ModelPlugin, StoredResults
 
 
 def test_parsing_and_describing_import_no_torch(tmp_path):
@@ -68,8 +70,6 @@ def test_a_comma_in_a_path_is_explained(tmp_path):
     ("argument", "error", "message"),
     [
         ("bicubik", UnknownNameError, "did you mean 'bicubic'"),
-        ("affectsrnet", UnknownNameError, "pip install affectbench-baselines"),
-        ("wnet", UnknownNameError, "pip install affectbench-baselines"),
         ("checkpont:x.pth", UnknownNameError, "did you mean 'checkpoint:x.pth'"),
         ("zip:x", UnknownNameError, "known: checkpoint:PATH"),
         ("checkpoint:", InputError, "write checkpoint:PATH"),
@@ -86,6 +86,16 @@ def test_a_comma_in_a_path_is_explained(tmp_path):
 def test_what_does_not_exist_is_named(argument, error, message):
     with pytest.raises(error, match=message):
         parse_model(argument)
+
+
+@pytest.mark.parametrize("name", adapters.BASELINES)
+def test_without_the_baselines_their_names_say_where_they_are(name, monkeypatch):
+    registry = Registry("affectbench.models", "model", ModelPlugin)
+    own = {k: p for k, p in registry._points.items() if p.dist and p.dist.name == "affectbench"}
+    monkeypatch.setattr(registry, "_points", own)
+    monkeypatch.setattr(adapters, "plugins", lambda: registry)
+    with pytest.raises(UnknownNameError, match="pip install affectbench-baselines"):
+        parse_model(name)
 
 
 def test_a_bare_file_or_folder_suggests_its_adapter(tmp_path, esrgan):

@@ -24,7 +24,7 @@ from affectbench.judges.field.affect import AffectJudge
 from affectbench.judges.field.catalogue import FILES, OUR_NAMES, emotieff_plugin, hsemotion_plugin
 from affectbench.judges.field.emotieff import load_emotieff
 from affectbench.judges.field.hsemotion import load_hsemotion
-from affectbench.types import EXPRESSIONS, JudgePlugin
+from affectbench.types import EXPRESSIONS, AffectiveJudge, JudgePlugin
 
 CPU = torch.device("cpu")
 B0 = FILES["enet_b0_8_best_vgaf"]
@@ -135,6 +135,18 @@ def test_valence_and_arousal_are_the_last_two_outputs(tmp_path, faces):
     assert isinstance(judge, AffectJudge)
     torch.testing.assert_close(judge.valence_arousal(faces), outputs[:, 8:], rtol=0, atol=1e-5)
     torch.testing.assert_close(judge.logits(faces), by_class(outputs, MTL), rtol=0, atol=1e-5)
+    assert judge.spec.affect
+    assert isinstance(judge, AffectiveJudge)
+    logits, affect = judge.logits_and_affect(faces)
+    assert torch.equal(logits, judge.logits(faces))
+    assert torch.equal(affect, judge.valence_arousal(faces))
+
+
+def test_only_the_networks_with_two_more_outputs_say_that_they_give_affect():
+    for stem, file in FILES.items():
+        for plugin in (hsemotion_plugin(file), emotieff_plugin(file)):
+            assert plugin.spec.affect == stem.endswith("_mtl")
+            assert plugin.spec.features == 0
 
 
 def test_small_faces_are_judged_and_scored(pickled):

@@ -20,11 +20,10 @@ from PIL import Image
 
 from affectbench import compare
 from affectbench.cli.main import main
-from affectbench.records import Record
+from affectbench.records import Record, SavedFaces, slug
 from affectbench.report.results import load_run
 from affectbench.run.again import run_again
 from affectbench.run.anchors import best_constant_face, derangement
-from affectbench.run.plan import slug
 from affectbench.types import Columns
 
 MODELS = """
@@ -76,9 +75,12 @@ def log(tmp_path: Path) -> Path:
 
 
 def calls(log: Path) -> int:
-    """How many batches the model `logged` has seen."""
+    """How many batches, of two faces each, the model `logged` has seen.
+
+    The one face by which its cost is measured is none of them.
+    """
     path = log / "calls"
-    return len(path.read_text().splitlines()) if path.exists() else 0
+    return path.read_text().splitlines().count("2") if path.exists() else 0
 
 
 @pytest.mark.slow
@@ -236,13 +238,43 @@ def test_missing_results_leave_the_pair_and_are_counted(tmp_path: Path, toy_face
 def test_images_are_saved_and_made_again_if_one_is_gone(tmp_path: Path, toy_faces: Path) -> None:
     arguments = toy(toy_faces, tmp_path, "nearest", "--metrics", "psnr", "--save-images")
     assert main(arguments) == 0
-    saved = sorted((tmp_path / "sr" / "toy" / "nearest").glob("*.png"))
+    saved = sorted(tmp_path.glob("faces/toy-*/sr/nearest-*/*.png"))
     assert len(saved) == 8
     pixels = np.asarray(Image.open(saved[3]))
     assert pixels.shape == (64, 64, 3)
     saved[3].unlink()
     assert main(arguments) == 0
     assert (np.asarray(Image.open(saved[3])) == pixels).all()
+
+
+def test_saved_faces_are_what_was_measured(tmp_path: Path, toy_faces: Path) -> None:
+    """HR, LR and SR of another protocol lie elsewhere: none is taken for the other."""
+    found = {}
+    for scale in ("4", "8"):
+        arguments = toy(toy_faces, tmp_path, "nearest", "--metrics", "psnr", "--save-images")
+        assert main([*arguments, "--scale", scale]) == 0
+        run = load_run(tmp_path)
+        record = next(r for r in run.records if r.row == "nearest")
+        place = SavedFaces(tmp_path, "toy", record.dataset["revision"])
+        found[scale] = place
+        columns = run.columns(record)
+        for image_id, psnr in zip(columns["id"], columns["psnr"], strict=True):
+            hr, lr, sr = (
+                np.asarray(Image.open(path)).astype(float)
+                for path in (
+                    place.hr(image_id),
+                    place.lr(image_id),
+                    place.sr("nearest", record.cell["model"], image_id),
+                )
+            )
+            assert lr.shape[0] * int(scale) == hr.shape[0] == sr.shape[0] == 64
+            assert 10 * np.log10(255**2 / ((hr - sr) ** 2).mean()) == pytest.approx(psnr, abs=1e-9)
+            assert (sr == lr.repeat(int(scale), axis=0).repeat(int(scale), axis=1)).all()
+    assert found["4"].folder != found["8"].folder
+    assert found["4"].folder.is_dir()
+    found["8"].lr("face2").unlink()
+    assert main([*arguments, "--scale", "8"]) == 0
+    assert found["8"].lr("face2").is_file()
 
 
 def test_anchors_are_what_they_say(toy_faces: Path) -> None:

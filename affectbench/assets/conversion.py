@@ -1,7 +1,7 @@
 """Converting published weights: files of packages, by their SHA-256, as tensors for PyTorch.
 
-Axes are permuted to PyTorch's order and tensors renamed; no value changes, and 8-bit weights stay
-8-bit, with their scale and offset (see `affectbench.assets.weights`).
+Axes are permuted to PyTorch's order and tensors renamed; no value changes: 16-bit weights stay
+16-bit, and 8-bit ones 8-bit, with their scale and offset (see `affectbench.assets.weights`).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +45,17 @@ def read_source(package: Path, source: Source) -> bytes:
 
 
 def convert_tfjs(
-    package: Path, manifest: Source, values: Source, names: Iterable[tuple[str, str]]
+    package: Path,
+    manifest: Source,
+    values: Source,
+    names: Iterable[tuple[str, str]],
+    *,
+    no_weights: Callable[[str], bool] = lambda _name: False,
 ) -> dict[str, Array]:
     """The tensors of a TensorFlow.js model by our names; `names` pairs these with its own.
+
+    `manifest` is a list of weights, or a graph model that has one; the constants of its operations
+    stand in that list too, and `no_weights` says of a name that it is one of those.
 
     Raises InputError and WeightsError as `read_source` does, and WeightsError if the model does
     not hold exactly these tensors.
@@ -55,8 +63,12 @@ def convert_tfjs(
     ours = {theirs: our for our, theirs in names}
     tensors: dict[str, Array] = {}
     entries = json.loads(read_source(package, manifest))
+    if isinstance(entries, dict):
+        entries = entries["weightsManifest"]
     for entry, stored in _read_tfjs(entries, read_source(package, values), values[0]):
         if entry["name"] not in ours:
+            if no_weights(entry["name"]):
+                continue
             raise WeightsError(f"{manifest[0]}: nothing is known of its tensor {entry['name']}")
         name = ours.pop(entry["name"])
         tensors[name] = in_torch_order(entry["name"], stored)
@@ -90,7 +102,7 @@ def write_weights(tensors: Mapping[str, Array], path: Path) -> str:
 def _read_tfjs(
     manifest: Sequence[Mapping[str, Any]], content: bytes, name: str
 ) -> Iterator[tuple[Mapping[str, Any], Array]]:
-    """The manifest's entries with their values as stored, 8-bit or float32."""
+    """The manifest's entries with their values as stored: 8-bit, 16-bit, or as they are."""
     start = 0
     for entry in (entry for group in manifest for entry in group["weights"]):
         dtype = np.dtype(entry.get("quantization", entry)["dtype"])

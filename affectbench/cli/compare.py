@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from affectbench.cli.options import (
@@ -14,7 +13,7 @@ from affectbench.cli.options import (
     named_folders,
     new_parser,
 )
-from affectbench.cli.tables import print_comparison
+from affectbench.cli.tables import print_comparison, print_place
 
 DEFAULT_OUT = Path("affectbench-out")
 
@@ -52,7 +51,9 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
     add_measuring(parser)
     parser.add_argument("--versus", default="bicubic", metavar="MODEL", help="paired tests against")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N faces of each set")
-    parser.add_argument("--save-images", action="store_true", help="keep the SR faces as PNG")
+    parser.add_argument(
+        "--save-images", action="store_true", help="keep HR, LR and SR of each face as PNG"
+    )
     parser.add_argument(
         "--rerun",
         default="missing",
@@ -85,5 +86,5 @@ def run(arguments: argparse.Namespace) -> int:
             **options,
         )
     print_comparison(result, as_json=arguments.json)
-    print(f"results: {result.folder}", file=sys.stderr)
+    print_place(result.folder)
     return 1 if result.failed else 0

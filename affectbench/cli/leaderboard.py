@@ -1,4 +1,4 @@
-"""`affectbench leaderboard build | check`: the published tables and their records."""
+"""`affectbench leaderboard build | check | site`: the published tables and their records."""
 
 from __future__ import annotations
 
@@ -12,19 +12,23 @@ _EXAMPLES = """\
   affectbench leaderboard build
   affectbench leaderboard check
   affectbench leaderboard check --data-root faces --weights weights
+  affectbench leaderboard site --out site
 """
 
 
 def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
     """Add the verb."""
-    summary = "build or check the leaderboards"
+    summary = "build, check or show the leaderboards"
     parser = new_parser(verbs, common, "leaderboard", summary, _EXAMPLES)
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     build = actions.add_parser("build", parents=[common], help="render the CSV files from records")
     check = actions.add_parser(
         "check", parents=[common], help="render, recompute and, where the data are, run again"
     )
-    for action in (build, check):
+    site = actions.add_parser("site", parents=[common], help="write them as static pages")
+    site.add_argument("--out", type=Path, required=True, metavar="DIR")
+    site.add_argument("--cards", type=Path, metavar="DIR", help="holds NAME.md, a model's card")
+    for action in (build, check, site):
         action.add_argument("--root", type=Path, default=Path("leaderboards"), metavar="DIR")
     check.add_argument("--data-root", type=Path, metavar="DIR", help="re-run faces found here")
     check.add_argument("--weights", type=Path, metavar="DIR", help="third-party checkpoints")
@@ -36,6 +40,7 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
     )
     build.set_defaults(run=run_build)
     check.set_defaults(run=run_check)
+    site.set_defaults(run=run_site)
 
 
 def run_build(arguments: argparse.Namespace) -> int:
@@ -66,3 +71,11 @@ def run_check(arguments: argparse.Namespace) -> int:
     if not problems:
         print("the leaderboards agree with their records")
     return 1 if problems else 0
+
+
+def run_site(arguments: argparse.Namespace) -> int:
+    """Write the pages; prints the path of the index."""
+    from affectbench.report.site.build import write_site
+
+    print(write_site(arguments.root, arguments.out, arguments.cards)[0])
+    return 0

@@ -1,4 +1,4 @@
-"""`affectbench models`, `metrics` and `judges`: what is there."""
+"""`affectbench models`, `metrics` and `judges`: what is there, and what a metric lacks here."""
 
 from __future__ import annotations
 
@@ -9,11 +9,16 @@ from affectbench.cli.options import Verbs, new_parser
 from affectbench.cli.tables import print_specs
 
 _LISTS = {
-    # verb: (module with list_<verb>, columns of the table)
-    "models": ("affectbench.adapters", ("name", "title")),
-    "metrics": ("affectbench.metrics", ("name", "group", "kind", "direction", "unit", "title")),
+    # verb: (module, its function that lists, columns of the table)
+    "models": ("affectbench.adapters", "list_models", ("name", "title")),
+    "metrics": (
+        "affectbench.metrics.selection",
+        "catalogue",
+        ("group", "name", "kind", "direction", "unit", "title", "missing"),
+    ),
     "judges": (
         "affectbench.judges",
+        "list_judges",
         ("name", "title", "colour", "input_size", "differentiable", "licence", "training_data"),
     ),
 }
@@ -32,7 +37,8 @@ def run(arguments: argparse.Namespace) -> int:
     """List them."""
     from affectbench.types import as_json
 
-    module, columns = _LISTS[arguments.verb]
-    specs = getattr(importlib.import_module(module), f"list_{arguments.verb}")()
-    print_specs([as_json(spec) for spec in specs], columns, arguments.json)
+    module, function, columns = _LISTS[arguments.verb]
+    specs = getattr(importlib.import_module(module), function)()
+    rows = [spec if isinstance(spec, dict) else as_json(spec) for spec in specs]
+    print_specs(rows, columns, arguments.json)
     return 0

@@ -8,14 +8,25 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 
 from affectbench import __version__
-from affectbench.cli import assets, check, compare, datasets, leaderboard, lists, score, validate
+from affectbench.cli import (
+    assets,
+    check,
+    compare,
+    datasets,
+    leaderboard,
+    lists,
+    report,
+    score,
+    validate,
+)
 from affectbench.errors import AffectBenchError
 
-_VERBS = (compare, score, lists, datasets, assets, check, leaderboard, validate)
+_VERBS = (compare, score, report, lists, datasets, assets, check, leaderboard, validate)
 _EPILOG = """\
 examples:
   affectbench compare --models nearest,bicubic,lanczos
@@ -44,7 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; the exit code."""
     arguments = build_parser().parse_args(argv)
-    arguments.command = " ".join(["affectbench", *(sys.argv[1:] if argv is None else argv)])
+    arguments.command = shlex.join(["affectbench", *(sys.argv[1:] if argv is None else argv)])
     try:
         code = int(arguments.run(arguments))
         sys.stdout.flush()

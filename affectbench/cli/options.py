@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from affectbench.errors import InputError
+from affectbench.faces.regions import CROP_VERSION, CROPS
 
 Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -49,9 +50,20 @@ def named_folders(pairs: Sequence[str]) -> dict[str, Path]:
 def add_measuring(parser: argparse.ArgumentParser) -> None:
     """Which metrics, how, with which judges; where results go."""
     parser.add_argument(
-        "--metrics", type=comma_list, default=("ecm", "psnr", "ssim"), metavar="NAME,..."
+        "--metrics",
+        type=comma_list,
+        default=("ecm", "psnr", "ssim"),
+        metavar="NAME,...",
+        help="metrics, groups of them, or all; see `affectbench metrics` (default: ecm,psnr,ssim)",
     )
     parser.add_argument("--convention", default="rgb", help="PSNR and SSIM rules (default: rgb)")
+    parser.add_argument(
+        "--crop",
+        default=CROP_VERSION,
+        choices=CROPS,
+        help="face region of ecm: the framing's box, or from each reference's landmarks "
+        "(default: crop/1)",
+    )
     parser.add_argument(
         "--judges",
         type=comma_list,
@@ -69,7 +81,17 @@ def add_measuring(parser: argparse.ArgumentParser) -> None:
 
 def measuring(arguments: argparse.Namespace) -> dict[str, Any]:
     """The options of `add_measuring` as keywords of `api.compare` and `api.score`."""
-    names = ("metrics", "convention", "scale", "batch_size", "device", "seed", "out", "command")
+    names = (
+        "metrics",
+        "convention",
+        "crop",
+        "scale",
+        "batch_size",
+        "device",
+        "seed",
+        "out",
+        "command",
+    )
     values = {name: getattr(arguments, name) for name in names}
     if arguments.judges:
         values["judges"] = arguments.judges

@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from affectbench.cli.options import Verbs, add_measuring, measuring, new_parser
-from affectbench.cli.tables import print_comparison
+from affectbench.cli.tables import print_comparison, print_place
+from affectbench.errors import InputError
 
 _EXAMPLES = """\
   affectbench score --sr my_results --hr ground_truth
   affectbench score --sr my_results --hr ground_truth --framing ffhq --out scores
+  affectbench score --sr paper_results --hr ground_truth --as sfmnet
 """
 
 
@@ -27,10 +30,22 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
         help="where the face is: celeba, ffhq, helen, whole, centre (default: centre)",
     )
     add_measuring(parser)
+    parser.add_argument(
+        "--save-images", action="store_true", help="keep HR, LR and SR of each face (with --out)"
+    )
+    parser.add_argument(
+        "--as",
+        dest="published",
+        metavar="CONVENTION",
+        help="recompute a paper's PSNR and SSIM by its convention, and say what that is",
+    )
+    # Whether they were given matters to --as.
+    parser.set_defaults(metrics=None, convention=None)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Score; 1 if a cell failed."""
+    options = _measuring(arguments)
     from affectbench.api import score
     from affectbench.cli.progress import reporter
 
@@ -39,11 +54,43 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.sr,
             arguments.hr,
             framing=arguments.framing,
+            save_images=arguments.save_images,
             note=shown.note,
             progress=shown.advance,
-            **measuring(arguments),
+            **options,
         )
     print_comparison(result, as_json=arguments.json)
+    if arguments.published:
+        shown_on = sys.stderr if arguments.json else sys.stdout
+        print("", *_described(arguments.published, arguments.scale), sep="\n", file=shown_on)
     if arguments.out:
-        print(f"results: {arguments.out}", file=sys.stderr)
+        print_place(arguments.out)
     return 1 if result.failed else 0
+
+
+def _measuring(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The shared options as keywords of `api.score`, with what `--as` implies."""
+    if arguments.published and arguments.convention:
+        raise InputError("--as names a convention already; leave --convention out")
+    options = measuring(arguments)
+    options["convention"] = arguments.published or arguments.convention or "rgb"
+    if arguments.metrics is None:
+        options["metrics"] = ("psnr", "ssim") if arguments.published else ("ecm", "psnr", "ssim")
+    return options
+
+
+def _described(name: str, scale: int) -> list[str]:
+    """All fields of a convention, one a line."""
+    from affectbench.metrics.conventions import find_convention
+
+    convention = find_convention(name)
+    border = f"{convention.border_at(scale)} pixels at scale {scale}"
+    lines = [f"convention {convention.name}: {convention.title}"]
+    for field, value in vars(convention).items():
+        if field in ("name", "title", "our_choice"):
+            continue
+        text = f"{value} ({border})" if field == "border" else str(value)
+        lines.append(f"  {field.replace('_', ' ')}: {text}")
+    ours = ", ".join(field.replace("_", " ") for field in convention.our_choice)
+    lines.append(f"  not said by its source, our choice: {ours or 'nothing'}")
+    return lines

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def print_comparison(result: Comparison, as_json: bool) -> None:
-    """The comparison table."""
+    """The comparison table; on stderr what was left out."""
     from affectbench.report.cells import lay_out
     from affectbench.report.render import to_json, to_terminal
 
@@ -22,11 +24,20 @@ def print_comparison(result: Comparison, as_json: bool) -> None:
     else:
         layout = lay_out(result.run, result.table)
         print(to_terminal(layout, terminal_width(), colour=sys.stdout.isatty()), end="")
-        if len(result.run.settings["judges"]) > 1:
+        settings = result.run.settings
+        if len(settings["judges"]) > 1 and "ecm" in settings["metrics"]:
             from affectbench.report.panel import agreement, build_panel, panel_lines
 
             taus = agreement(result.run, result.table)
             print("", *panel_lines(build_panel(result.run, result.table), taus), sep="\n")
+    for gap in result.gaps:
+        print(f"left out: {gap}", file=sys.stderr)
+
+
+def print_place(folder: Path) -> None:
+    """Where the results are and how to look at them, on stderr."""
+    print(f"results: {folder}", file=sys.stderr)
+    print(f"look at them: {shlex.join(['affectbench', 'report', str(folder)])}", file=sys.stderr)
 
 
 def terminal_width() -> int:

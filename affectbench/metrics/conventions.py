@@ -13,16 +13,34 @@ They all take 8-bit images with peak 255 and do not agree with each other:
 | `basicsr-y` | Y (MATLAB)        | option  | Gaussian 11, 1.5 | n          | valid    | luma     |
 | `yiq`       | Y (YIQ)           | 0       | Gaussian 11, 1.5 | n          | valid    | luma     |
 
+Others give what a library says of the same images, with its own defaults:
+
+| name           | colour              | border  | SSIM window | covariance | edges     | besides |
+|----------------|---------------------|---------|-------------|------------|-----------|---------|
+| `skimage`      | RGB                 | 0       | uniform 7   | n - 1      | interior  |         |
+| `torchmetrics` | RGB                 | 0       | Gaussian 11 | n          | reflected |         |
+| `piq`          | RGB                 | 0       | Gaussian 11 | n          | valid     | a, b    |
+| `pyiqa`        | RGB                 | 0       | Gaussian 11 | n          | valid     | a, c    |
+| `pyiqa-y`      | Y (YIQ)             | 0       | Gaussian 11 | n          | valid     | a, c, d |
+| `matlab`       | Y (MATLAB), rounded | = scale | Gaussian 11 | n          | valid     |         |
+
+a: 1e-8 is added to the MSE of values in [0, 1], so that identical images have 80 dB; b: images of
+384 pixels and more are averaged down before SSIM, towards 256; c: negative values of the SSIM map
+count as 0; d: Y is rounded for SSIM, and not for PSNR; one Y in a thousand lies between two levels,
+where `pyiqa`'s float32 takes either, so that its SSIM is met to 1e-4 only. `torchmetrics` is
+release 1.9 with `data_range` given: without, it takes the range of the values at hand. Its module
+pools the error of all images before it takes the logarithm: no convention for one image says that.
+
 An option is written behind the name: `basicsr+border=8`, `basicsr-y+border=scale`,
-`dic+luma=rounded`. `our_choice` of a convention lists the fields that its source leaves open, or
-that we chose; all others were read in the source.
+`matlab+border=0`, `dic+luma=rounded`. `our_choice` of a convention lists the fields that its
+source leaves open, or that we chose; all others were read in the source.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 from affectbench.errors import InputError, UnknownNameError
@@ -41,8 +59,14 @@ class Convention:
     SSIM window in pixels (`sigma` is 0 for a uniform one). `covariance` is what window sums of
     products are normalised by: the window (`n`), or one sample less (`n-1`, scikit-image's
     default). `edges`: the SSIM map holds only whole windows (`valid`), or is made for every pixel
-    and then cropped by half a window (`interior`), which gives the same numbers. `channels`: the
+    and then cropped by half a window (`interior`), which gives the same numbers, or is made for
+    every pixel of an image that goes on mirrored beyond its edges (`reflected`). `channels`: the
     mean over the channels, or the luma alone.
+
+    `ssim_luma` is the luma's quantisation for SSIM where it is another one (`same`: it is not).
+    `shrink` says whether images are averaged down by round(shorter side / 256) before SSIM, and
+    `negative` whether negative values of the SSIM map are kept or set to 0. `mse_floor` is added
+    to the MSE of values in [0, 1], so that identical images have no infinite PSNR.
     """
 
     name: str
@@ -55,11 +79,15 @@ class Convention:
     size: int = 11
     sigma: float = 1.5
     covariance: Literal["n", "n-1"] = "n"
-    edges: Literal["valid", "interior"] = "valid"
+    edges: Literal["valid", "interior", "reflected"] = "valid"
     channels: Literal["mean", "luma"] = "mean"
     input: Literal["uint8"] = "uint8"
     peak: int = 255
     our_choice: tuple[str, ...] = ()
+    ssim_luma: Quantisation | Literal["same"] = "same"
+    shrink: Literal["none", "to-256"] = "none"
+    negative: Literal["kept", "zero"] = "kept"
+    mse_floor: float = 0.0
 
     def border_at(self, scale: int) -> int:
         """The border in pixels at a scale; InputError where the convention says none."""
@@ -73,9 +101,21 @@ class Convention:
             )
         return self.border
 
+    @property
+    def ssim_quantisation(self) -> Quantisation:
+        """How the luma is quantised for SSIM."""
+        return self.luma_quantisation if self.ssim_luma == "same" else self.ssim_luma
+
     def as_record(self) -> dict[str, Any]:
-        """All fields as plain JSON data."""
-        return as_json(self)
+        """All fields as plain JSON data, but for the younger ones that say nothing.
+
+        Records and cells from before those were there keep their names in this way.
+        """
+        silent = {f.name: f.default for f in fields(self) if f.name in _YOUNGER}
+        return {k: v for k, v in as_json(self).items() if k not in silent or v != silent[k]}
+
+
+_YOUNGER = ("ssim_luma", "shrink", "negative", "mse_floor")
 
 
 CONVENTIONS: dict[str, Convention] = {
@@ -137,6 +177,38 @@ CONVENTIONS: dict[str, Convention] = {
             channels="luma",
             our_choice=("border", "window", "covariance", "edges"),
         ),
+        Convention(
+            "skimage",
+            "scikit-image's defaults, RGB",
+            window="uniform",
+            size=7,
+            sigma=0.0,
+            covariance="n-1",
+            edges="interior",
+        ),
+        Convention("torchmetrics", "torchmetrics with data_range given, RGB", edges="reflected"),
+        Convention("piq", "piq's defaults, RGB", shrink="to-256", mse_floor=1e-8),
+        Convention("pyiqa", "pyiqa's psnr and ssimc, RGB", negative="zero", mse_floor=1e-8),
+        Convention(
+            "pyiqa-y",
+            "pyiqa's psnry and ssim, luma of YIQ",
+            colour="y-yiq",
+            channels="luma",
+            ssim_luma="rounded",
+            negative="zero",
+            mse_floor=1e-8,
+        ),
+        Convention(
+            # What papers of the field call MATLAB's PSNR and SSIM: rgb2ycbcr of 8-bit images, the
+            # scale cut off each side, and Z. Wang's ssim_index without its later downsampling.
+            "matlab",
+            "MATLAB scripts of the field: rgb2ycbcr and Z. Wang's ssim_index",
+            colour="y-matlab",
+            luma_quantisation="rounded",
+            border="scale",
+            channels="luma",
+            our_choice=("border",),
+        ),
     )
 }
 
@@ -159,6 +231,7 @@ OPTIONS: dict[str, dict[str, Callable[[str], Mapping[str, Any]]]] = {
     "basicsr": {"border": _border},
     "basicsr-y": {"border": _border},
     "dic": {"luma": _luma},
+    "matlab": {"border": _border},
 }
 
 

@@ -1,4 +1,7 @@
-"""The plug-in `ecm`: the Emotion Consistency Metric of one judge, per image."""
+"""The plug-in `ecm`: the Emotion Consistency Metric of one judge, per image.
+
+`judged` and `build` also serve the metrics of `affectbench.metrics.expression`.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from affectbench.errors import AffectBenchError
-from affectbench.faces.regions import CROP_VERSION, face_box
+from affectbench.faces.landmark_points import crop_record
+from affectbench.faces.regions import LANDMARK_CROP_VERSION
 from affectbench.types import (
     Columns,
     ImageMetric,
@@ -27,12 +31,14 @@ CONFIDENT = 0.5
 
 def identify(settings: MetricSettings) -> Mapping[str, Any]:
     """Definition, crop and judge: all that decides an ECM beside the two images."""
+    return {"definition": "ecm/1", **judged(settings)}
+
+
+def judged(settings: MetricSettings) -> dict[str, Any]:
+    """Crop and judge: all that decides what a judge says of an image."""
     judge = _required(settings.judge)
     return {
-        "definition": "ecm/1",
-        "crop": CROP_VERSION,
-        "framing": settings.framing,
-        "box": list(face_box(settings.framing)),
+        **crop_record(settings.crop, settings.framing),
         "judge": judge.name,
         "judge_revision": judge.revision,
     }
@@ -42,17 +48,26 @@ def build(settings: MetricSettings, judge: Judge | None, device: torch.device) -
     """The metric for one judge and framing."""
     from affectbench.metrics.ecm_metric import EcmMetric
 
+    if settings.crop == LANDMARK_CROP_VERSION:
+        from affectbench.faces.landmarks import landmarker
+        from affectbench.metrics.on_reference_faces import OnReferenceFaces
+
+        metric = EcmMetric(_required(judge), "whole", device)
+        return OnReferenceFaces(metric, landmarker(settings.framing, device))
     return EcmMetric(_required(judge), settings.framing, device)
 
 
 def summarise(columns: Columns) -> Mapping[str, float]:
     """`agreement`: share of faces with the same label; `flip_rate`: share of confident flips.
 
-    `flip_rate` is taken over the references that the judge reads with p_k >= 0.5 (our choice: it
-    leaves out faces on which the judge's label is a coin toss); NaN if there are none.
+    Over the faces whose region is known. `flip_rate` is taken over the references that the judge
+    reads with p_k >= 0.5 (our choice: it leaves out faces on which the judge's label is a coin
+    toss); NaN if there are none.
     """
     agreement = np.asarray(columns["agreement"], dtype=np.float64)
-    confident = np.asarray(columns["p_k"]) >= CONFIDENT
+    known = ~np.isnan(agreement)
+    agreement = agreement[known]
+    confident = np.asarray(columns["p_k"])[known] >= CONFIDENT
     flips = 1.0 - agreement[confident]
     return {
         "agreement": float(agreement.mean()) if agreement.size else float("nan"),
@@ -62,7 +77,7 @@ def summarise(columns: Columns) -> Mapping[str, float]:
 
 def _required(judge: Any) -> Any:
     if judge is None:
-        raise AffectBenchError("metric 'ecm' needs a judge; name one with --judges")
+        raise AffectBenchError("metrics of expression need a judge; name one with --judges")
     return judge
 
 

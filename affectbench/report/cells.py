@@ -94,8 +94,8 @@ def lay_out(run: Run, table: pd.DataFrame) -> Layout:
 
 
 def digits(name: str) -> int:
-    """Decimals shown: 2 for decibels, 4 for everything else."""
-    return 2 if name.startswith("psnr") else 4
+    """Decimals shown: 2 for decibels and FID, 4 for everything else."""
+    return 2 if name.startswith(("psnr", "fid")) else 4
 
 
 def _best(rows: pd.DataFrame, name: str, metric: Mapping[str, Any]) -> Any:
@@ -136,6 +136,8 @@ def _cell(row: Mapping[Any, Any], name: str, best: Any, dagger: bool) -> Cell:
     text = f"{value:.{places}f}"
     if math.isinf(value) and is_number(row.get("identical")):
         text = f"{text} ({row['identical']:.0f} identical)"
+    if is_number(row.get(f"{name}_missing")):
+        text = f"{text} ({row[f'{name}_missing']:.0f} missing)"
     if row.get(f"{name}_macro_classes") == 0:
         text = f"~{text}"
     if best is not None and value != best and row.get(f"{name}_best") is True:
@@ -154,7 +156,12 @@ def _notes(run: Run, table: pd.DataFrame) -> tuple[str, ...]:
     facts = [f"protocol {settings['protocol']}", f"convention {settings['convention']}"]
     if "ecm" in settings["metrics"]:
         facts.append(f"judge {settings['judges'][0]}" + (f" of {judges}" if "," in judges else ""))
-        facts.append("ECM: 0 = same expression, macro mean, ecm/1, crop/1")
+        crop = settings.get("crop", "crop/1")
+        facts.append(f"ECM: 0 = same expression, macro mean, ecm/1, {crop}")
+    facts += [
+        f"{name}: fewer than {few} faces, its value depends on their number"
+        for name, few in _few_faces(run).items()
+    ]
     marks = {word.partition(":")[0] for mark in table["mark"] for word in words_of(str(mark))}
     words = (TRAINED_AGAINST, CONTAMINATED, NO_INFORMATION, SMALL)
     used = [FOOTNOTES[word] for word in words if word in marks]
@@ -168,4 +175,14 @@ def _notes(run: Run, table: pd.DataFrame) -> tuple[str, ...]:
         for row in table.to_dict("records")
         if failures_of(str(row["mark"]))
     ]
-    return ("; ".join(facts), *used, *failures)
+    gaps = [f"left out: {gap}" for gap in settings.get("gaps", ())]
+    return ("; ".join(facts), *used, *failures, *gaps)
+
+
+def _few_faces(run: Run) -> dict[str, int]:
+    """The metrics with a value over too few faces, and how many faces they want."""
+    return {
+        str(record.metric["name"]): few
+        for record in run.records
+        if record.status == "ok" and record.n < (few := int(record.metric.get("few_faces", 0)))
+    }

@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from affectbench.aggregate import set_values
+from affectbench.aggregate import cell_values
 from affectbench.errors import InputError, RecordError, UnknownNameError
 from affectbench.metrics import metric_plugin
 from affectbench.records import Record, read_record, write_atomic
@@ -60,12 +60,13 @@ def check(root: Path) -> Iterator[str]:
         try:
             run = load_run(folder)
             yield from _check_records(run)
-            yield from _check_csv(root / f"{folder.name}.csv", run)
+            yield from check_csv(root / f"{folder.name}.csv", run)
         except (RecordError, UnknownNameError) as error:
             yield str(error)
 
 
-def _check_csv(path: Path, run: Run) -> Iterator[str]:
+def check_csv(path: Path, run: Run) -> Iterator[str]:
+    """One text if the file of a board is not what its records give."""
     if not path.exists():
         yield f"{path}: is missing; affectbench leaderboard build"
     elif path.read_text(encoding="utf-8") != to_csv(board_table(run)):
@@ -112,13 +113,12 @@ def _check_values(run: Run, record: Record) -> Iterator[str]:
     if len(columns["id"]) + len(record.failed) != record.n:
         yield f"{len(columns['id'])} values and {len(record.failed)} failures for {record.n} faces"
     plugin = metric_plugin(record.metric["name"])
+    seed = int(record.provenance["seed"])
     try:
-        extra = plugin.summarise(columns)
+        again = cell_values(columns, plugin, seed, record.id)
     except KeyError as error:
         yield f"its per-image values lack the column {error}"
         return
-    seed = int(record.provenance["seed"])
-    again = set_values(columns, plugin.spec, extra, seed, record.id)
     for name in sorted({*again, *record.values}):
         if not _same(again.get(name), record.values.get(name)):
             yield f"'{name}' is {record.values.get(name)}, its faces give {again.get(name)}"

@@ -59,8 +59,9 @@ def barred(rows: pd.DataFrame, scorer: str) -> pd.Series[bool]:
 
 
 def scorer_of(metric: Mapping[str, Any]) -> str:
-    """What a model may have been trained against: the judge, or else the metric itself."""
-    return str(metric["identity"].get("judge", metric["name"]))
+    """What a model may have been trained against: judge, other network, or the metric itself."""
+    identity = metric["identity"]
+    return str(identity.get("judge", identity.get("scorer", metric["name"])))
 
 
 def is_dagger(record: Record) -> bool:

@@ -25,11 +25,14 @@ COST_COLUMNS = [
     "dataset",
     "n",
     "parameters",
+    "multiply_adds",
     "seconds",
     "faces_per_second",
+    "peak_memory",
     "device",
     "threads",
 ]
+"""Defined in `affectbench.metrics.cost`; `seconds` are those of the model for all faces."""
 
 
 def write_tables(run: Run, table: pd.DataFrame, folder: Path) -> None:
@@ -60,7 +63,7 @@ def to_csv(table: pd.DataFrame) -> str:
 
 
 def cost_table(run: Run) -> pd.DataFrame:
-    """Parameters and speed of each model and data set, as measured in the run."""
+    """What each model costs on each data set, as measured in the run: `COST_COLUMNS`."""
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for record in run.records:
         if record.role != "model":
@@ -70,17 +73,7 @@ def cost_table(run: Run) -> pd.DataFrame:
         row.update({k: v for k, v in record.cost.items() if k not in row})
         row.setdefault("device", record.provenance.get("device"))
         row.setdefault("threads", record.provenance.get("threads"))
-    columns = [
-        "model",
-        "dataset",
-        "n",
-        "parameters",
-        "seconds",
-        "faces_per_second",
-        "device",
-        "threads",
-    ]
-    return pd.DataFrame(list(rows.values())).reindex(columns=columns)
+    return pd.DataFrame(list(rows.values())).reindex(columns=COST_COLUMNS)
 
 
 def to_json(table: pd.DataFrame) -> str:

@@ -28,6 +28,7 @@ _RECORD: Mapping[str, Mapping[str, type]] = {
     "protocol": {"name": str},
     "metric": {
         "name": str,
+        "kind": str,
         "direction": str,
         "aggregate": str,
         "per_judge": bool,
@@ -37,7 +38,8 @@ _RECORD: Mapping[str, Mapping[str, type]] = {
     "cost": {},
     "provenance": {"seed": int, "affectbench": str, "packages": dict, "date": str},
 }
-_VALUES = {"value": (int, float), "low": (int, float), "high": (int, float), "mean": (int, float)}
+_VALUES = {"value": (int, float), "low": (int, float), "high": (int, float)}
+_MEAN = {"mean": (int, float)}
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,11 @@ def column_of(record: Record, settings: Mapping[str, Any]) -> str:
     return name if judge is None or judge == judges[0] else f"{name}[{judge}]"
 
 
+def is_of_set(record: Record) -> bool:
+    """Whether the metric has a value of the set alone and none per image."""
+    return bool(record.metric["kind"] == "set")
+
+
 def _read(path: Path) -> Record:
     """A record with everything that the report needs; RecordError says what is wrong with it."""
     try:
@@ -115,7 +122,8 @@ def _read(path: Path) -> Record:
         if not isinstance(names, list) or not all(isinstance(one, str) for one in names):
             raise RecordError(f"{path}: '{name}' is not a list of names; {_MEND}")
     if record.status == "ok":
-        _require(record.values, _VALUES, f"{path}: 'values'")
+        means = {} if is_of_set(record) else _MEAN
+        _require(record.values, {**_VALUES, **means}, f"{path}: 'values'")
     return record
 
 
@@ -128,7 +136,7 @@ def _require(data: Any, needed: Mapping[str, Any], where: str) -> None:
 
 
 def _complete(columns: Columns, record: Record, path: Path) -> Columns:
-    needed = ["id", record.metric["name"]]
+    needed = ["id"] if is_of_set(record) else ["id", record.metric["name"]]
     needed += ["label_hr"] if record.metric["aggregate"] == "macro" else []
     missing = [name for name in needed if name not in columns]
     if missing:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from affectbench.aggregate import align_all
+from affectbench.aggregate import align_all, common_faces
+from affectbench.metrics import metric_plugin
 from affectbench.records import Record
 from affectbench.report.marks import (
     CONTAMINATED,
@@ -23,9 +25,14 @@ from affectbench.report.marks import (
     knows_nothing,
     scorer_of,
 )
-from affectbench.report.results import Run, column_of
+from affectbench.report.results import Run, column_of, is_of_set
 from affectbench.stats import MIN_N, best_set, holm, paired_differences
 
+BESIDE = (
+    *("agreement", "flip_rate", "identical", "valence_ccc", "arousal_ccc"),
+    *("nme_failure_rate", "au_proxy_failure_rate"),
+)
+"""What records say of a set beside the metric itself and tables show."""
 ANCHOR_ORDER = ("reference", "bicubic", "one-face", "wrong-face")
 Cells = dict[str, Record]
 """The records of one row of one data set, by column name."""
@@ -34,16 +41,17 @@ Cells = dict[str, Record]
 def build_table(run: Run) -> pd.DataFrame:
     """The columns of `table.csv`.
 
-    `model,dataset,role,n,failed`; each metric with its interval; `agreement,flip_rate`; each
-    metric's paired difference to `versus` with interval and Holm-corrected p, and whether the
-    model cannot be told from the best; `mark`. Judges after the first have columns of their own,
-    `ecm[JUDGE]`. Empty where there is no value.
+    `model,dataset,role,n,failed`; each metric with its interval; what `BESIDE` names; how many
+    faces have results without a value (`METRIC_missing`, empty for none); each metric's paired
+    difference to `versus` with interval and Holm-corrected p, and whether the model cannot be told
+    from the best (not for metrics of a set); `mark`. Judges after the first have columns of their
+    own, `ecm[JUDGE]`. Empty where there is no value.
     """
     rows: list[dict[str, Any]] = []
     for dataset in dict.fromkeys(record.dataset["name"] for record in run.records):
         rows += _dataset_rows(run, [r for r in run.records if r.dataset["name"] == dataset])
     table = pd.DataFrame(rows)
-    return table[_column_order(run, list(table.columns))]
+    return table[column_order(run, list(table.columns))]
 
 
 def metric_columns(run: Run) -> list[str]:
@@ -88,13 +96,16 @@ def _row(label: str, cells: Cells) -> dict[str, Any]:
         values = record.values
         row[column], row[f"{column}_low"] = values["value"], values["low"]
         row[f"{column}_high"] = values["high"]
+        if missing := record.n - len(record.failed) - int(values.get("n", record.n)):
+            row[f"{column}_missing"] = missing
         if "macro_classes" in values:
             row[f"{column}_mean"] = values["mean"]
             row[f"{column}_macro_classes"] = values["macro_classes"]
-        suffix = column.removeprefix("ecm") if record.metric["per_judge"] else ""
-        for name in ("agreement", "flip_rate", "identical"):
+        suffix = column.removeprefix(record.metric["name"]) if record.metric["per_judge"] else ""
+        for name in BESIDE:
+            # A metric of that name, such as `agreement`, has the same value and more with it.
             if name in values:
-                row[f"{name}{suffix}"] = values[name]
+                row.setdefault(f"{name}{suffix}", values[name])
     return row
 
 
@@ -107,11 +118,13 @@ def _comparisons(
     versus = str(run.settings["versus"])
     base = _scored(everyone.get(versus, {}), column)
     tested = {label: r for label, r in models.items() if label != versus}
-    found = _differences(run, column, tested, base) if base else {}
+    of_set = base is not None and is_of_set(base)
+    differences = _set_differences if of_set else _differences
+    found = differences(run, column, tested, base) if base else {}
     corrected = holm([values[f"{column}_p"] for values in found.values()])
     for (label, values), p in zip(found.items(), corrected, strict=True):
         yield label, {**values, f"{column}_p": p}
-    if not models:
+    if not models or is_of_set(next(iter(models.values()))):
         return
     first = next(iter(models.values()))
     scores, classes = align_all([run.columns(r) for r in models.values()], first.metric)
@@ -148,6 +161,22 @@ def _differences(
     return {label: found[label] for label in tested}
 
 
+def _set_differences(
+    run: Run, column: str, tested: Mapping[str, Record], base: Record
+) -> dict[str, dict[str, Any]]:
+    """Differences to `base` of a metric of the whole set, on the faces that both have."""
+    plugin = metric_plugin(str(base.metric["name"]))
+    found: dict[str, dict[str, Any]] = {}
+    for label, record in tested.items():
+        if plugin.difference is None:
+            continue
+        ours, theirs = common_faces(run.columns(record), run.columns(base))
+        rng = np.random.default_rng([_seed(run), int(base.id, 16)])
+        difference = plugin.difference(ours, theirs, rng)
+        found[label] = {f"{column}_{name}": value for name, value in difference.items()}
+    return found
+
+
 def _marks(run: Run, cells: Cells, anchors: Mapping[str, Cells], ranked: bool) -> Iterator[str]:
     first = next(iter(cells.values()))
     errors = dict.fromkeys(record.error for record in cells.values() if record.error)
@@ -178,16 +207,18 @@ def _contaminated(run: Run, cells: Cells) -> bool:
     return is_contaminated(scored[0], [str(i) for i in run.columns(scored[0])["id"]])
 
 
-def _column_order(run: Run, columns: Sequence[str]) -> list[str]:
+def column_order(run: Run, columns: Sequence[str]) -> list[str]:
+    """These columns in the order of `table.csv`; what a table never shows is left out."""
     metrics = metric_columns(run)
     order = ["model", "dataset", "role", "n", "failed"]
     for name in metrics:
         order += [name, f"{name}_low", f"{name}_high", f"{name}_mean"]
-    order += [c for c in columns if c.startswith(("agreement", "flip_rate", "identical"))]
+    order += [c for c in columns if re.sub(r"\[[^]]*\]$", "", c) in BESIDE]
     order += [f"{name}_macro_classes" for name in metrics]
+    order += [f"{name}_missing" for name in metrics]
     for name in metrics:
         order += [f"{name}_{part}" for part in ("diff", "diff_low", "diff_high", "p", "best")]
-    return [name for name in [*order, "mark"] if name in columns]
+    return [name for name in dict.fromkeys([*order, "mark"]) if name in columns]
 
 
 def _seed(run: Run) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from affectbench.aggregate import set_values
+from affectbench.aggregate import cell_values
 from affectbench.errors import AffectBenchError, InputError, ModelError, StorageError
 from affectbench.judges import load_judge
 from affectbench.records import Record
@@ -24,9 +24,27 @@ from affectbench.run.folder import Batches, RunFolder
 from affectbench.run.plan import Cell, DatasetPlan, Measure
 from affectbench.run.provenance import provenance
 from affectbench.run.rows import Row
-from affectbench.run.saving import save_images
-from affectbench.run.sources import Batch, FaceReader, OneFaceSource, Produced, Source, load_source
-from affectbench.types import Columns, ImageMetric, ModelSpec, as_json
+from affectbench.run.saving import save_references, save_results
+from affectbench.run.sources import (
+    Batch,
+    FaceReader,
+    ModelSource,
+    OneFaceSource,
+    Produced,
+    Source,
+    load_source,
+)
+from affectbench.types import (
+    Columns,
+    ImageMetric,
+    Judge,
+    MetricSettings,
+    ModelSpec,
+    as_json,
+)
+
+Computation = tuple[Callable[..., Any], MetricSettings]
+"""What several cells can share: see `Measure.computation`."""
 
 Progress = Callable[[str, int, int], None]
 """Called with a text, the faces done and the faces in all."""
@@ -67,7 +85,8 @@ class _Work:
         self.progress = progress
         self.device = device
         self.faces = FaceReader(plan)
-        self._metrics: dict[str, ImageMetric] = {}
+        self._metrics: dict[Computation, ImageMetric] = {}
+        self._judges: dict[str, Judge] = {}
 
     def run(self, cells: Sequence[Cell]) -> None:
         """Run and seal cells: batches outside, rows inside."""
@@ -103,7 +122,10 @@ class _Work:
         if not todo:
             return
         batch = self.faces.batch(ids)
-        references: dict[str, Any] = {}
+        saved = self.folder.saved_faces(self.plan) if self.plan.save_images else None
+        if saved:
+            save_references(saved, batch)
+        references: dict[Computation, Any] = {}
         for job, cells in todo:
             try:
                 produced = job.source.produce(batch)
@@ -111,17 +133,21 @@ class _Work:
                 job.failed = True
                 self._fail(job.row, job.cells, str(error))
                 continue
-            if self.plan.save_images:
-                save_images(self.folder, self.plan.name, job.row.label, batch, produced)
+            if saved:
+                save_results(saved, job.row, batch, produced)
+            computed: dict[Computation, Columns] = {}
             for cell in cells:
-                metric = self._metric(cell.measure)
-                columns = score(metric, cell.measure, batch, produced, references)
+                key = cell.measure.computation
+                if key not in computed:
+                    metric = self._metric(cell.measure)
+                    computed[key] = score(metric, cell.measure, batch, produced, references)
+                columns = derived(cell.measure, computed[key])
                 self._batches(cell).write(number, columns, _about(produced))
 
     def _lacks_images(self, job: Job, ids: Sequence[str]) -> bool:
         if not self.plan.save_images:
             return False
-        return self.folder.lacks_images(self.plan.name, job.row.label, ids)
+        return self.folder.lacks_images(self.plan, job.row, ids)
 
     def _unfinished(self, job: Job, number: int) -> list[Cell]:
         return [cell for cell in job.cells if not self._batches(cell).has(number)]
@@ -130,11 +156,16 @@ class _Work:
         return Batches(self.folder, cell, self.plan.batch_size, torch.get_num_threads())
 
     def _metric(self, measure: Measure) -> ImageMetric:
-        key = repr(measure.identity)
+        key = measure.computation
         if key not in self._metrics:
-            judge = load_judge(measure.judge.name, self.device) if measure.judge else None
+            judge = self._judge(measure.judge.name) if measure.judge else None
             self._metrics[key] = measure.plugin.build(measure.settings, judge, self.device)
         return self._metrics[key]
+
+    def _judge(self, name: str) -> Judge:
+        if name not in self._judges:
+            self._judges[name] = load_judge(name, self.device)
+        return self._judges[name]
 
     def _one_face(self, row: Row) -> Source:
         for cell in self.plan.cells:
@@ -142,6 +173,9 @@ class _Work:
             whole = sealed is not None and sealed.status == "ok" and not sealed.failed
             if whole and judge and judge.name == row.judge and cell.measure.metric == "ecm":
                 columns = self.folder.columns(cell)
+                # A face without a region (`crop/2`) has no probabilities, and cannot be chosen.
+                known = ~np.isnan(columns["ecm"])
+                columns = {name: column[known] for name, column in columns.items()}
                 p = np.stack([columns[f"p_{name}"] for name in judge.classes], axis=1)
                 best = str(columns["id"][best_constant_face(p, columns["label_hr"])])
                 spec = replace(row.spec, note=f"{row.spec.note}: {best}")
@@ -154,6 +188,7 @@ class _Work:
             self.folder.seal(cell, replace(record, model=as_json(row.spec)), None)
 
     def _seal(self, job: Job) -> None:
+        measured = self._measured(job)
         for cell in job.cells:
             columns, about = self._batches(cell).read()
             failed = tuple((str(i), str(why)) for batch in about for i, why in batch["failed"])
@@ -162,14 +197,18 @@ class _Work:
                 error = f"none of the {record.n} faces has a result; first: {failed[0][1]}"
                 self.folder.seal(cell, replace(record, status="failed", error=error), None)
                 continue
-            plugin = cell.measure.plugin
-            extra = plugin.summarise(columns)
-            values = set_values(columns, plugin.spec, extra, self.plan.seed, cell.id)
+            values = cell_values(columns, cell.measure.plugin, self.plan.seed, cell.id)
             images = cell.relative.with_suffix(".parquet").as_posix()
-            cost = _cost(job.source.spec, about)
+            cost = {**_cost(job.source.spec, about), **measured}
             self.folder.seal(
                 cell, replace(record, values=values, cost=cost, images=images), columns
             )
+
+    def _measured(self, job: Job) -> dict[str, float]:
+        """What one face costs a model; of anchors and stored results nothing is measured."""
+        if job.row.role != "model" or not isinstance(job.source, ModelSource):
+            return {}
+        return job.source.cost(self.faces.batch(self.plan.ids[:1]).lr)
 
     def _record(self, cell: Cell) -> Record:
         plan, threads = self.plan, torch.get_num_threads()
@@ -196,7 +235,7 @@ def score(
     measure: Measure,
     batch: Batch,
     produced: Produced,
-    references: dict[str, Any],
+    references: dict[Computation, Any],
 ) -> Columns:
     """A metric's columns, with their ids, for the faces of a batch that have a result.
 
@@ -208,10 +247,17 @@ def score(
     if len(ids) < len(batch.ids):
         hr = batch.hr[list(produced.kept)]
         return {"id": ids, **metric.score(produced.sr, hr, metric.reference(hr))}
-    key = repr(measure.identity)
+    key = measure.computation
     if key not in references:
         references[key] = metric.reference(batch.hr)
     return {"id": ids, **metric.score(produced.sr, batch.hr, references[key])}
+
+
+def derived(measure: Measure, columns: Columns) -> Columns:
+    """What a cell keeps of the columns that its metric gives; without a face there are none."""
+    if not len(columns["id"]):
+        return columns
+    return {"id": columns["id"], **measure.plugin.derive(columns)}
 
 
 def pick_device(name: str) -> torch.device:

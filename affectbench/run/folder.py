@@ -18,6 +18,7 @@ import numpy as np
 from affectbench.errors import BusyError, StorageError
 from affectbench.records import (
     Record,
+    SavedFaces,
     concatenate,
     read_columns,
     read_record,
@@ -25,7 +26,8 @@ from affectbench.records import (
     write_columns,
     write_record,
 )
-from affectbench.run.plan import Cell, slug
+from affectbench.run.plan import Cell, DatasetPlan
+from affectbench.run.rows import Row
 from affectbench.types import Columns
 
 
@@ -96,13 +98,17 @@ class RunFolder:
         for folder in (self.root / ".partial").glob(f"{cell.id}-*"):
             shutil.rmtree(folder, ignore_errors=True)
 
-    def image_path(self, dataset: str, row: str, image_id: str) -> Path:
-        """Where a saved SR image lies: `sr/<data set>/<row>/<id>.png`."""
-        return self.root / "sr" / slug(dataset) / slug(row) / f"{image_id}.png"
+    def saved_faces(self, plan: DatasetPlan) -> SavedFaces:
+        """Where the faces of a data set are kept."""
+        return SavedFaces(self.root, plan.name, plan.revision)
 
-    def lacks_images(self, dataset: str, row: str, ids: Iterable[str]) -> bool:
-        """Whether one of these faces has no saved SR image."""
-        return not all(self.image_path(dataset, row, i).exists() for i in ids)
+    def lacks_images(self, plan: DatasetPlan, row: Row, ids: Iterable[str]) -> bool:
+        """Whether HR, LR or this row's SR of one of these faces is not kept."""
+        saved = self.saved_faces(plan)
+        wanted = (
+            (saved.hr(i), saved.lr(i), saved.sr(row.label, row.spec.revision, i)) for i in ids
+        )
+        return not all(path.exists() for paths in wanted for path in paths)
 
     def drop_empty_partials(self) -> None:
         """Remove the folder of unfinished batches once there are none."""

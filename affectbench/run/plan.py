@@ -7,8 +7,7 @@ revision) and hashes weights; it imports no torch and runs no model. Plans can b
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -20,9 +19,12 @@ from affectbench.datasets.folder import open_folder
 from affectbench.datasets.manifest import make_manifest
 from affectbench.datasets.protocol import validate
 from affectbench.errors import InputError, UnknownNameError
+from affectbench.faces.regions import CROP_VERSION
 from affectbench.judges import judge_spec
 from affectbench.metrics import metric_plugin
+from affectbench.records import slug
 from affectbench.run.anchors import ANCHORS, anchor_rows
+from affectbench.run.measures import Selection, select
 from affectbench.run.rows import Row
 from affectbench.types import (
     Dataset,
@@ -40,8 +42,10 @@ class RunRequest:
     """What a comparison is asked to do.
 
     `datasets` pairs names with folders (None: from within); `framing` overrides the data set's.
-    `limit` takes the first faces of each set, `ids` exactly these. With `plain_folders` the name
-    of a data set is only a name, and every image of its folder is taken.
+    `metrics` names metrics and groups of them. `limit` takes the first faces of each set, `ids`
+    exactly these. With `plain_folders` the name of a data set is only a name, and every image of
+    its folder is taken. `smallest_side` is that of the HR images if the protocol leaves it open.
+    `crop` is the version of the face region that ECM is taken on.
     """
 
     models: tuple[ModelRequest, ...]
@@ -49,6 +53,7 @@ class RunRequest:
     metrics: tuple[str, ...] = ("ecm", "psnr", "ssim")
     judges: tuple[str, ...] = ()
     convention: str = "rgb"
+    crop: str = CROP_VERSION
     protocol: TestProtocol = field(default_factory=TestProtocol)
     framing: str | None = None
     anchors: tuple[str, ...] = ANCHORS
@@ -60,6 +65,7 @@ class RunRequest:
     device: str = "auto"
     seed: int = 0
     save_images: bool = False
+    smallest_side: int | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,11 @@ class Measure:
         """Everything beside the images that decides the numbers, as plain JSON data."""
         spec = self.plugin.spec
         return {"name": spec.name, "version": spec.version, **self.plugin.identify(self.settings)}
+
+    @property
+    def computation(self) -> tuple[Callable[..., Any], MetricSettings]:
+        """What is computed: measures that share it differ in the columns they keep of it."""
+        return self.plugin.build, self.settings
 
     @property
     def judge(self) -> JudgeSpec | None:
@@ -113,7 +124,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class DatasetPlan:
-    """All cells of one data set: what an executor is given."""
+    """All cells of one data set: what an executor is given.
+
+    `metrics` are those of the cells, `gaps` says which others were left out and why: both are
+    the same for all data sets of a run.
+    """
 
     name: str
     folder: Path | None
@@ -128,6 +143,8 @@ class DatasetPlan:
     seed: int
     save_images: bool
     plain_folder: bool
+    metrics: tuple[str, ...]
+    gaps: tuple[str, ...]
 
     def open(self) -> Dataset:
         """The data set itself."""
@@ -158,16 +175,22 @@ def make_plan(request: RunRequest, note: Callable[[str], None]) -> list[DatasetP
     validate(request.protocol)
     _require_sane(request)
     judges = [judge_spec(name) for name in request.judges]
-    return [_plan_dataset(request, name, folder, judges, note) for name, folder in request.datasets]
+    side = request.protocol.hr_size or request.smallest_side
+    selection = select(request.metrics, judges, side)
+    return [
+        _plan_dataset(request, name, folder, selection, note) for name, folder in request.datasets
+    ]
 
 
 def _require_sane(request: RunRequest) -> None:
     if not request.models:
         raise InputError("no models: name at least one, such as --models bicubic")
+    if not request.datasets:
+        raise InputError("no data sets: name at least one, such as --datasets demo")
     if request.batch_size < 1 or (request.limit is not None and request.limit < 1):
         raise InputError("--batch-size and --limit must be at least 1")
     sets = tuple(name for name, _ in request.datasets)
-    for what, given in (("metric", request.metrics), ("judge", request.judges), ("data set", sets)):
+    for what, given in (("judge", request.judges), ("data set", sets)):
         if len(set(given)) != len(given):
             raise InputError(f"a {what} is named twice: {', '.join(given)}")
     labels = [model.label for model in request.models]
@@ -182,7 +205,7 @@ def _plan_dataset(
     request: RunRequest,
     name: str,
     folder: Path | None,
-    judges: Sequence[JudgeSpec],
+    selection: Selection,
     note: Callable[[str], None],
 ) -> DatasetPlan:
     dataset = _open(name, folder, request.plain_folders)
@@ -203,8 +226,10 @@ def _plan_dataset(
         seed=request.seed,
         save_images=request.save_images,
         plain_folder=request.plain_folders,
+        metrics=selection.metrics,
+        gaps=selection.gaps,
     )
-    measures = _measures(request, plan.framing, judges)
+    measures = _measures(request, plan.framing, selection)
     models = [Row(m.label, "model", m.describe(request.protocol.scale), m) for m in request.models]
     cells = [_cell(plan, row, measure) for row in models for measure in measures]
     for row, measured in anchor_rows(models, measures, request.seed):
@@ -218,16 +243,14 @@ def _open(name: str, folder: Path | None, plain: bool) -> Dataset:
     return open_folder(name, folder) if plain and folder else load_dataset(name, folder)
 
 
-def _measures(request: RunRequest, framing: str, judges: Sequence[JudgeSpec]) -> list[Measure]:
+def _measures(request: RunRequest, framing: str, selection: Selection) -> list[Measure]:
     base = MetricSettings(
-        convention=request.convention, scale=request.protocol.scale, framing=framing
+        convention=request.convention,
+        scale=request.protocol.scale,
+        framing=framing,
+        crop=request.crop,
     )
-    measures = []
-    for name in request.metrics:
-        if metric_plugin(name).spec.per_judge:
-            measures += [Measure(name, replace(base, judge=judge)) for judge in judges]
-        else:
-            measures.append(Measure(name, base))
+    measures = [Measure(name, replace(base, judge=judge)) for name, judge in selection.measures]
     for measure in measures:
         _ = measure.identity  # an unknown convention is an error now, not after the first model
     return measures
@@ -241,13 +264,3 @@ def _cell(plan: DatasetPlan, row: Row, measure: Measure) -> Cell:
         "metric": measure.identity,
     }
     return Cell(row, measure, content, PurePosixPath(slug(plan.name), slug(row.label)))
-
-
-def slug(name: str) -> str:
-    """A name as a file name: unusual characters become `_`, and nothing collides or hides.
-
-    >>> slug("my model/v2"), slug("bicubic")
-    ('my_model_v2-d0d9b1', 'bicubic')
-    """
-    safe = re.sub(r"[^A-Za-z0-9._-]", "_", name).lstrip(".")[:80]
-    return safe if safe == name else f"{safe}-{content_id({'name': name})[:6]}"

@@ -1,22 +1,34 @@
-"""The SR images of a run, kept as PNG."""
+"""The faces of a run, kept as PNG: HR and LR once, SR for each row."""
 
 from __future__ import annotations
 
 from io import BytesIO
+from pathlib import Path
 
 from PIL import Image
 
+from affectbench.images.reading import Pixels
 from affectbench.images.tensors import pixels
-from affectbench.records import write_atomic
-from affectbench.run.folder import RunFolder
+from affectbench.records import SavedFaces, write_atomic
+from affectbench.run.rows import Row
 from affectbench.run.sources import Batch, Produced
 
 
-def save_images(
-    folder: RunFolder, dataset: str, row: str, batch: Batch, produced: Produced
-) -> None:
-    """Write the SR images of a batch."""
+def save_references(saved: SavedFaces, batch: Batch) -> None:
+    """Write HR and LR of a batch, unless they are there: the folder's name says what they are."""
+    for index, (hr, lr) in enumerate(zip(batch.hr_pixels, pixels(batch.lr), strict=True)):
+        for path, image in ((saved.hr(batch.ids[index]), hr), (saved.lr(batch.ids[index]), lr)):
+            if not path.exists():
+                _write(path, image)
+
+
+def save_results(saved: SavedFaces, row: Row, batch: Batch, produced: Produced) -> None:
+    """Write the SR faces that a row made of a batch."""
     for index, image in zip(produced.kept, pixels(produced.sr), strict=True):
-        buffer = BytesIO()
-        Image.fromarray(image).save(buffer, "PNG")
-        write_atomic(folder.image_path(dataset, row, batch.ids[index]), buffer.getvalue())
+        _write(saved.sr(row.label, row.spec.revision, batch.ids[index]), image)
+
+
+def _write(path: Path, image: Pixels) -> None:
+    buffer = BytesIO()
+    Image.fromarray(image).save(buffer, "PNG")
+    write_atomic(path, buffer.getvalue())

@@ -59,7 +59,7 @@ def run_comparison(
             computed += len(todo)
         folder.drop_empty_partials()
         cells = [cell for plan in plans for cell in plan.cells]
-        _write_run(folder, request, cells, command)
+        _write_run(folder, request, plans[0], cells, command)
         records = [folder.record(cell) for cell in cells]
     failed = tuple(r for r in records if r and r.status == "failed" and r.role == "model")
     return Outcome(out, computed, failed)
@@ -84,10 +84,12 @@ def _is_due(folder: RunFolder, plan: DatasetPlan, cell: Cell, rerun: Rerun) -> b
     if not plan.save_images:
         return False
     made = set(plan.ids) - {image_id for image_id, _ in record.failed}
-    return folder.lacks_images(plan.name, cell.row.label, made)
+    return folder.lacks_images(plan, cell.row, made)
 
 
-def _write_run(folder: RunFolder, request: RunRequest, cells: Sequence[Cell], command: str) -> None:
+def _write_run(
+    folder: RunFolder, request: RunRequest, plan: DatasetPlan, cells: Sequence[Cell], command: str
+) -> None:
     content = {
         "schema": SCHEMA,
         "command": command,
@@ -95,10 +97,12 @@ def _write_run(folder: RunFolder, request: RunRequest, cells: Sequence[Cell], co
             "models": [model.label for model in request.models],
             "arguments": [model.argument for model in request.models],
             "datasets": [name for name, _ in request.datasets],
-            "metrics": list(request.metrics),
+            "metrics": list(plan.metrics),
+            "gaps": list(plan.gaps),
             "judges": list(request.judges),
             "versus": request.versus,
             "convention": request.convention,
+            "crop": request.crop,
             "protocol": request.protocol.name,
             "seed": request.seed,
         },

@@ -18,6 +18,7 @@ from affectbench.datasets.protocol import face_pair
 from affectbench.errors import InputError, ModelError
 from affectbench.images.reading import Pixels
 from affectbench.images.tensors import pixels, stack, unit_range
+from affectbench.metrics.cost_metric import measure_cost
 from affectbench.run.anchors import JPEG_QUALITY, derangement
 from affectbench.run.plan import DatasetPlan
 from affectbench.run.rows import Row
@@ -93,6 +94,10 @@ class ModelSource:
         began = time.perf_counter()
         sr = run_model(self._model, lr, self._scale)
         return Produced(sr.cpu(), tuple(range(len(batch.ids))), {}, time.perf_counter() - began)
+
+    def cost(self, lr: torch.Tensor) -> dict[str, float]:
+        """What one LR face (1, 3, h, w), uint8, costs the model: see `metrics.cost`."""
+        return measure_cost(self._model, unit_range(lr).to(self._device))
 
 
 class StoredSource:

@@ -7,6 +7,7 @@ in the same order with the same seed give the same result.
 """
 
 from affectbench.stats.bootstrap import Interval, bca_interval, bca_intervals
+from affectbench.stats.jackknife import jackknife_interval
 from affectbench.stats.paired import (
     Difference,
     label_swap_p,
@@ -26,6 +27,7 @@ __all__ = [
     "bca_intervals",
     "best_set",
     "holm",
+    "jackknife_interval",
     "kendall_tau",
     "label_swap_p",
     "paired_difference",

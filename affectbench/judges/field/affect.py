@@ -43,10 +43,15 @@ class AffectJudge(NetworkJudge):
         """
         return self.outputs(x)[:, -len(AFFECT) :]
 
+    def logits_and_affect(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """`logits` and `valence_arousal` of face crops (N, 3, H, W) in [0, 1], in one pass."""
+        outputs = self.outputs(x)
+        return self.logits_of(outputs), outputs[:, -len(AFFECT) :]
+
 
 def field_judge(
     spec: JudgeSpec, network: nn.Module, file: FieldFile, device: torch.device
 ) -> NetworkJudge:
     """The judge around a network that takes normalised faces and gives `file.outputs`."""
-    kind = AffectJudge if file.outputs != file.native_classes else NetworkJudge
+    kind = AffectJudge if spec.affect else NetworkJudge
     return kind(spec, Normalised(network), file.outputs, device)

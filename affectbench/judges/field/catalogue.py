@@ -175,6 +175,7 @@ def _spec(file: FieldFile, source: Source, *, differentiable: bool) -> JudgeSpec
         training_data="VGGFace2 (persons), then AffectNet",
         origin=source.origin,
         sha256="",
+        affect=file.outputs != file.native_classes,
     )
 
 

@@ -1,0 +1,98 @@
+"""PSNR and SSIM where expressions live: `psnr_eyes`, `psnr_mouth`, `ssim_eyes`, `ssim_mouth`.
+
+By the run's convention, over the region's mask (`faces.masks`), drawn from the landmarks of the
+reference. A face whose landmarks are not found on the reference, or whose mask is empty once the
+convention's border is cut off, has no value (NaN) and is counted.
+
+SSIM is local: its map holds a value for each whole window, and the value counts if the window's
+middle pixel is in the mask. A window reaches half its size (5 pixels with 11) beyond the mask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from affectbench.faces.landmark_points import landmarks_record
+from affectbench.metrics.fidelity import PSNR, SSIM
+from affectbench.metrics.fidelity import identify as identify_convention
+from affectbench.types import (
+    Columns,
+    ImageMetric,
+    Judge,
+    MetricPlugin,
+    MetricSettings,
+    MetricSpec,
+)
+
+if TYPE_CHECKING:
+    import torch
+
+MASKS_VERSION = "masks/1"
+Region = Literal["eyes", "mouth"]
+
+
+def identify(settings: MetricSettings) -> Mapping[str, Any]:
+    """The convention, and how masks are made."""
+    return {
+        **identify_convention(settings),
+        **landmarks_record(settings.framing),
+        "masks": MASKS_VERSION,
+    }
+
+
+def _plugin(whole: MetricSpec, region: Region, title: str) -> MetricPlugin:
+    """PSNR or SSIM of a region, from the same metric of the whole image."""
+    name = f"{whole.name}_{region}"
+    spec = MetricSpec(
+        name=name,
+        version="1",
+        title=title,
+        kind="image",
+        group=whole.group,
+        direction=whole.direction,
+        unit=whole.unit,
+        range=whole.range,
+        aggregate="mean",
+        per_judge=False,
+        source=whole.source,
+    )
+    return MetricPlugin(spec, identify, _builder(whole.name, region), _identical(name))
+
+
+def _builder(
+    measure: str, region: Region
+) -> Callable[[MetricSettings, Judge | None, torch.device], ImageMetric]:
+    def build(
+        settings: MetricSettings,
+        judge: Judge | None,  # noqa: ARG001
+        device: torch.device,
+    ) -> ImageMetric:
+        from affectbench.faces.landmarks import landmarker
+        from affectbench.metrics.region_kernels import RegionMetric
+
+        return RegionMetric(
+            measure,
+            region,
+            settings.convention,
+            settings.scale,
+            landmarker(settings.framing, device),
+        )
+
+    return build
+
+
+def _identical(name: str) -> Callable[[Columns], Mapping[str, float]]:
+    def summarise(columns: Columns) -> Mapping[str, float]:
+        """How many faces have infinite PSNR there, which makes the mean infinite too."""
+        return {f"{name}_identical": float(np.isposinf(columns[name]).sum())}
+
+    return summarise
+
+
+PSNR_EYES = _plugin(PSNR.spec, "eyes", "PSNR of the eyes with their lids")
+PSNR_MOUTH = _plugin(PSNR.spec, "mouth", "PSNR of the mouth")
+SSIM_EYES = _plugin(SSIM.spec, "eyes", "SSIM of the eyes with their lids")
+SSIM_MOUTH = _plugin(SSIM.spec, "mouth", "SSIM of the mouth")

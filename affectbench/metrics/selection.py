@@ -1,0 +1,127 @@
+"""Which metrics a text names: metrics, groups of them, or all of them.
+
+A name that is both stands for the metric (`identity`); `group:NAME` always names the group.
+Metrics of the kind `cost` are measured in every run and never have to be asked for.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from affectbench.errors import (
+    AffectBenchError,
+    AssetMissingError,
+    InputError,
+    UnknownNameError,
+)
+from affectbench.metrics import METRICS, metric_plugin
+from affectbench.registry import PluginError
+from affectbench.types import as_json
+
+ALL = "all"
+PREFIX = "group:"
+GROUPS = (
+    "expression",
+    "fidelity",
+    "identity",
+    "landmarks",
+    "perceptual",
+    "distribution",
+    "naturalness",
+    "cost",
+)
+"""The groups of the library's own metrics, in the order of tables; others follow by name."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A metric that a run asks for; `group` names the group that brought it, if one did."""
+
+    metric: str
+    group: str = ""
+
+
+def expand_metrics(names: Sequence[str]) -> tuple[Choice, ...]:
+    """The metrics of a list of metrics and groups, each once, in the order of the list.
+
+    A metric that is named itself counts as named, whatever group holds it too. What has to stand
+    `beside` a metric follows it as a part of its group. Raises UnknownNameError, with a
+    suggestion, and InputError for a metric that is named twice or if nothing is left to compute.
+    """
+    named = [name for name in names if name in METRICS]
+    twice = next((name for name in named if named.count(name) > 1), None)
+    if twice:
+        raise InputError(f"a metric is named twice: {', '.join(names)}")
+    found: dict[str, Choice] = {}
+    for name in names:
+        for choice in _choices(name):
+            found.setdefault(choice.metric, choice)
+            for other in metric_plugin(choice.metric).spec.beside:
+                found.setdefault(other, Choice(other, choice.group or choice.metric))
+    found.update({name: Choice(name) for name in named})
+    kept = [c for c in found.values() if metric_plugin(c.metric).spec.kind != "cost"]
+    if not kept:
+        raise InputError(
+            "no metrics of the faces: name at least one, such as --metrics ecm"
+            + (" (cost is measured in every run)" if found else "")
+        )
+    return tuple(kept)
+
+
+def groups() -> dict[str, tuple[str, ...]]:
+    """The names of the metrics of each group; a metric that cannot be imported is in none."""
+    members: dict[str, list[str]] = {name: [] for name in GROUPS}
+    for name in METRICS:
+        try:
+            members.setdefault(metric_plugin(name).spec.group, []).append(name)
+        except PluginError:
+            continue
+    # The library's main metric leads its group; the others follow by name.
+    return {
+        group: tuple(sorted(names, key=lambda n: (n != "ecm", n)))
+        for group, names in members.items()
+        if names
+    }
+
+
+def catalogue() -> list[dict[str, Any]]:
+    """All metrics as plain JSON data, by group; `missing` says what each lacks on this machine."""
+    names = [name for members in groups().values() for name in members]
+    return [{**as_json(metric_plugin(name).spec), "missing": missing(name)} for name in names]
+
+
+def missing(name: str) -> str:
+    """What a metric lacks on this machine and how to get it; empty if it can run."""
+    try:
+        metric_plugin(name).require()
+    except AffectBenchError as error:
+        return remedy(error)
+    return ""
+
+
+def remedy(error: AffectBenchError) -> str:
+    """The message of an error for a line of a table: weights without where they would lie."""
+    if isinstance(error, AssetMissingError):
+        return f"its weights are not here; 'affectbench assets fetch {error.asset}' gets them"
+    return str(error)
+
+
+def _choices(name: str) -> list[Choice]:
+    if name in METRICS:
+        return [Choice(name)]
+    known = groups()
+    if name == ALL:
+        return [Choice(metric, ALL) for metrics in known.values() for metric in metrics]
+    group = name.removeprefix(PREFIX)
+    if group in known:
+        return [Choice(metric, group) for metric in known[group]]
+    if group in GROUPS:
+        raise UnknownNameError(f"no metric of the group '{group}' is installed")
+    close = difflib.get_close_matches(name, [*METRICS, *known, ALL], n=1)
+    hint = (
+        f"did you mean '{close[0]}'?" if close else f"known: {', '.join([*METRICS, *known, ALL])}"
+    )
+    raise UnknownNameError(f"unknown metric or group '{name}'; {hint}")

@@ -1,0 +1,113 @@
+"""A figure: what it is called, what it says in words, and how it is drawn and written."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+from affectbench.report.figures.style import GRID, INK, SETTINGS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_METADATA: dict[str, dict[str, Any]] = {
+    "pdf": {"CreationDate": None, "Producer": None, "Creator": "affectbench"},
+    "png": {"Software": "affectbench"},
+    "svg": {"Date": None, "Creator": "affectbench"},
+}
+NO_MATPLOTLIB = "Figures need matplotlib: pip install 'affectbench[plots]'."
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One figure of one data set, under one judge if it depends on one.
+
+    `words` says what is to be seen for people who do not see it. `paint` draws on an empty
+    matplotlib figure of `size` inches. Without `paint` the figure cannot be drawn and `words` says
+    why.
+    """
+
+    kind: str
+    dataset: str
+    judge: str
+    title: str
+    caption: str
+    words: str
+    paint: Callable[[Figure], None] | None = None
+    size: tuple[float, float] = (6.4, 4.0)
+
+    @property
+    def name(self) -> str:
+        """Its name among files and elements: letters, digits, `.`, `_` and `-` only."""
+        from affectbench.records import slug
+
+        return "-".join(filter(None, (self.kind, slug(self.dataset), slug(self.judge or ""))))
+
+
+def absent(kind: str, dataset: str, title: str, reason: str) -> Drawing:
+    """A figure that is left out, and why."""
+    return Drawing(kind, dataset, "", title, "", reason)
+
+
+def can_draw() -> bool:
+    """Whether matplotlib is installed."""
+    return importlib.util.find_spec("matplotlib") is not None
+
+
+def write(drawing: Drawing, kind: str) -> bytes:
+    """The figure as `pdf`, `png` or `svg`; the same bytes for the same records."""
+    with _settings():
+        figure = _drawn(drawing)
+        buffer = BytesIO()
+        metadata = _METADATA[kind]
+        colour = "none" if kind == "svg" else "white"
+        figure.savefig(buffer, format=kind, metadata=metadata, facecolor=colour)
+    return buffer.getvalue()
+
+
+def inline_svg(drawing: Drawing) -> str:
+    """The figure as an SVG element that shares a page with others and follows its theme.
+
+    Ink becomes the text's colour and the grid the page's line colour. Ids are prefixed with the
+    figure's name, matplotlib's style rule for everything is bound to this element, and nothing
+    refers to anything outside.
+    """
+    text = write(drawing, "svg").decode("utf-8")
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
+    name = drawing.name
+    text = re.sub(r"(?<= )id=\"([^\"]+)\"", rf'id="{name}--\1"', text)
+    text = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}--\1)", text)
+    text = re.sub(r"href=\"#([^\"]+)\"", rf'href="#{name}--\1"', text)
+    text = re.sub(r"(<style[^>]*>)\*", rf"\1#{name}-svg *", text)
+    text = text.replace(INK, "currentColor").replace(GRID, "var(--line)")
+    text = re.sub(r"<svg [^>]*?viewBox=\"([^\"]+)\"[^>]*>", _opening(name), text, count=1)
+    return text.strip()
+
+
+def _opening(name: str) -> str:
+    return rf'<svg id="{name}-svg" viewBox="\1" aria-hidden="true" focusable="false">'
+
+
+def _settings() -> AbstractContextManager[None]:
+    from matplotlib import rc_context
+
+    return rc_context(SETTINGS)
+
+
+def _drawn(drawing: Drawing) -> Figure:
+    """No pyplot: figures of a library leave no global state behind."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=drawing.size, layout="constrained")
+    FigureCanvasAgg(figure)
+    if drawing.paint:
+        drawing.paint(figure)
+    return figure

@@ -1,0 +1,78 @@
+"""Landmark error by region of the face."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from affectbench.records import Record
+from affectbench.report.figures.drawing import Drawing, absent
+from affectbench.report.figures.style import looks
+from affectbench.report.results import Run
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+METRIC = "nme"
+_NOT_REGIONS = frozenset({"nme_failed", "nme_found", "nme_eye_distance"})
+
+
+def regions_figure(run: Run, dataset: str) -> Drawing:
+    """The mean normalised error of the landmarks of each region, per model.
+
+    Reads the columns `nme_<region>` beside a metric whose name is, or begins with, `nme`.
+    """
+    title = "Landmark error by region"
+    found = [
+        r
+        for r in run.records
+        if r.dataset["name"] == dataset and r.role == "model" and r.status == "ok"
+        if str(r.metric["name"]).startswith(METRIC)
+    ]
+    means = {record.row: _means(run, record) for record in found}
+    regions = list(dict.fromkeys(region for row in means.values() for region in row))
+    if not regions:
+        reason = f"{title} needs the landmark metric with its regions; this run has none."
+        return absent("regions", dataset, title, reason)
+    return Drawing(
+        kind="regions",
+        dataset=dataset,
+        judge="",
+        title=title,
+        caption="Mean normalised landmark error (NME) of each region; left is better.",
+        words="; ".join(
+            f"{name}: " + ", ".join(f"{region} {value:.4f}" for region, value in row.items())
+            for name, row in means.items()
+        ),
+        paint=lambda figure: _paint(figure, means, regions),
+        size=(6.8, 1.2 + 0.5 * len(regions)),
+    )
+
+
+def _means(run: Run, record: Record) -> dict[str, float]:
+    name = str(record.metric["name"])
+    means = {}
+    for column, values in run.columns(record).items():
+        region = column.removeprefix(f"{name}_")
+        if region == column or column in _NOT_REGIONS:
+            continue
+        numbers = np.asarray(values)
+        if numbers.dtype.kind == "f" and np.isfinite(numbers).any():
+            means[region] = float(np.nanmean(numbers))
+    return means
+
+
+def _paint(figure: Figure, means: dict[str, dict[str, float]], regions: Sequence[str]) -> None:
+    axes = figure.subplots()
+    for name, style in looks(list(means)).items():
+        known = [(means[name][r], i) for i, r in enumerate(regions) if r in means[name]]
+        x, y = zip(*known, strict=True) if known else ((), ())
+        axes.plot(x, y, linestyle="none", markersize=8, label=name, **style)
+    axes.set_yticks(range(len(regions)), [region.replace("_", " ") for region in regions])
+    axes.invert_yaxis()
+    axes.margins(y=0.12)
+    axes.set_xlim(left=0)
+    axes.set_xlabel("NME, lower is better")
+    figure.legend(loc="outside right upper")

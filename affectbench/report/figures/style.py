@@ -1,0 +1,57 @@
+"""How figures look: colours that colour-blind people tell apart, text as text, no decoration.
+
+Colours are those of Okabe and Ito (2008); a model also has a shape, so that no figure depends on
+colour. Ink and grid have colours of their own, which the page replaces by those of its theme.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+INK = "#1b1d21"
+GRID = "#d9dde3"
+PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+ANCHOR = "#7f8790"
+
+SETTINGS: dict[Any, Any] = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 10,
+    "text.color": INK,
+    "text.parse_math": False,  # a name with two dollar signs is a name
+    "axes.edgecolor": INK,
+    "axes.facecolor": "none",  # the page or the file gives the ground
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.unicode_minus": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.8,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "figure.dpi": 100,
+    "savefig.dpi": 200,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "affectbench",
+    "pdf.fonttype": 42,
+}
+
+
+def looks(names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Colour and marker of each model; both repeat in different rhythms after seven."""
+    return {
+        name: {
+            "color": PALETTE[i % len(PALETTE)],
+            "marker": MARKERS[(i + i // len(PALETTE)) % len(MARKERS)],
+        }
+        for i, name in enumerate(names)
+    }

@@ -1,0 +1,163 @@
+"""A page for each model: what its records say of it, its scores, and its card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from affectbench.errors import InputError
+from affectbench.records import slug
+from affectbench.report.cells import FOOTNOTES, Line
+from affectbench.report.html.markup import Child, Markup, joined, rendered_markdown, tag
+from affectbench.report.html.tables import Head, heads_of, plain_table, signed
+from affectbench.report.marks import CONTAMINATED, NO_INFORMATION, TRAINED_AGAINST
+from affectbench.report.views import ALL_JUDGES, View
+
+_FACTS = {
+    "scale": "Scale",
+    "parameters": "Parameters",
+    "licence": "Licence",
+    "colour": "Colour",
+    "trained_on": "Trained on",
+    "trained_against": "Trained against",
+    "revision": "Revision",
+    "weights_sha256": "SHA-256 of the weights",
+    "note": "Note",
+}
+
+
+@dataclass(frozen=True)
+class Result:
+    """A model's row on a board under one judge (or all), as it is written there."""
+
+    board: str
+    page: str
+    line: Line
+    heads: Mapping[str, Head]
+
+
+@dataclass
+class ModelEntry:
+    """A model as its records describe it, where it was measured, and its card (Markdown)."""
+
+    name: str
+    model: Mapping[str, Any]
+    card: str = ""
+    results: list[Result] = field(default_factory=list)
+
+    @property
+    def page(self) -> str:
+        """The file of its page."""
+        return f"model-{slug(self.name)}.html"
+
+    @property
+    def reproducible(self) -> bool:
+        """Whether its weights are known by their hash, or there are none to know."""
+        return bool(self.model.get("weights_sha256")) or self.model.get("parameters") == 0
+
+    @property
+    def summary(self) -> str:
+        """One line."""
+        if not self.reproducible:
+            return "Self-reported: no weights are behind these numbers that can be run again."
+        count = self.model.get("parameters")
+        parts = [str(self.model.get("note") or ""), f"{count:,} parameters" if count else ""]
+        return "; ".join(filter(None, parts)) or "A model of the leaderboards."
+
+
+def model_entries(
+    boards: Sequence[tuple[str, str, Sequence[View]]], cards: Path | None
+) -> dict[str, ModelEntry]:
+    """Every model of the boards (name, page, views) by name."""
+    entries: dict[str, ModelEntry] = {}
+    for board, page, views in boards:
+        own = views[0].convention
+        shown = [v for v in views if v.convention == own and v.judge == ALL_JUDGES] or views[:1]
+        for view in shown:
+            _collect(entries, board, page, view)
+    if cards is not None:
+        for entry in entries.values():
+            entry.card = _card(cards, entry.name)
+    return entries
+
+
+def _collect(entries: dict[str, ModelEntry], board: str, page: str, view: View) -> None:
+    heads = heads_of(view.run)
+    described = {r.row: r.model for r in view.run.records if r.role == "model"}
+    rows = view.table.to_dict("records")
+    for line, row in zip(view.layout.blocks[0].lines, rows, strict=True):
+        if line.anchor:
+            continue
+        name = str(row["model"])
+        entry = entries.setdefault(name, ModelEntry(name, described.get(name, {})))
+        entry.results.append(Result(board, page, line, heads))
+
+
+def model_body(entry: ModelEntry) -> Markup:
+    """The body of a model's page."""
+    facts = [
+        [tag("dt", title), tag("dd", _fact(entry.model.get(key)))]
+        for key, title in _FACTS.items()
+        if entry.model.get(key) not in (None, "")
+    ]
+    card = rendered_markdown(entry.card) if entry.card else None
+    return joined(
+        tag("section", tag("h2", "Scores"), _scores(entry), aria_label="Scores"),
+        tag(
+            "section",
+            tag("h2", "What is known of it"),
+            tag("dl", facts, class_="facts"),
+            aria_label="What is known of it",
+        ),
+        tag("section", tag("h2", "Card"), tag("div", card, class_="prose"), aria_label="Card")
+        if card
+        else None,
+    )
+
+
+def _scores(entry: ModelEntry) -> Markup:
+    heads: dict[str, Head] = {}
+    for result in entry.results:
+        heads.update(result.heads)
+    rows: list[list[Child]] = []
+    for result in entry.results:
+        board = signed(result.line.name, tag("a", result.board, href=result.page))
+        row: list[Child] = [board, result.line.faces]
+        row += [_score(result.line, name) for name in heads]
+        rows.append(row)
+    titles = [
+        f"{head.label} {head.unit}".strip() + (" ↓" if head.direction == "lower" else " ↑")
+        for head in heads.values()
+    ]
+    kinds = "tn" + "n" * len(heads)
+    caption = f"Scores of {entry.name} with 95 % intervals"
+    table = plain_table(caption, "scores", ["Board", "n", *titles], rows, kinds)
+    notes = [tag("li", FOOTNOTES[key]) for key in ("best", TRAINED_AGAINST, CONTAMINATED)]
+    notes.append(tag("li", FOOTNOTES[NO_INFORMATION]))
+    return joined(table, tag("div", tag("ul", notes), class_="notes"))
+
+
+def _score(line: Line, name: str) -> Child:
+    cell = line.cells.get(name)
+    if cell is None or not cell.text:
+        return ""
+    return [
+        tag("span", cell.text, class_="value"),
+        tag("span", cell.interval, class_="interval") if cell.interval else None,
+    ]
+
+
+def _fact(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value)) or "nothing declared"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _card(folder: Path, name: str) -> str:
+    """The card `NAME.md` anywhere below a folder; InputError if two files claim to be it."""
+    found = sorted(path for path in folder.rglob("*.md") if path.stem == name)
+    if len(found) > 1:
+        raise InputError(f"{name}: two cards, {found[0]} and {found[1]}; keep one of them")
+    return found[0].read_text(encoding="utf-8") if found else ""

@@ -1,0 +1,85 @@
+"""Which metrics a run computes with which judge, and which it has to leave out.
+
+What a group or `all` brought and cannot be computed is an explained gap: it is left out, and the
+run says why. What was named itself and cannot be computed is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from affectbench.errors import AssetMissingError, InputError, MissingExtraError
+from affectbench.metrics import metric_plugin
+from affectbench.metrics.selection import Choice, expand_metrics, remedy
+from affectbench.types import JudgeSpec
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Pairs of metric and judge (None for a metric without one), and a line for each gap."""
+
+    measures: tuple[tuple[str, JudgeSpec | None], ...]
+    gaps: tuple[str, ...]
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The names of the metrics that are computed."""
+        return tuple(dict.fromkeys(name for name, _ in self.measures))
+
+
+def select(names: Sequence[str], judges: Sequence[JudgeSpec], side: int | None) -> Selection:
+    """What a list of metrics and groups comes to on this machine.
+
+    `side` is the shorter side of the smallest HR image, if it is known. Raises UnknownNameError
+    for a name that is none, InputError, MissingExtraError or AssetMissingError for a metric that
+    was named and cannot be computed, and InputError if nothing is left.
+    """
+    measures: list[tuple[str, JudgeSpec | None]] = []
+    gaps: list[str] = []
+    for choice in expand_metrics(names):
+        reason = _reason(choice, side)
+        if reason:
+            gaps.append(f"{choice.metric}: {reason}")
+            continue
+        fitting, unfit = _by_judge(choice.metric, judges)
+        if unfit and not fitting and not choice.group:
+            raise InputError(f"metric '{choice.metric}': {unfit}; name others with --judges")
+        measures += fitting
+        if unfit:
+            gaps.append(f"{choice.metric}: {unfit}")
+    if not measures:
+        raise InputError(f"none of these metrics can be computed: {'; '.join(gaps)}")
+    return Selection(tuple(measures), tuple(gaps))
+
+
+def _reason(choice: Choice, side: int | None) -> str:
+    """Why a metric of a group cannot be computed; for a named one the same as an error."""
+    plugin = metric_plugin(choice.metric)
+    try:
+        plugin.require()
+        if side is not None and side < plugin.spec.min_size:
+            raise InputError(
+                f"metric '{choice.metric}' needs HR faces of at least {plugin.spec.min_size} "
+                f"pixels, and these have {side}"
+            )
+    except (AssetMissingError, MissingExtraError, InputError) as error:
+        if not choice.group:
+            raise
+        return remedy(error)
+    return ""
+
+
+def _by_judge(
+    metric: str, judges: Sequence[JudgeSpec]
+) -> tuple[list[tuple[str, JudgeSpec | None]], str]:
+    """The measures of a metric, and why some of the judges cannot serve it."""
+    plugin = metric_plugin(metric)
+    if not plugin.spec.per_judge:
+        return [(metric, None)], ""
+    if not judges:
+        return [], "needs a judge"
+    reasons = [(judge, plugin.unfit(judge)) for judge in judges]
+    fitting: list[tuple[str, JudgeSpec | None]]
+    fitting = [(metric, judge) for judge, why in reasons if not why]
+    return fitting, ", ".join(why for _, why in reasons if why)

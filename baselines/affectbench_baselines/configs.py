@@ -1,0 +1,108 @@
+"""The named configurations of each network, and networks built from them. Imports torch late."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from affectbench.errors import InputError, UnknownNameError
+
+if TYPE_CHECKING:
+    from affectbench_baselines.network import Network
+
+FAMILIES = ("affectsrnet", "fadn", "rrdbnet", "sadn", "wnet")
+"""The networks of this package."""
+
+_HOME = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Config:
+    """A network of a family, its size, and the weights of the losses that are its own.
+
+    `note` says what of it is not from the paper.
+    """
+
+    family: str
+    name: str
+    network: Mapping[str, Any]
+    loss_weights: Mapping[str, float] = field(default_factory=dict)
+    note: str = ""
+
+
+def load_config(family: str, name: str = "compact") -> Config:
+    """The config of that name (`paper`, `compact`), or of a JSON file of that path.
+
+    Raises UnknownNameError for a name that there is none of, InputError for a bad file.
+    """
+    path = Path(name)
+    try:
+        if path.suffix == ".json":
+            return Config(family, path.stem, **json.loads(path.read_text(encoding="utf-8")))
+        known = json.loads((_HOME / family / "configs.json").read_text(encoding="utf-8"))
+    except (OSError, TypeError, ValueError) as error:
+        raise InputError(f"{name}: is not a config ({error})") from error
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}"
+        raise UnknownNameError(f"{family} has no config '{name}'; {hint}")
+    return Config(family, name, **known[name])
+
+
+def build_network(family: str, settings: Mapping[str, Any]) -> Network:
+    """A network with initial weights, by torch's global random state.
+
+    Raises InputError for settings that the family does not have.
+    """
+    try:
+        return _BUILDERS[family](dict(settings))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{family}: these settings do not fit it ({error})") from error
+
+
+def _affectsrnet(settings: dict[str, Any]) -> Network:
+    from affectbench_baselines.affectsrnet.network import AffectConfig, AffectSRNet
+    from affectbench_baselines.rrdbnet.network import RRDBConfig
+
+    backbone = RRDBConfig(**settings.pop("backbone"))
+    plain: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()
+    }
+    return AffectSRNet(AffectConfig(backbone, **plain))
+
+
+def _fadn(settings: dict[str, Any]) -> Network:
+    from affectbench_baselines.fadn.network import FADN, FADNConfig
+
+    return FADN(FADNConfig(**settings))
+
+
+def _rrdbnet(settings: dict[str, Any]) -> Network:
+    from affectbench_baselines.rrdbnet.network import RRDBConfig, RRDBNet
+
+    return RRDBNet(RRDBConfig(**settings))
+
+
+def _sadn(settings: dict[str, Any]) -> Network:
+    from affectbench_baselines.sadn.network import SADN, SADNConfig
+
+    return SADN(SADNConfig(**settings))
+
+
+def _wnet(settings: dict[str, Any]) -> Network:
+    from affectbench_baselines.wnet.network import WNet, WNetConfig
+
+    return WNet(WNetConfig(**settings))
+
+
+_BUILDERS = {
+    "affectsrnet": _affectsrnet,
+    "fadn": _fadn,
+    "rrdbnet": _rrdbnet,
+    "sadn": _sadn,
+    "wnet": _wnet,
+}

@@ -1,0 +1,1 @@
+"""FADN: every pixel takes the branch that its frequencies need."""

@@ -1,0 +1,45 @@
+"""What all networks of this package share: how they are called, and what they tell the losses."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+
+class Details(NamedTuple):
+    """`sr` (N, 3, H, W), and what a network predicts on the way, None where it does not.
+
+    `landmarks` (N, P, 2): x, y in [0, 1] of the image. `parsing` (N, K, h, w): logits of K face
+    regions. `cost` (): mean relative cost of a dynamic network, in [0, 1]. `frequency`
+    (N, 3, h, w): logits of the frequency class (low, mid, high) of each LR pixel.
+    """
+
+    sr: torch.Tensor
+    landmarks: torch.Tensor | None = None
+    parsing: torch.Tensor | None = None
+    cost: torch.Tensor | None = None
+    frequency: torch.Tensor | None = None
+
+
+class Network(nn.Module, ABC):
+    """LR (N, 3, h, w) in [0, 1] to SR (N, 3, s*h, s*w) in about [0, 1], from LR alone."""
+
+    size_multiple = 1
+    smallest_lr = 8
+    """Smallest side of an LR face that a network is meant for, in pixels."""
+
+    @property
+    @abstractmethod
+    def scale(self) -> int:
+        """How much larger SR is than LR."""
+
+    @abstractmethod
+    def details(self, lr: torch.Tensor) -> Details:
+        """SR of LR, and what the training losses need beside it."""
+
+    def forward(self, lr: torch.Tensor) -> torch.Tensor:
+        """SR of LR."""
+        return self.details(lr).sr

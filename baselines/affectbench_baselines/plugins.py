@@ -1,0 +1,119 @@
+"""The entry points: every trained variant as a plug-in of affectbench. Nothing here imports torch.
+
+`NAME` uses the weights that come with this package; `NAME@weights=FILE` those of a training run,
+or for `rrdbnet` any public ESRGAN or Real-ESRGAN file. `@then=KERNEL` brings the result of a
+network of another scale to the one asked for. A variant that has no weights yet is listed as
+untrained, and asking for it is an error that says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from affectbench.adapters.syntax import kernel_option, require_known
+from affectbench.assets import sha256_of
+from affectbench.errors import WeightsError
+from affectbench.types import Model, ModelPlugin, ModelSpec, content_id
+from affectbench_baselines.variants import VARIANTS
+from affectbench_baselines.weights import Header, read_header
+
+if TYPE_CHECKING:
+    import torch
+
+LICENCE = "research use: trained on CelebA"
+_HOME = Path(__file__).parent
+_OPTIONS = ("name", "weights", "then")
+_RULES = "affectbench-baselines/1"
+"""Changes when the same weights give other outputs."""
+
+
+def weights_path(name: str, home: Path = _HOME) -> Path:
+    """Where the trained weights of a variant lie in this package."""
+    return home / VARIANTS[name].family / "weights" / f"{name}.safetensors"
+
+
+def plugin(name: str) -> ModelPlugin:
+    """The plug-in of a variant."""
+
+    def describe(_scale: int, options: Mapping[str, str]) -> ModelSpec:
+        require_known(options, _OPTIONS, name)
+        kernel_option(options, name)
+        path = _file(name, options)
+        return _spec(name, path, _header(name, path), options)
+
+    def load(scale: int, options: Mapping[str, str], device: torch.device) -> Model:
+        from affectbench_baselines.serving import load_file, served
+
+        spec = describe(scale, options)
+        path = _file(name, options)
+        network = load_file(path, _header(name, path)).to(device)
+        return served(network, spec, scale, options.get("then"))
+
+    title = VARIANTS[name].title
+    if not weights_path(name).is_file():
+        title += " (untrained: no weights in this version)"
+    return ModelPlugin(name, title, describe, load)
+
+
+def scale_of(header: Header) -> int:
+    """The scale that a network was built for."""
+    settings = header.settings
+    return int(settings.get("backbone", settings)["scale"])
+
+
+def _file(name: str, options: Mapping[str, str]) -> Path:
+    """The weights that are asked for; WeightsError if this variant has none yet."""
+    if "weights" in options:
+        return Path(options["weights"])
+    path = weights_path(name)
+    if not path.is_file():
+        raise WeightsError(
+            f"{name}: is not trained yet, this version of affectbench-baselines has no weights of "
+            f"it; train it ('python -m affectbench_baselines.train {name} --help') and use "
+            f"{name}@weights=FILE"
+        )
+    return path
+
+
+def _header(name: str, path: Path) -> Header | None:
+    """What a file says of itself; None for a public RRDBNet. WeightsError for another network."""
+    header = read_header(path)
+    family = VARIANTS[name].family
+    if header is None:
+        if family != "rrdbnet":
+            raise WeightsError(f"{path}: is no weights file of {family} in this package")
+        if not path.is_file():
+            raise WeightsError(f"{path}: no such file")
+    elif header.network != family:
+        raise WeightsError(f"{path}: are weights of {header.network}, not of {family}")
+    return header
+
+
+def _spec(name: str, path: Path, header: Header | None, options: Mapping[str, str]) -> ModelSpec:
+    digest = sha256_of(path)
+    content = {"rules": _RULES, "weights": digest, "then": options.get("then")}
+    if header is None:
+        return ModelSpec(name, None, content_id(content), weights_sha256=digest)
+    family = header.network
+    return ModelSpec(
+        name=name,
+        scale=None if family == "sadn" else scale_of(header),
+        revision=content_id(content),
+        licence=LICENCE,
+        size_multiple=4 if family == "wnet" else 1,
+        weights_sha256=digest,
+        trained_on=header.trained_on,
+        trained_against=header.trained_against,
+        note=f"{header.note}, {header.faces:,} faces seen",
+    )
+
+
+RRDBNET = plugin("rrdbnet")
+RRDBNET_EMOTION = plugin("rrdbnet-emotion")
+AFFECTSRNET = plugin("affectsrnet")
+AFFECTSRNET_NOEMOTION = plugin("affectsrnet-noemotion")
+WNET = plugin("wnet")
+FADN = plugin("fadn")
+SADN = plugin("sadn")

@@ -1,0 +1,64 @@
+"""The networks behind the restorers' specs: range, size and randomness put right."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from affectbench.adapters.network import resample
+from affectbench.assets.untrusted import read_weights
+from affectbench.errors import MissingExtraError, MissingPackageError, WeightsError
+from affectbench_baselines.restorers.plugins import Restorer
+
+SIZE = 512
+
+
+class FaceRestorer:
+    """LR (N, 3, h, w) in [0, 1] to SR (N, 3, s*h, s*w) by way of a 512-pixel face in [-1, 1]."""
+
+    def __init__(self, network: nn.Module, name: str, scale: int, w: float = 0.5) -> None:
+        self.network, self.scale = network, scale
+        self._options: dict[str, Any] = {}
+        if name == "gfpgan":
+            # Its decoder adds noise, which must be the same for the same face.
+            self._options = {"randomize_noise": False}
+        elif name == "codeformer":
+            self._options = {"weight": w}
+
+    def __call__(self, lr: torch.Tensor) -> torch.Tensor:
+        """SR of LR; faces go one by one, since 512 pixels take much memory."""
+        height, width = (side * self.scale for side in lr.shape[-2:])
+        large = resample(lr, SIZE, SIZE, "bicubic").clamp(0.0, 1.0)
+        faces = [self.network(face[None] * 2.0 - 1.0, **self._options)[0] for face in large]
+        restored = ((torch.cat(faces) + 1.0) / 2.0).clamp(0.0, 1.0)
+        return resample(restored, height, width, "bicubic")
+
+
+def recognised(path: str, restorer: Restorer, device: torch.device) -> Any:
+    """spandrel's descriptor of a file; WeightsError if it is of another architecture."""
+    try:
+        from spandrel import MAIN_REGISTRY, ModelLoader, UnsupportedModelError
+    except ImportError as error:
+        raise MissingExtraError(restorer.name, "checkpoint") from error
+    if restorer.architecture == "CodeFormer":
+        try:
+            import spandrel_extra_arches
+        except ImportError as error:
+            raise MissingPackageError("codeformer", "spandrel_extra_arches") from error
+        spandrel_extra_arches.install(ignore_duplicates=True)
+    try:
+        loader = ModelLoader(device, registry=MAIN_REGISTRY)
+        descriptor = loader.load_from_state_dict(read_weights(path))
+    except UnsupportedModelError:
+        raise WeightsError(f"{path}: spandrel does not know this architecture") from None
+    except Exception as error:
+        if isinstance(error, WeightsError):
+            raise
+        raise WeightsError(f"{path}: are not weights of {restorer.title} ({error})") from error
+    found = descriptor.architecture.name
+    if found != restorer.architecture:
+        raise WeightsError(f"{path}: are weights of {found}, not of {restorer.title}")
+    descriptor.model.eval().requires_grad_(False)
+    return descriptor

@@ -1,0 +1,1 @@
+"""RRDBNet, the generator of ESRGAN."""

@@ -1,0 +1,1 @@
+"""Training of all networks of this package, on Lightning Fabric: see `train.py`."""

@@ -1,0 +1,178 @@
+"""Put the weights of a finished run into the package: float16, with log, curve, figures and card.
+
+    python -m affectbench_baselines.training.freeze rrdbnet --run runs/baselines/rrdbnet/last-0
+
+Writes `<family>/weights/<variant>.{safetensors,json,csv,png,md}`. The card's figures come from the
+run and from the frozen weights themselves; what is to be written by hand is marked in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import shutil
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from affectbench.assets import sha256_of
+from affectbench.errors import AffectBenchError, InputError
+from affectbench_baselines.network import Network
+from affectbench_baselines.plugins import weights_path
+from affectbench_baselines.training.files import CURVE, DONE, LOG, WEIGHTS
+from affectbench_baselines.variants import VARIANTS, variant
+from affectbench_baselines.weights import load_network, read_header, write_weights
+
+MAX_BYTES = 5_000_000
+MEASURED = ("psnr", "ssim", "ecm_")
+_LOG = logging.getLogger("affectbench_baselines")
+
+SUPERVISION = {
+    "affectsrnet": "478 landmarks of each HR training face (MediaPipe Face Mesh)",
+    "wnet": "7 regions drawn from the 478 landmarks of each HR training face",
+    "fadn": "none (frequency masks follow from HR)",
+    "sadn": "none",
+    "rrdbnet": "none",
+}
+
+
+def freeze(name: str, run: Path, home: Path | None = None) -> dict[str, Any]:
+    """Freeze a variant; the figures of its card.
+
+    Raises InputError for a run that is not complete or of another variant, and for weights that
+    are larger than this package takes.
+    """
+    done = _finished(run, name)
+    source = run / WEIGHTS
+    header = read_header(source)
+    if header is None:
+        raise InputError(f"{source}: is no weights file of this package")
+    target = weights_path(name) if home is None else weights_path(name, home)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_weights(load_network(source, header).state_dict(), header, target, half=True)
+    size = target.stat().st_size
+    if size > MAX_BYTES:
+        target.unlink()
+        raise InputError(f"{target.name} would have {size:,} bytes; at most {MAX_BYTES:,} fit")
+    network = load_network(target, header)
+    figures = {
+        "variant": name,
+        "sha256": sha256_of(target),
+        "bytes": size,
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "multiply_adds": multiply_adds(network, 128 // network.scale),
+        "faces_seen": header.faces,
+        "native_scale_faces": done["native_faces"],
+        "cpu_minutes": round(_seconds(done) * done["threads"] * done["processes"] / 60.0, 1),
+        "extra_supervision": SUPERVISION[header.network],
+        "trained_on": list(header.trained_on),
+        "trained_against": list(header.trained_against),
+        "validation": {
+            key: value for key, value in done["figures"].items() if key.startswith(MEASURED)
+        },
+        "job": done["job"],
+    }
+    if header.network == "fadn":
+        figures["execution_ms"] = execution_times(network)
+    target.with_suffix(".json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    for file, suffix in ((LOG, ".csv"), (CURVE, ".png")):
+        if (run / file).is_file():
+            shutil.copyfile(run / file, target.with_suffix(suffix))
+    target.with_suffix(".md").write_text(card(name, figures), encoding="utf-8")
+    return figures
+
+
+def multiply_adds(network: Network, side: int) -> int:
+    """Multiply-adds of one LR face of `side` x `side` pixels, by torch's own count."""
+    counter = FlopCounterMode(display=False)
+    with counter, torch.inference_mode():
+        network(torch.rand(1, 3, side, side))
+    return int(counter.get_total_flops()) // 2
+
+
+def execution_times(network: Any, sides: Sequence[int] = (16, 64, 128)) -> dict[str, Any]:
+    """Milliseconds of one LR face for each way that FADN can be executed, best of five."""
+    times: dict[str, Any] = {}
+    for side in sides:
+        lr = torch.rand((1, 3, side, side), generator=torch.Generator().manual_seed(0))
+        for execution in ("dense", "pixel", "tile"):
+            network.execute(execution)
+            runs = []
+            for _ in range(6):
+                began = time.perf_counter()
+                with torch.inference_mode():
+                    network(lr)
+                runs.append(time.perf_counter() - began)
+            times[f"{execution}-{side}"] = round(1000 * min(runs[1:]), 2)
+    network.execute("dense")
+    return times
+
+
+def card(name: str, figures: Mapping[str, Any]) -> str:
+    """The model card: figures filled in, words to be written marked."""
+    job, validation = figures["job"], figures["validation"]
+    rows = {
+        "Network": f"{VARIANTS[name].title}; config in the weights' header",
+        "Parameters": f"{figures['parameters']:,}",
+        "Multiply-adds (one face)": f"{figures['multiply_adds']:,}",
+        "Faces seen": f"{figures['faces_seen']:,} ({figures['native_scale_faces']:,} of the last "
+        "stage at its full scale)",
+        "CPU-minutes": figures["cpu_minutes"],
+        "Seed": job["seed"],
+        "Extra supervision": figures["extra_supervision"],
+        "Trained on": "; ".join(figures["trained_on"]),
+        "Trained against": "; ".join(figures["trained_against"]) or "nothing",
+        "Licence of the weights": "research use: trained on CelebA",
+        "Weights": f"{figures['bytes']:,} bytes, float16, SHA-256 {figures['sha256']}",
+    }
+    lines = [f"# Model card: {name}", "", "| | |", "|---|---|"]
+    lines += [f"| {key} | {value} |" for key, value in rows.items()]
+    lines += ["", "## Validation slice (400 faces, averages of the weights)", "", "| figure | |"]
+    lines += ["|---|---|", *(f"| {key} | {value:.5g} |" for key, value in validation.items())]
+    if "execution_ms" in figures:
+        lines += ["", "## Execution, ms a face", "", "| way and LR side | ms |", "|---|---|"]
+        lines += [f"| {key} | {value} |" for key, value in figures["execution_ms"].items()]
+    lines += ["", f"![Curve]({name}.png)", "", "## From the paper", "", "(to be written)", ""]
+    lines += ["## Our choices", "", "(to be written)", "", "## Weaknesses", "", "(to be written)"]
+    return "\n".join(lines) + "\n"
+
+
+def _finished(run: Path, name: str) -> dict[str, Any]:
+    try:
+        done = json.loads((run / DONE).read_text(encoding="utf-8"))
+        found = done["job"]["variant"]
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{run}: is not a finished run ({error})") from error
+    if found != name:
+        raise InputError(f"{run}: is a run of {found}, not of {name}")
+    return dict(done)
+
+
+def _seconds(done: Mapping[str, Any]) -> float:
+    return float(done["seconds"]) + float(done.get("before", {}).get("seconds", 0.0))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Freeze a run."""
+    parser = argparse.ArgumentParser(prog="python -m affectbench_baselines.training.freeze")
+    parser.add_argument("variant", help=", ".join(VARIANTS))
+    parser.add_argument("--run", type=Path, required=True, help="folder of the finished last stage")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        variant(options.variant)
+        _LOG.info("%s", json.dumps(freeze(options.variant, options.run), indent=2))
+    except AffectBenchError as error:
+        _LOG.error("error: %s", error)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

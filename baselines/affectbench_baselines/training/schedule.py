@@ -1,0 +1,190 @@
+"""The queue of trainings, one after another, in the order of their value; each goes on if stopped.
+
+    python -m affectbench_baselines.training.schedule --data ZIP --landmarks NPZ --vgg16 FILE
+    python -m affectbench_baselines.training.schedule --list
+    python -m affectbench_baselines.training.schedule --sweep ...   # weight of the emotion loss
+
+Start it again after a stop: finished jobs are passed over, the others go on from their last
+checkpoint. `--only rrdbnet/base,affectsrnet/` takes the jobs whose folder begins with one of these;
+`--until HH:MM` starts no job after that time. Runs lie under `--runs` (default `runs/baselines`),
+one folder a job. The emotion loss of the final runs has the weight `--emotion-weight`, chosen on
+the validation slice by the sweep, whose table `--sweep --list` prints.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from affectbench_baselines import train
+from affectbench_baselines.training.files import CHECKPOINT, DONE, WEIGHTS
+from affectbench_baselines.variants import VARIANTS
+
+_LOG = logging.getLogger("affectbench_baselines")
+SEEDS = (0, 1, 2)
+SEEDED = ("affectsrnet", "rrdbnet-emotion", "affectsrnet-noemotion")
+"""The claim and its controls, whose last stage runs with each seed."""
+
+SWEEP_WEIGHTS = (0.001, 0.002, 0.005, 0.01)
+SWEEP_FACES = 7_500
+ABLATION_FACES = (20_000, 10_000)
+ABLATIONS = (
+    "affectsrnet",
+    "affectsrnet-no-prior",
+    "affectsrnet-no-gcn",
+    "affectsrnet-pooled-gcn",
+    "affectsrnet-no-msaf",
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A training of the queue: its folder below the runs' folder, and its own arguments."""
+
+    folder: str
+    variant: str
+    arguments: tuple[str, ...] = ()
+    init: str = ""
+
+
+def queue() -> Iterator[Entry]:
+    """All jobs, the most valuable first."""
+    for family in ("rrdbnet", "affectsrnet"):
+        yield Entry(f"{family}/base", family)
+    yield _last("rrdbnet", 0)
+    for seed in SEEDS:
+        yield from (_last(name, seed) for name in SEEDED)
+    for family in ("wnet", "fadn", "sadn"):
+        yield Entry(f"{family}/base", family)
+        yield _last(family, 0)
+    yield from _ablations()
+
+
+def sweep(kind: str = "kl") -> Iterator[Entry]:
+    """Short last stages of both networks at several weights of the emotion loss."""
+    for weight in SWEEP_WEIGHTS:
+        for name in ("affectsrnet", "rrdbnet-emotion"):
+            family = VARIANTS[name].family
+            own = ["--stage", "last", "--faces", str(SWEEP_FACES), "--emotion-kind", kind]
+            own += ["--emotion-weight", str(weight), "--seed", "100"]
+            yield Entry(f"sweep/{name}-{kind}-{weight:g}", name, tuple(own), f"{family}/base")
+
+
+def _last(name: str, seed: int) -> Entry:
+    before = VARIANTS[name].base or name
+    return Entry(
+        f"{name}/last-{seed}", name, ("--stage", "last", "--seed", str(seed)), f"{before}/base"
+    )
+
+
+def _ablations() -> Iterator[Entry]:
+    base, last = (str(faces) for faces in ABLATION_FACES)
+    for name in ABLATIONS:
+        folder = f"ablations/{name}"
+        yield Entry(f"{folder}/base", name, ("--faces", base))
+        yield Entry(f"{folder}/last", name, ("--stage", "last", "--faces", last), f"{folder}/base")
+    # Without the emotion loss the base stage is that of the whole network.
+    yield Entry(
+        "ablations/affectsrnet-noemotion/last",
+        "affectsrnet-noemotion",
+        ("--stage", "last", "--faces", last),
+        "ablations/affectsrnet/base",
+    )
+
+
+def command(entry: Entry, options: argparse.Namespace) -> list[str]:
+    """The arguments of `affectbench_baselines.train` for a job."""
+    runs = options.runs
+    out = [entry.variant, "--data", str(options.data), "--landmarks", str(options.landmarks)]
+    out += ["--out", str(runs / entry.folder), "--cache", str(runs / "cache"), "--resume"]
+    out += list(entry.arguments)
+    if "last" in entry.arguments:
+        out += ["--no-perceptual"] if options.vgg16 is None else ["--vgg16", str(options.vgg16)]
+        if VARIANTS[entry.variant].emotion and "--emotion-weight" not in entry.arguments:
+            if options.emotion_weight is not None:
+                out += ["--emotion-weight", str(options.emotion_weight)]
+            out += ["--emotion-kind", options.emotion_kind]
+    if entry.init:
+        out += ["--init", str(runs / entry.init)]
+    if options.threads:
+        out += ["--threads", str(options.threads)]
+    return out
+
+
+def state(entry: Entry, runs: Path) -> str:
+    """`done` with the figures of its last row, `started`, or `waiting`."""
+    folder = runs / entry.folder
+    if (folder / DONE).is_file():
+        figures = json.loads((folder / DONE).read_text(encoding="utf-8"))["figures"]
+        shown = ("psnr", "ssim", "ecm_macro_mini-xception", "ecm_macro_face-api")
+        return "done " + ", ".join(f"{k} {figures[k]:.4f}" for k in shown if k in figures)
+    return "started" if (folder / CHECKPOINT).is_file() else "waiting"
+
+
+def run_queue(entries: Sequence[Entry], options: argparse.Namespace) -> int:
+    """Run what is not done yet; the number of jobs that failed."""
+    failed = 0
+    for entry in entries:
+        if (options.runs / entry.folder / DONE).is_file():
+            continue
+        if options.until and datetime.now().strftime("%H:%M") >= options.until:
+            _LOG.info("it is %s: %s and what follows are left", options.until, entry.folder)
+            break
+        if entry.init and not (options.runs / entry.init / WEIGHTS).is_file():
+            _LOG.error("%s: waits for %s, which is not finished", entry.folder, entry.init)
+            failed += 1
+            continue
+        _LOG.info("== %s", entry.folder)
+        began = time.monotonic()
+        code = train.main(command(entry, options))
+        failed += code != 0
+        _LOG.info("== %s: code %d, %.1f min", entry.folder, code, (time.monotonic() - began) / 60)
+    return failed
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m affectbench_baselines.training.schedule",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--data", type=Path, metavar="ZIP")
+    parser.add_argument("--landmarks", type=Path, metavar="NPZ")
+    parser.add_argument("--vgg16", type=Path, metavar="FILE", help="without it: no perceptual loss")
+    parser.add_argument("--runs", type=Path, default=Path("runs/baselines"))
+    parser.add_argument("--only", default="", metavar="FOLDERS")
+    parser.add_argument("--until", metavar="HH:MM")
+    parser.add_argument("--sweep", action="store_true", help="the sweep instead of the queue")
+    parser.add_argument("--emotion-weight", type=float)
+    parser.add_argument("--emotion-kind", choices=("kl", "ecm"), default="kl")
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--list", action="store_true", help="say what is done, and stop")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run or list the queue; 1 if a job failed."""
+    options = parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    entries = list(sweep(options.emotion_kind) if options.sweep else queue())
+    wanted = tuple(text.strip() for text in options.only.split(","))
+    entries = [entry for entry in entries if entry.folder.startswith(wanted)]
+    if options.list:
+        for entry in entries:
+            _LOG.info("%-40s %s", entry.folder, state(entry, options.runs))
+        return 0
+    if options.data is None or options.landmarks is None:
+        parser().error("--data and --landmarks are needed")
+    return 1 if run_queue(entries, options) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

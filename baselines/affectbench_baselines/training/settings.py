@@ -1,0 +1,128 @@
+"""The recipe that every network is trained by: ours, and the same for all rows that are ranked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from affectbench_baselines.configs import Config
+from affectbench_baselines.variants import Variant
+
+StageName = Literal["base", "last"]
+STAGES: tuple[StageName, ...] = ("base", "last")
+EmotionKind = Literal["kl", "ecm"]
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weight of each term; a term of weight 0 is not computed.
+
+    `pixel` L1; `landmarks` and `edges` of the predicted graph; `parsing`, `frequency` and
+    `sparsity` of W-Net and FADN; `perceptual` and `style` by the first stages of VGG16 at 64 px;
+    `emotion` through a judge.
+    """
+
+    pixel: float = 1.0
+    landmarks: float = 0.0
+    edges: float = 0.0
+    parsing: float = 0.0
+    frequency: float = 0.0
+    sparsity: float = 0.0
+    perceptual: float = 0.0
+    style: float = 0.0
+    emotion: float = 0.0
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of training; `faces` are counted as often as they are seen, in both stages."""
+
+    faces: int
+    learning_rate: float
+    final_rate: float
+    warmup_steps: int
+    weights: LossWeights
+    emotion_kind: EmotionKind = "kl"
+    emotion_judge: str = "face-api"
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything that decides a training run but the machine: two equal jobs give equal weights.
+
+    `network` are the settings of the network, overrides included. `zoom` limits by how much a face
+    is made larger or smaller than in its file to reach `eye_distance`, the distance of the outer
+    eye corners in image widths; `plain_share` of the faces are taken as they are.
+    """
+
+    variant: str
+    family: str
+    network: Mapping[str, Any]
+    stage_name: StageName
+    stage: Stage
+    seed: int = 0
+    batch_size: int = 8
+    ema_decay: float = 0.999
+    size: int = 128
+    eye_distance: tuple[float, float] = (0.30, 0.50)
+    zoom: tuple[float, float] = (0.85, 1.30)
+    plain_share: float = 0.25
+    native_scale_share: float = 0.5
+    """Of a network for many scales: the share of batches at its largest scale."""
+
+    @property
+    def steps(self) -> int:
+        """Batches, the last one as full as all others."""
+        return math.ceil(self.stage.faces / self.batch_size)
+
+    def record(self) -> dict[str, Any]:
+        """As plain JSON data."""
+        return {**asdict(self), "network": dict(self.network)}
+
+
+FACES: dict[StageName, int] = {"base": 45_000, "last": 15_000}
+"""The budget of every ranked row: 60,000 faces seen."""
+
+PERCEPTUAL, STYLE, EMOTION = 0.01, 0.005, 0.002
+"""Starting points: on bicubic faces the first two have about 0.3 of the pixel loss's gradient. The
+weight of the emotion loss is to be chosen by the sweep."""
+
+
+def make_job(
+    name: str,
+    variant: Variant,
+    config: Config,
+    stage_name: StageName = "base",
+    *,
+    faces: int | None = None,
+    seed: int = 0,
+    emotion_weight: float | None = None,
+    emotion_kind: EmotionKind = "kl",
+    **changes: Any,
+) -> Job:
+    """The job of a variant by the common recipe; `changes` are fields of the job."""
+    weights = dict(config.loss_weights)
+    last = stage_name == "last"
+    if last:
+        weights |= {"perceptual": PERCEPTUAL, "style": STYLE}
+        if variant.emotion:
+            weights["emotion"] = EMOTION if emotion_weight is None else emotion_weight
+    stage = Stage(
+        faces=FACES[stage_name] if faces is None else faces,
+        learning_rate=2e-4 if last else 5e-4,
+        final_rate=1e-5 if last else 5e-5,
+        warmup_steps=50 if last else 200,
+        weights=LossWeights(**weights),
+        emotion_kind=emotion_kind,
+    )
+    network = {**config.network, **variant.overrides}
+    return Job(name, variant.family, network, stage_name, stage, seed, **changes)
+
+
+def learning_rate(stage: Stage, step: int, steps: int) -> float:
+    """Linear warm-up, then a half cosine from `learning_rate` to `final_rate`."""
+    warm = min(1.0, (step + 1) / max(1, stage.warmup_steps))
+    cosine = 0.5 * (1.0 + math.cos(math.pi * min(1.0, step / max(1, steps))))
+    return warm * (stage.final_rate + (stage.learning_rate - stage.final_rate) * cosine)

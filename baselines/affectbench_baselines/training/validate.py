@@ -1,0 +1,85 @@
+"""The validation slice: 400 training faces that no run trains on, half of them loose, by id.
+
+PSNR and SSIM in the convention `rgb`, ECM (`ecm/1`) through mini-Xception, the default judge of
+affectbench, which no loss of ours uses: face-api is the judge of the emotion loss, and its ECM is
+recorded beside it only to show how far a gain carries over. Faces are taken as their files have
+them, with the face box of their group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from affectbench.images.resizing import resize
+from affectbench.images.tensors import quantise, stack, unit_range
+from affectbench.judges import load_judge
+from affectbench.metrics.consistency import EmotionConsistencyResult
+from affectbench.metrics.ecm import definition, ecm_parts
+from affectbench.metrics.ecm_metric import part_columns
+from affectbench.metrics.fidelity import psnr, ssim
+from affectbench.types import Judge
+from affectbench_baselines.training.faces import GROUP_BOXES, Box, Faces, window
+
+JUDGES = ("mini-xception", "face-api")
+_BATCH = 16
+_WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
+
+
+def validation_ids() -> tuple[str, ...]:
+    """The committed id list."""
+    text = Path(__file__).with_name("validation.txt").read_text(encoding="utf-8")
+    return tuple(text.split())
+
+
+class Validation:
+    """HR, LR and the judges' logits on HR, made once; `measure` then scores a network."""
+
+    def __init__(self, faces: Faces, scale: int, size: int, judges: Sequence[str] = JUDGES) -> None:
+        hr = [window(faces.images[i], 0.0, 0.0, 1.0, size) for i in range(len(faces))]
+        low = size // scale
+        self._hr = stack(hr)
+        self._lr = unit_range(stack([resize(face, low, low, "pil-bicubic") for face in hr]))
+        self._boxes = [GROUP_BOXES.get(name.partition("/")[0], _WHOLE) for name in faces.ids]
+        self._judges = [load_judge(name) for name in judges]
+        self._reference = [self._logits(judge, self._hr) for judge in self._judges]
+
+    def measure(self, network: nn.Module, device: torch.device) -> dict[str, float]:
+        """PSNR in dB, SSIM, and for each judge macro and plain mean ECM."""
+        was_training = network.training
+        network.eval()
+        with torch.inference_mode():
+            batches = torch.split(self._lr, _BATCH)
+            sr = torch.cat([quantise(network(batch.to(device)).cpu()) for batch in batches])
+        network.train(was_training)
+        pairs = zip(torch.split(sr, _BATCH), torch.split(self._hr, _BATCH), strict=True)
+        fidelity = [
+            (psnr(a, b), ssim(a, b)) for a, b in ((unit_range(a), unit_range(b)) for a, b in pairs)
+        ]
+        figures = {
+            "psnr": float(torch.cat([p for p, _ in fidelity]).mean()),
+            "ssim": float(torch.cat([s for _, s in fidelity]).mean()),
+        }
+        for judge, reference in zip(self._judges, self._reference, strict=True):
+            parts = ecm_parts(reference, self._logits(judge, sr))
+            columns = part_columns(parts, judge.classes)
+            name = judge.spec.name
+            ecm = EmotionConsistencyResult(columns, name, definition(), "whole", 0)
+            figures |= {f"ecm_macro_{name}": ecm.macro, f"ecm_mean_{name}": float(ecm)}
+        return figures
+
+    def _logits(self, judge: Judge, images: torch.Tensor) -> torch.Tensor:
+        """Logits of the face boxes; images of one box go together."""
+        out: list[torch.Tensor | None] = [None] * len(images)
+        for box in set(self._boxes):
+            index = [i for i, own in enumerate(self._boxes) if own == box]
+            x0, y0, x1, y1 = (round(edge * images.shape[-1]) for edge in box)
+            with torch.no_grad():
+                chunks = torch.split(unit_range(images[index][..., y0:y1, x0:x1]), _BATCH)
+                found = torch.cat([judge.logits(chunk) for chunk in chunks])
+            for i, logits in zip(index, found, strict=True):
+                out[i] = logits
+        return torch.stack([logits for logits in out if logits is not None])

@@ -1,0 +1,61 @@
+"""What is trained and ranked: each variant is a network, and what is switched on or off in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from affectbench.errors import UnknownNameError
+
+
+@dataclass(frozen=True)
+class Variant:
+    """`overrides` change the config's network; `emotion` adds the emotion loss in the last stage.
+
+    `ranked` is False for ablations, which are compared on the validation slice only.
+    """
+
+    family: str
+    title: str
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    emotion: bool = False
+    ranked: bool = True
+    base: str = ""
+    """The variant whose base stage it shares; empty for its own."""
+
+
+VARIANTS: dict[str, Variant] = {
+    "rrdbnet": Variant("rrdbnet", "RRDBNet, the generator of ESRGAN"),
+    "rrdbnet-emotion": Variant(
+        "rrdbnet", "RRDBNet with the emotion loss (a control)", emotion=True, base="rrdbnet"
+    ),
+    "affectsrnet": Variant(
+        "affectsrnet", "AffectSRNet: landmark graph and emotion loss", emotion=True
+    ),
+    "affectsrnet-noemotion": Variant(
+        "affectsrnet", "AffectSRNet without the emotion loss (a control)", base="affectsrnet"
+    ),
+    "wnet": Variant("wnet", "W-Net: guided by a face parsing map"),
+    "fadn": Variant("fadn", "FADN: frequency-aware dynamic branches"),
+    "sadn": Variant("sadn", "SADN: scale-aware dynamic convolutions, x2 to x8"),
+    "affectsrnet-no-prior": Variant(
+        "affectsrnet", "ablation: one average face for all", {"prior": "mean"}, True, False
+    ),
+    "affectsrnet-no-gcn": Variant(
+        "affectsrnet", "ablation: no graph convolutions", {"gcn": "none"}, True, False
+    ),
+    "affectsrnet-pooled-gcn": Variant(
+        "affectsrnet", "ablation: nodes averaged into one vector", {"gcn": "pooled"}, True, False
+    ),
+    "affectsrnet-no-msaf": Variant(
+        "affectsrnet", "ablation: concatenation for MSAF", {"msaf": False}, True, False
+    ),
+}
+
+
+def variant(name: str) -> Variant:
+    """The variant of that name; UnknownNameError with all names if there is none."""
+    if name not in VARIANTS:
+        raise UnknownNameError(f"there is no '{name}' to train; known: {', '.join(VARIANTS)}")
+    return VARIANTS[name]

@@ -1,0 +1,1 @@
+"""W-Net: a parsing map of the face guides its super-resolution."""

@@ -1,0 +1,244 @@
+"""Names of metrics and groups, and what a run does with a metric that it cannot compute."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import affectbench, pattern
+from PIL import Image
+
+from affectbench import compare
+from affectbench.errors import AssetMissingError, InputError, UnknownNameError
+from affectbench.judges import judge_spec
+from affectbench.metrics import list_metrics
+from affectbench.metrics.selection import Choice, catalogue, expand_metrics, groups
+from affectbench.run import measures
+from affectbench.run.measures import select
+from affectbench.types import MetricPlugin
+
+PLUGIN = """
+import numpy as np
+from affectbench.types import MetricPlugin, MetricSpec
+
+class Zero:
+    def reference(self, hr):
+        return None
+    def score(self, sr, hr, reference):
+        return {"toy_large": np.zeros(len(sr))}
+
+LARGE = MetricPlugin(
+    MetricSpec("toy_large", "1", "Toy", "image", "naturalness", "lower", "", (0.0, 1.0), "mean",
+               False, "none", min_size=192),
+    lambda settings: {},
+    lambda settings, judge, device: Zero(),
+)
+"""
+NO_AFFECT = "judge 'mini-xception' gives no valence and arousal"
+
+
+@pytest.fixture
+def toy_metric(tmp_path: Path) -> dict[str, str]:
+    """An environment with an installed plug-in that needs 192 pixels, and no fetched weights."""
+    folder = tmp_path / "site"
+    info = folder / "toy_metric-1.0.dist-info"
+    info.mkdir(parents=True)
+    (folder / "toy_metric.py").write_text(PLUGIN)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-metric\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[affectbench.metrics]\ntoy_large=toy_metric:LARGE\n")
+    return {
+        **os.environ,
+        "PYTHONPATH": str(folder),
+        "AFFECTBENCH_CACHE": str(tmp_path / "cache"),
+    }
+
+
+def test_groups_hold_every_metric_once() -> None:
+    names = [name for members in groups().values() for name in members]
+    assert sorted(names) == sorted(spec.name for spec in list_metrics())
+    assert groups()["expression"][0] == "ecm"
+    assert {"fid", "kid", "fed"} == set(groups()["distribution"])
+
+
+def test_expansion_keeps_the_order_and_names_each_once() -> None:
+    found = expand_metrics(["psnr", "fidelity", "ecm"])
+    assert [c.metric for c in found if c.metric in ("psnr", "ssim", "ecm")] == [
+        "psnr",
+        "ssim",
+        "ecm",
+    ]
+    assert Choice("psnr") in found
+    assert Choice("ssim", "fidelity") in found
+    # Named anywhere in the list is named.
+    assert Choice("ssim") in expand_metrics(["fidelity", "ssim"])
+
+
+def test_a_name_of_both_is_the_metric() -> None:
+    assert expand_metrics(["identity"]) == (Choice("identity"),)
+    both = {c.metric for c in expand_metrics(["group:identity"])}
+    assert {"identity", "facenet"} <= both
+
+
+def test_all_is_everything_but_cost() -> None:
+    found = {c.metric for c in expand_metrics(["all"])}
+    assert found == {spec.name for spec in list_metrics() if spec.kind != "cost"}
+
+
+def test_kid_stands_beside_fid() -> None:
+    assert expand_metrics(["fid"]) == (Choice("fid"), Choice("kid", "fid"))
+    assert expand_metrics(["kid", "fid"]) == (Choice("kid"), Choice("fid"))
+    assert expand_metrics(["kid"]) == (Choice("kid"),)
+
+
+@pytest.mark.parametrize(
+    ("names", "error", "says"),
+    [
+        (["exprssion"], UnknownNameError, "did you mean 'expression'"),
+        (["group:nowhere"], UnknownNameError, "known: "),
+        (["psnr", "ssim", "psnr"], InputError, "named twice"),
+        (["cost"], InputError, "cost is measured in every run"),
+        ([], InputError, "name at least one"),
+    ],
+)
+def test_what_names_nothing(names: list[str], error: type[Exception], says: str) -> None:
+    with pytest.raises(error, match=says):
+        expand_metrics(names)
+
+
+def test_catalogue_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AFFECTBENCH_CACHE", str(tmp_path))
+    rows = {row["name"]: row for row in catalogue()}
+    assert set(rows) == {spec.name for spec in list_metrics()}
+    assert rows["psnr"]["missing"] == ""
+    assert "pip install" in rows["fid"]["missing"] or "assets fetch inc" in rows["fid"]["missing"]
+    assert str(tmp_path) not in rows["fid"]["missing"]
+    for spec in list_metrics():
+        assert rows[spec.name]["group"] == spec.group
+        assert rows[spec.name]["direction"] in ("higher", "lower")
+
+
+def test_a_group_leaves_out_what_it_cannot_compute(
+    tmp_path: Path, toy_metric: dict[str, str]
+) -> None:
+    out = tmp_path / "out"
+    arguments = ["compare", "--models", "nearest", "--out", out, "--metrics"]
+    done = affectbench(
+        *arguments, "fidelity,naturalness,distribution,valence_drift,expression", env=toy_metric
+    )
+    assert done.returncode == 2
+    assert f"metric 'valence_drift': {NO_AFFECT}" in done.stderr
+    done = affectbench(*arguments, "fidelity,naturalness,distribution,expression", env=toy_metric)
+    assert done.returncode == 0, done.stderr
+    told = {
+        line.split(": ")[1]: line
+        for line in done.stderr.splitlines()
+        if line.startswith("left out: ")
+    }
+    assert {"toy_large", "fid", "kid", "valence_drift", "arousal_drift"} <= set(told)
+    assert told["valence_drift"] == f"left out: valence_drift: {NO_AFFECT}"
+    assert told["toy_large"].endswith("needs HR faces of at least 192 pixels, and these have 128")
+    assert "affectbench assets fetch inception" in told["fid"] or "pip install" in told["fid"]
+    assert "left out: toy_large" in done.stdout
+    settings = json.loads((out / "run.json").read_text())["settings"]
+    assert [f"left out: {gap}" for gap in settings["gaps"]] == list(told.values())
+    assert {"ecm", "fed", "psnr", "ssim"} <= set(settings["metrics"])
+    assert not set(settings["metrics"]) & set(told)
+    assert r"left out: toy\_large" in (out / "table.md").read_text()
+    columns = pd.read_csv(out / "table.csv").columns
+    assert {"ecm", "agreement", "fed"} <= set(columns)
+    assert not set(columns) & set(told)
+
+
+@pytest.mark.parametrize(
+    ("metric", "says"),
+    [
+        ("toy_large", "at least 192 pixels"),
+        ("fid", "assets fetch inception|pip install"),
+        ("facenet", "assets fetch facenet|pip install"),
+        ("arousal_drift", NO_AFFECT),
+    ],
+)
+def test_a_named_metric_that_cannot_be_computed_is_an_error(
+    tmp_path: Path, toy_metric: dict[str, str], metric: str, says: str
+) -> None:
+    out = tmp_path / "out"
+    done = affectbench(
+        *("compare", "--models", "nearest", "--metrics", f"psnr,{metric}", "--out", out),
+        env=toy_metric,
+    )
+    assert done.returncode == 2
+    assert re.search(says, done.stderr)
+    assert len(done.stderr.splitlines()) == 1
+    assert not (out / "run.json").exists()
+
+
+def test_large_enough_faces_are_no_gap(tmp_path: Path, toy_metric: dict[str, str]) -> None:
+    out, faces = tmp_path / "out", tmp_path / "faces"
+    faces.mkdir()
+    Image.fromarray(pattern(1, 192)).save(faces / "a.png")
+    arguments = ["compare", "--models", "nearest", "--datasets", "large", "--hr-size", "192"]
+    arguments += ["--data", f"large={faces}", "--out", str(out)]
+    done = affectbench(*arguments, "--metrics", "naturalness", env=toy_metric)
+    assert done.returncode == 0, done.stderr
+    assert (pd.read_csv(out / "table.csv")["toy_large"] == 0).all()
+
+
+def test_scored_folders_have_the_size_of_their_smallest_image(
+    toy_faces: Path, toy_metric: dict[str, str]
+) -> None:
+    done = affectbench(
+        *("score", "--sr", toy_faces, "--hr", toy_faces, "--metrics", "psnr,naturalness"),
+        env=toy_metric,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "and these have 64" in done.stderr
+
+
+def test_nothing_left_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measures, "expand_metrics", lambda _n: (Choice("valence_drift", "x"),))
+    with pytest.raises(InputError, match="none of these metrics can be computed: valence"):
+        select(["x"], [judge_spec("mini-xception")], 128)
+
+
+def test_a_panel_leaves_out_the_judges_that_cannot_serve() -> None:
+    plain = judge_spec("mini-xception")
+    affective = replace(plain, name="affective", affect=True)
+    found = select(["valence_drift"], [plain, affective], 128)
+    assert found.measures == (("valence_drift", affective),)
+    assert found.gaps == (f"valence_drift: {NO_AFFECT}",)
+    bare = replace(plain, name="bare", features=0)
+    found = select(["fed"], [plain, bare], None)
+    assert found.measures == (("fed", plain),)
+    with pytest.raises(InputError, match="judge 'bare' gives no features"):
+        select(["fed"], [bare], None)
+
+
+def test_missing_weights_of_a_named_metric_keep_their_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def require() -> None:
+        raise AssetMissingError("toy", "http://nowhere", "/cache/toy")
+
+    original = measures.metric_plugin
+
+    def plugin(name: str) -> MetricPlugin:
+        return replace(original(name), require=require) if name == "ssim" else original(name)
+
+    monkeypatch.setattr(measures, "metric_plugin", plugin)
+    with pytest.raises(AssetMissingError, match="/cache/toy"):
+        select(["psnr", "ssim"], [], 64)
+    found = select(["fidelity"], [], 64)
+    gap = "ssim: its weights are not here; 'affectbench assets fetch toy' gets them"
+    assert gap in found.gaps
+    assert ("psnr", None) in found.measures
+
+
+def test_the_python_interface_takes_groups_too() -> None:
+    result = compare("nearest", metrics=["expression", "psnr"])
+    assert result.gaps == (f"arousal_drift: {NO_AFFECT}", f"valence_drift: {NO_AFFECT}")
+    assert {"ecm", "agreement", "js_divergence", "psnr"} <= set(result.table.columns)

@@ -1,0 +1,254 @@
+"""`mae`, `ms_ssim`, `ms_ssim_small`, `vif`, `gmsd`, `haarpsi`: other libraries, properties, faces.
+
+MS-SSIM is held by its formula in numpy, VIF, GMSD and HaarPSI by piq itself in float64.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import piq
+import pytest
+import torch
+from conftest import affectbench, pattern
+from PIL import Image
+from scipy.ndimage import correlate1d
+
+from affectbench.cli.main import main
+from affectbench.datasets import load_dataset
+from affectbench.errors import InputError, MissingExtraError
+from affectbench.images.resizing import resize
+from affectbench.images.tensors import stack
+from affectbench.metrics import metric_plugin, similarity
+from affectbench.metrics.similarity import SMALL_WEIGHTS, WEIGHTS
+from affectbench.types import MetricSettings
+
+NAMES = ("mae", "ms_ssim", "ms_ssim_small", "vif", "gmsd", "haarpsi")
+BEST = {"mae": 0.0, "gmsd": 0.0, "ms_ssim": 1.0, "ms_ssim_small": 1.0, "vif": 1.0, "haarpsi": 1.0}
+SIDES = {"mae": 1, "ms_ssim": 161, "ms_ssim_small": 81, "vif": 41, "gmsd": 6, "haarpsi": 16}
+SETTINGS = MetricSettings("rgb", 8, "celeba")
+CPU = torch.device("cpu")
+
+GOLDEN = {
+    # bicubic at scale: astronaut at 160x160, grace_hopper at 256x256; made with piq 0.8.0
+    4: {
+        "mae": (0.0342274307746, 0.0404608437147),
+        "ms_ssim": (None, 0.94092),
+        "ms_ssim_small": (0.95040, 0.93221),
+        "vif": (0.38209, 0.32769),
+        "gmsd": (0.11653, 0.12860),
+        "haarpsi": (0.77018, 0.70230),
+    },
+    8: {
+        "mae": (0.0586862748727, 0.0673513382633),
+        "ms_ssim": (None, 0.80185),
+        "ms_ssim_small": (0.82066, 0.77550),
+        "vif": (0.20409, 0.15974),
+        "gmsd": (0.20753, 0.23431),
+        "haarpsi": (0.54358, 0.44187),
+    },
+}
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> None:
+    warnings.filterwarnings("ignore", module="torch")
+
+
+def function(name: str) -> Callable[..., torch.Tensor]:
+    return getattr(similarity, name)  # type: ignore[no-any-return]
+
+
+def noisy(hr: np.ndarray, levels: tuple[float, ...]) -> np.ndarray:
+    noise = np.random.default_rng(3).normal(0, 1, hr.shape)
+    return np.stack([np.clip(hr + s * noise, 0, 255).round().astype(np.uint8) for s in levels])
+
+
+def demo_pairs(scale: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """SR and HR of the two demo faces at their own size."""
+    pairs = []
+    for hr in map(load_dataset("demo").read, ("astronaut", "grace_hopper")):
+        side = hr.shape[0]
+        small = resize(hr, side // scale, side // scale, "pil-bicubic")
+        enlarged = Image.fromarray(small).resize((side, side), Image.Resampling.BICUBIC)
+        pairs.append((np.asarray(enlarged), hr))
+    return pairs
+
+
+def unit(*images: np.ndarray) -> torch.Tensor:
+    return stack(list(images)).double() / 255
+
+
+@pytest.mark.parametrize("scale", [4, 8])
+def test_values_of_other_libraries(scale: int) -> None:
+    for sr, hr in demo_pairs(scale):
+        x, y = unit(sr), unit(hr)
+        expected = {
+            "mae": np.abs(sr.astype(float) - hr).mean() / 255,
+            "vif": float(piq.vif_p(x, y)),
+            "gmsd": float(piq.gmsd(x, y)),
+            "haarpsi": float(piq.haarpsi(x, y)),
+        }
+        small = tuple(w / sum(SMALL_WEIGHTS) for w in SMALL_WEIGHTS)
+        for name, weights in (("ms_ssim", WEIGHTS), ("ms_ssim_small", small)):
+            if min(hr.shape[:2]) >= SIDES[name]:
+                expected[name] = _ms_ssim(x, y, weights)
+        for name, value in expected.items():
+            assert function(name)(sr, hr).item() == pytest.approx(value, abs=2e-5), name
+
+
+def _ms_ssim(x: torch.Tensor, y: torch.Tensor, weights: tuple[float, ...]) -> float:
+    """MS-SSIM in float64: whole windows, scales by 2x2 means."""
+    offsets = np.arange(-5, 6)
+    taps = np.exp(-0.5 * (offsets / 1.5) ** 2)
+    taps /= taps.sum()
+
+    def smooth(z: np.ndarray) -> np.ndarray:
+        return correlate1d(correlate1d(z, taps, 0), taps, 1)[5:-5, 5:-5]
+
+    def halved(z: np.ndarray) -> np.ndarray:
+        even = z[: z.shape[0] // 2 * 2, : z.shape[1] // 2 * 2]
+        return even.reshape(even.shape[0] // 2, 2, -1, 2).mean((1, 3))
+
+    channels = []
+    for planes in zip(x[0].numpy(), y[0].numpy(), strict=True):
+        a, b = planes
+        value = 1.0
+        for level, weight in enumerate(weights):
+            if level:
+                a, b = halved(a), halved(b)
+            ma, mb = smooth(a), smooth(b)
+            va, vb, c = smooth(a * a) - ma**2, smooth(b * b) - mb**2, smooth(a * b) - ma * mb
+            contrast = (2 * c + 0.03**2) / (va + vb + 0.03**2)
+            luminance = (2 * ma * mb + 0.01**2) / (ma**2 + mb**2 + 0.01**2)
+            whole = luminance * contrast if level == len(weights) - 1 else contrast
+            value *= max(whole.mean(), 0.0) ** weight
+        channels.append(value)
+    return float(np.mean(channels))
+
+
+@pytest.mark.parametrize("scale", GOLDEN)
+@pytest.mark.parametrize("name", NAMES)
+def test_golden_values(scale: int, name: str) -> None:
+    for (sr, hr), expected in zip(demo_pairs(scale), GOLDEN[scale][name], strict=True):
+        if expected is not None:
+            assert function(name)(sr, hr).item() == pytest.approx(expected, abs=2e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_identical_images(name: str) -> None:
+    side = SIDES[name] + 3
+    images = np.stack([pattern(1, side), np.zeros((side, side, 3), np.uint8)])
+    assert function(name)(images, images).tolist() == [BEST[name]] * 2
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_properties(name: str) -> None:
+    """Symmetry (but for `vif`), range, no mixing of images, more noise is worse."""
+    hr = pattern(2, max(SIDES[name], 48))
+    sr, originals = noisy(hr, (3, 8, 20, 60)), np.stack([hr] * 4)
+    values = function(name)(sr, originals)
+    assert values.dtype == torch.float64
+    sign = -1.0 if BEST[name] else 1.0
+    assert (sign * values.diff() > 0).all()
+    low, high = metric_plugin(name).spec.range
+    assert ((values >= low) & (values <= high)).all()
+    single = torch.cat([function(name)(one, hr) for one in sr])
+    torch.testing.assert_close(single, values, rtol=0, atol=1e-6)
+    swapped = function(name)(originals, sr)
+    assert torch.allclose(swapped, values, rtol=0, atol=1e-6) == (name != "vif")
+
+
+def test_vif_of_flat_and_sharpened_images() -> None:
+    hr, flat = pattern(4), np.full((64, 64, 3), 90, np.uint8)
+    assert similarity.vif(flat, hr).item() == pytest.approx(0.0, abs=1e-6)
+    stronger = np.clip((hr.astype(float) - 128) * 1.3 + 128, 0, 255).astype(np.uint8)
+    assert similarity.vif(stronger, hr).item() > 1.05
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_smallest_image(name: str) -> None:
+    side = SIDES[name]
+    spec = metric_plugin(name).spec
+    assert spec.min_size == side
+    assert function(name)(pattern(1, side), pattern(2, side)).isfinite()
+    assert spec.size_gap(side, side) == ""
+    if side == 1:
+        return
+    small = pattern(1, side)[:, 1:]
+    with pytest.raises(InputError, match=f"{name} needs images of at least {side}x{side} pixels"):
+        function(name)(small, small)
+    assert f"these are {side - 1}x{side}" in spec.size_gap(side, side - 1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_plugins_score_uint8_batches(name: str) -> None:
+    hr = np.stack([pattern(i, max(SIDES[name], 32)) for i in range(3)])
+    sr = np.stack([noisy(one, (9,))[0] for one in hr])
+    plugin = metric_plugin(name)
+    metric = plugin.build(SETTINGS, None, CPU)
+    x, y = stack(list(sr)), stack(list(hr))
+    columns = metric.score(x, y, metric.reference(y))
+    assert list(columns) == [name]
+    assert columns[name].dtype == np.float64
+    assert columns[name].tolist() == function(name)(sr, hr).tolist()
+
+
+def test_large_batches_are_worked_on_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    hr = np.stack([pattern(i, 48) for i in range(5)])
+    sr = hr[::-1].copy()
+    whole = similarity.vif(sr, hr)
+    plugin = metric_plugin("vif")
+    seen = []
+    from affectbench.metrics import similarity_kernels
+    from affectbench.metrics.pairs import pair_values
+
+    def counted(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        seen.append(len(x))
+        return similarity_kernels.vif(x, y)
+
+    x, y = stack(list(sr)), stack(list(hr))
+    values = pair_values(plugin.spec, counted, x, y, chunk_values=2 * 48 * 48 * 3)
+    assert seen == [2, 2, 1]
+    torch.testing.assert_close(values.double(), whole, rtol=0, atol=1e-6)
+
+
+def test_identities_say_what_decides_the_numbers() -> None:
+    assert metric_plugin("mae").identify(SETTINGS) == {}
+    assert metric_plugin("gmsd").identify(SETTINGS) == {"package": f"piq {piq.__version__}"}
+    five = metric_plugin("ms_ssim").identify(SETTINGS)
+    four = metric_plugin("ms_ssim_small").identify(SETTINGS)
+    assert five["scale_weights"] == list(WEIGHTS)
+    assert four["scale_weights"] == list(SMALL_WEIGHTS)
+
+
+@pytest.mark.parametrize("absent", ["piq", "torchvision"])
+def test_without_piq(absent: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda n: None if n == absent else found(n))
+    metric_plugin("mae").require()
+    for name in set(NAMES) - {"mae"}:
+        with pytest.raises(MissingExtraError, match=r"affectbench\[metrics\]"):
+            metric_plugin(name).require()
+    with pytest.raises(MissingExtraError):
+        similarity.gmsd(pattern(1), pattern(1))
+
+
+def test_a_protocol_that_is_too_small(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["compare", "--models", "bicubic", "--metrics", "ms_ssim", "--out", str(tmp_path)]
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert "ms_ssim needs images of at least 161x161 pixels, and these are 128x128" in error
+    assert "--hr-size 161 or more" in error
+
+
+def test_compare_with_all_of_them(tmp_path: Path) -> None:
+    names = ",".join(name for name in NAMES if name != "ms_ssim")
+    done = affectbench("compare", "--models", "bicubic", "--metrics", names, "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    for name in names.split(","):
+        assert name in (tmp_path / "table.csv").read_text()
