@@ -12,8 +12,8 @@ from affectbench.types import Judge, JudgePlugin, JudgeSpec
 if TYPE_CHECKING:
     import torch
 
-DEFAULT_JUDGE = "mini-xception"
-BUNDLED = ("mini-xception", "face-api")
+DEFAULT_JUDGE = "resnet-fer"
+BUNDLED = ("resnet-fer", "mini-xception", "face-api")
 """The judges whose weights come with the library; the first is the default."""
 
 _REGISTRY = Registry("affectbench.judges", "judge", JudgePlugin)

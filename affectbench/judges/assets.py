@@ -10,6 +10,8 @@ from affectbench.judges.bundled import (
     FACE_API_FILE,
     MINI_XCEPTION,
     MINI_XCEPTION_FILE,
+    RESNET_FER,
+    RESNET_FER_FILE,
 )
 from affectbench.judges.field.catalogue import (
     FILES,
@@ -34,6 +36,12 @@ def _bundled(plugin: JudgePlugin, file: Path) -> Source:
 
 
 ASSETS = (
+    _asset(
+        RESNET_FER,
+        _bundled(RESNET_FER, RESNET_FER_FILE),
+        "no licence known, found by web image search",
+        "unknown",
+    ),
     _asset(
         MINI_XCEPTION,
         _bundled(MINI_XCEPTION, MINI_XCEPTION_FILE),

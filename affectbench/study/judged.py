@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from affectbench.judges import load_judge
 from affectbench.metrics.ecm import Parts, ecm_parts
 from affectbench.study.damage import Condition
 from affectbench.study.faces import LabelledFaces
-from affectbench.types import Judge
+from affectbench.types import FeatureJudge, Judge
 
 HR = "HR"
 BATCH = 64
@@ -28,6 +29,8 @@ class Judged:
     judge: Judge
     labels: NDArray[np.str_]
     logits: dict[str, torch.Tensor] = field(default_factory=dict)
+    features: torch.Tensor | None = None
+    """Features (N, D) of the untouched faces, where the judge gives them."""
 
     @property
     def name(self) -> str:
@@ -59,12 +62,19 @@ def judge_faces(
     for step, condition in enumerate([None, *conditions]):
         images = faces.images if condition is None else condition.apply(faces.images, seed)
         for one in judged:
-            one.logits[condition.name if condition else HR] = _logits(one.judge, images, framing)
+            if condition is None and one.judge.spec.features:
+                judge = cast(FeatureJudge, one.judge)
+                one.features = _on_faces(judge.features, images, framing)
+            one.logits[condition.name if condition else HR] = _on_faces(
+                one.judge.logits, images, framing
+            )
         progress(faces.name, step + 1, len(conditions) + 1)
     return judged
 
 
 @torch.inference_mode()
-def _logits(judge: Judge, images: torch.Tensor, framing: str) -> torch.Tensor:
-    parts = [judge.logits(unit_range(crop(part, framing))) for part in torch.split(images, BATCH)]
+def _on_faces(
+    measure: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor, framing: str
+) -> torch.Tensor:
+    parts = [measure(unit_range(crop(part, framing))) for part in torch.split(images, BATCH)]
     return torch.cat(parts).double()

@@ -23,7 +23,7 @@ def judge_scores(judged: Judged, pairs: Pairs) -> dict[str, Floats]:
     first, second = judged.logits[HR][pairs.first], judged.logits[HR][pairs.second]
     there, back = ecm_parts(first, second), ecm_parts(second, first)
     logits_apart = (first.log_softmax(1) - second.log_softmax(1)).norm(dim=1)
-    return {
+    scores = {
         "ecm": (0.5 * (there.ecm + back.ecm)).numpy(),
         "L_H alone": there.l_h.numpy(),
         "L_conf alone": (0.5 * (there.l_conf.log() + back.l_conf.log())).numpy(),
@@ -31,6 +31,10 @@ def judge_scores(judged: Judged, pairs: Pairs) -> dict[str, Floats]:
         "JS divergence": there.js.numpy(),
         "distance of log-probabilities": logits_apart.numpy(),
     }
+    if judged.features is not None:
+        apart = judged.features[pairs.first] - judged.features[pairs.second]
+        scores["distance of features"] = apart.norm(dim=1).numpy()
+    return scores
 
 
 def judgeless_scores(

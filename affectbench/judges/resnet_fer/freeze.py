@@ -34,7 +34,7 @@ def load_network(weights: Path) -> ResNetFer:
     model = ResNetFer()
     state = load_file(weights)
     model.load_state_dict({name: widen(value) for name, value in state.items()})
-    return model.eval()
+    return model.to(memory_format=torch.channels_last).eval()  # half as fast otherwise
 
 
 def widen(value: Tensor) -> Tensor:
@@ -92,7 +92,7 @@ def run_summary(run: Path) -> dict[str, float | int]:
 def freeze(data: Path, run: Path, out: Path) -> dict[str, Any]:
     """Write `weights.safetensors`, `frozen.json` and `train_log.csv` to `out`."""
     public = load_split(data, "public_test")
-    model = ResNetFer()
+    model = ResNetFer().to(memory_format=torch.channels_last)
     candidates = read_candidates(run)
     figures = {name: judge(model, state, public)[0] for name, state in candidates.items()}
     # Ties go to the first listed: the last averaged weights, which no epoch was picked for.

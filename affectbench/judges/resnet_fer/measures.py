@@ -10,7 +10,7 @@ from .network import CLASSES
 
 
 @torch.inference_mode()
-def predict(model: nn.Module, faces: Tensor, batch: int = 256) -> Tensor:
+def predict(model: nn.Module, faces: Tensor, batch: int = 64) -> Tensor:
     """Logits (N,7) of faces (N,1,48,48)."""
     model.eval()
     return torch.cat([model(part) for part in torch.split(faces, batch)])
