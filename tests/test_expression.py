@@ -208,7 +208,7 @@ def test_affect_in_a_table(toy_faces: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_demo_faces(name: str) -> None:
-    result = compare("bicubic", metrics=[name])
+    result = compare("bicubic", metrics=[name], judges=["mini-xception"])
     found = result.images("bicubic", "demo", name)
     assert list(found["id"]) == ["astronaut", "grace_hopper"]
     np.testing.assert_allclose(found[name].astype(float), GOLDEN[name], atol=1e-4)

@@ -21,7 +21,7 @@ from affectbench.faces.oval_crop import cut_square, oval_squares
 from affectbench.images.resizing import enlarge, resize
 from affectbench.images.tensors import stack
 from affectbench.judges import judge_spec
-from affectbench.metrics import metric_plugin
+from affectbench.metrics import fidelity_kernels, metric_plugin
 from affectbench.metrics.conventions import find_convention
 from affectbench.metrics.ecm_metric import EcmMetric
 from affectbench.metrics.fidelity_kernels import psnr_values, ssim_values
@@ -245,7 +245,8 @@ def test_two_metrics_look_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("convention", ["rgb", "mmagic", "dic", "sfmnet"])
-def test_the_whole_image_is_a_region(convention: str) -> None:
+def test_the_whole_image_is_a_region(convention: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fidelity_kernels, "FLOAT32_WINDOWS", 1 << 60)  # regions are in float64
     rules = find_convention(convention)
     border, hr, sr = rules.border_at(8), hr_faces(), bicubic(4)
     everything = torch.ones(2, 128, 128, dtype=torch.bool)

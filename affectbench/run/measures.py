@@ -58,11 +58,9 @@ def _reason(choice: Choice, side: int | None) -> str:
     plugin = metric_plugin(choice.metric)
     try:
         plugin.require()
-        if side is not None and side < plugin.spec.min_size:
-            raise InputError(
-                f"metric '{choice.metric}' needs HR faces of at least {plugin.spec.min_size} "
-                f"pixels, and these have {side}"
-            )
+        if side is not None and (gap := plugin.spec.size_gap(side, side)):
+            more = f"--hr-size {plugin.spec.min_size} or more, in `compare`"
+            raise InputError(f"{gap}; larger ones are needed ({more})")
     except (AssetMissingError, MissingExtraError, InputError) as error:
         if not choice.group:
             raise
