@@ -24,8 +24,8 @@ class PluginError(AffectBenchError):
 class Registry(Generic[T]):
     """The plug-ins of one entry-point group. Nothing is imported before `load`.
 
-    >>> Registry("affectbench.judges", "judge", object).names()  # doctest: +ELLIPSIS
-    ('face-api', ...)
+    >>> "face-api" in Registry("affectbench.judges", "judge", object).names()
+    True
     """
 
     def __init__(self, group: str, noun: str, kind: type[T]) -> None:
