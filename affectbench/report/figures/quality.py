@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-QUALITY = ("lpips", "psnr", "ssim")
+QUALITY = ("lpips-alex", "psnr", "ssim")
 """The first of these that the run has is the quality axis."""
 LINES = ("wrong-face", "one-face")
 
