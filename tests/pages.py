@@ -104,15 +104,19 @@ _NUMBER = re.compile(r"-?\d+\.\d+")
 
 
 def differences(shown: str, printed: str) -> list[str]:
-    """Where a printed text is not the shown one; the last digit of a number may be off by one."""
-    ours, theirs = shown.rstrip().splitlines(), printed.rstrip().splitlines()
+    """Where a printed text is not the shown one, word for word; lines may be broken elsewhere.
+
+    The last digit of a number may be off by one: machines differ in the digits behind it.
+    """
+    ours, theirs = shown.split(), printed.split()
     if len(ours) != len(theirs):
-        return [f"{len(ours)} lines are shown, {len(theirs)} are printed:\n{printed}"]
-    return [f"{a!r} is shown, {b!r} is printed" for a, b in zip(ours, theirs) if not _same(a, b)]
+        return [f"{len(ours)} words are shown, {len(theirs)} are printed:\n{printed}"]
+    pairs = zip(ours, theirs, strict=True)
+    return [f"{a!r} is shown, {b!r} is printed" for a, b in pairs if not _same(a, b)]
 
 
 def _same(shown: str, printed: str) -> bool:
-    if _NUMBER.sub("#", shown).split() != _NUMBER.sub("#", printed).split():
+    if _NUMBER.sub("#", shown) != _NUMBER.sub("#", printed):
         return False
     pairs = zip(_NUMBER.findall(shown), _NUMBER.findall(printed), strict=True)
     return all(
