@@ -87,7 +87,9 @@ def test_pages_do_what_they_show(
     printed = ""
     for block in blocks(page):
         if block.language == "python" and not block.reason:
+            capsys.readouterr()
             exec(compile(block.text, str(page), "exec"), {})
+            printed = capsys.readouterr().out
         elif block.language == "text":
             assert differences(block.text, printed) == []
         elif not block.reason:
