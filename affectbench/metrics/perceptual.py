@@ -85,7 +85,8 @@ def lpips_over(
             f"the masks are {masks.dtype} {tuple(masks.shape)}; booleans {expected} are needed"
         )
     network = load_network(plugin, x.device)
-    return region_distances(network, quantise(x), quantise(y), masks.to(x.device), CHUNK_VALUES)
+    regions = masks.to(x.device).unsqueeze(1)
+    return region_distances(network, quantise(x), quantise(y), regions, CHUNK_VALUES).squeeze(1)
 
 
 def dists(sr: ImageLike, hr: ImageLike) -> torch.Tensor:

@@ -162,9 +162,10 @@ def l2_pooled(x: torch.Tensor) -> torch.Tensor:
 def region_distances(
     network: Lpips, sr: torch.Tensor, hr: torch.Tensor, masks: torch.Tensor, chunk_values: int
 ) -> torch.Tensor:
-    """The mean distance over each mask (N, H, W) of uint8 images (N, 3, H, W): float64 (N,).
+    """The mean distance over masks (N, R, H, W) of uint8 images (N, 3, H, W): float64 (N, R).
 
-    In chunks and without gradient; NaN where a mask is empty.
+    R regions for one pass of the network, in chunks and without gradient; NaN where a mask is
+    empty.
     """
     images = max(1, chunk_values // sr[0].numel())
     parts = zip(*(torch.split(tensor, images) for tensor in (sr, hr, masks)), strict=True)
@@ -175,8 +176,8 @@ def region_distances(
 
 
 def _masked_means(maps: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
-    inside = torch.where(masks, maps.double(), 0.0).sum((1, 2))
-    return inside / masks.sum((1, 2))
+    inside = torch.where(masks, maps.double().unsqueeze(1), 0.0).sum((2, 3))
+    return inside / masks.sum((2, 3))
 
 
 def load_lpips(net: Net, weights: Path, device: torch.device) -> Lpips:

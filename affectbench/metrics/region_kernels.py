@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -37,15 +37,23 @@ class RegionMetric:
 
     def reference(self, hr: torch.Tensor) -> torch.Tensor:
         """The region's masks (N, H, W) on the HR images, empty for a face that is not found."""
-        landmarks = self._landmarker(hr)
-        height, width = hr.shape[-2:]
-        masks = region_masks(landmarks.points, height, width, [self._region])
-        return masks[self._region] & landmarks.found.view(-1, 1, 1)
+        return reference_masks(self._landmarker, hr, [self._region])[self._region]
 
     def score(self, sr: torch.Tensor, hr: torch.Tensor, reference: torch.Tensor) -> Columns:
         """One column, named like the metric."""
         values = self._measure(sr.cpu(), hr.cpu(), reference, self._convention, self._border)
         return {self._name: values.numpy()}
+
+
+def reference_masks(
+    landmarker: Landmarker, hr: torch.Tensor, regions: Sequence[str]
+) -> dict[str, torch.Tensor]:
+    """Masks (N, H, W) of regions of the HR images, empty for a face that is not found."""
+    landmarks = landmarker(hr)
+    height, width = hr.shape[-2:]
+    masks = region_masks(landmarks.points, height, width, regions)
+    found = landmarks.found.view(-1, 1, 1)
+    return {name: mask & found for name, mask in masks.items()}
 
 
 def masked_psnr(
