@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import ROOT, affectbench
 from pages import PAGES, arguments, blocks, differences, write_distribution, write_workshop
 
+from affectbench import __version__ as affectbench_version
 from affectbench.cli.main import build_parser, main
 from affectbench.metrics import METRICS
 from affectbench.metrics.conventions import CONVENTIONS
@@ -116,8 +119,6 @@ def _install(source: Path, target: Path) -> Path:
 
 
 def _beside_plugin(site: Path) -> Callable[[str], str]:
-    import os
-
     environment = {**os.environ, "PYTHONPATH": str(site)}
 
     def run(command: str) -> str:
@@ -142,3 +143,67 @@ def test_the_website_is_built_without_a_warning(tmp_path: Path) -> None:
     assert built >= {page.stem for page in (ROOT / "docs").glob("*.md")}
     for name in METRICS.names():
         assert f">{name}<" in (tmp_path / "html" / "metrics.html").read_text()
+
+
+def test_low_resolution_faces_of_other_rules_have_the_numbers_shown() -> None:
+    import torch
+
+    from affectbench.datasets import load_dataset
+    from affectbench.images.resizing import enlarge, resize
+    from affectbench.images.tensors import pixels, quantise, stack, unit_range
+    from affectbench.metrics.fidelity import psnr, ssim
+
+    faces = load_dataset("demo")
+    hr = [resize(faces.read(name), 128, 128, "pil-bicubic") for name in faces.ids]
+
+    def by_torch(antialias: bool) -> list[np.ndarray]:
+        options = {"mode": "bicubic", "align_corners": False, "antialias": antialias}
+        lr = torch.nn.functional.interpolate(unit_range(stack(hr)), (16, 16), **options)
+        return list(pixels(quantise(lr)))
+
+    rules = [
+        *([resize(f, 16, 16, k) for f in hr] for k in ("pil-bicubic", "matlab-bicubic")),
+        [resize(face, 16, 16, "opencv-area") for face in hr],
+        by_torch(True),
+        by_torch(False),
+    ]
+    page = (ROOT / "docs" / "why-numbers-differ.md").read_text()
+    table = re.findall(r"^\| .+ \| (\d+\.\d\d) \| (0\.\d{4}) \|$", page, re.MULTILINE)
+    assert len(table) == len(rules)
+    for lr, (decibels, similarity) in zip(rules, table, strict=True):
+        sr = [enlarge(face, 128, 128, "bicubic") for face in lr]
+        assert float(psnr(sr, hr).mean()) == pytest.approx(float(decibels), abs=0.01)
+        assert float(ssim(sr, hr).mean()) == pytest.approx(float(similarity), abs=2e-4)
+    sr = np.stack([enlarge(face, 128, 128, "bicubic") for face in rules[0]])
+    pooled = 10 * np.log10(255**2 / np.square(sr.astype(float) - np.stack(hr)).mean())
+    assert f"pooled error {pooled:.2f} dB" in page
+
+
+def test_the_citation_has_what_cff_asks_for() -> None:
+    yaml = pytest.importorskip("yaml")
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert cited["cff-version"] == "1.2.0" and cited["message"] and cited["title"]
+    assert cited["version"] == affectbench_version and cited["type"] == "software"
+    assert cited["authors"] == [{"name": "The affectbench authors"}]
+    for reference in cited["references"]:
+        assert {"type", "title", "authors"} <= set(reference)
+    assert "arXiv:2502.09932" in str(cited["references"])
+
+
+def test_the_figure_is_small() -> None:
+    assert (ROOT / "docs" / "figures" / "readme.png").stat().st_size < 200_000
+
+
+@pytest.mark.slow
+def test_the_figure_is_the_one_that_its_script_draws(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    sys.path.insert(0, str(ROOT / "docs" / "figures"))
+    from PIL import Image
+    from readme import TARGET, draw
+
+    draw(tmp_path / "readme.png")
+    with Image.open(TARGET) as shown, Image.open(tmp_path / "readme.png") as drawn:
+        assert shown.size == drawn.size
+        difference = np.asarray(shown, dtype=int) - np.asarray(drawn, dtype=int)
+    # Fonts are drawn a little differently by other releases of matplotlib.
+    assert np.abs(difference).mean() < 0.5

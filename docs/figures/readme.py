@@ -39,7 +39,7 @@ def draw(target: Path) -> None:
             columns[title] = unit_range(run_model(model, lr, protocol.scale))
     columns["original"] = hr
     framing = dataset.spec.framing
-    figure, axes = plt.subplots(2, len(columns), figsize=(7.2, 4.4), dpi=92)
+    figure, axes = plt.subplots(2, len(columns), figsize=(6.0, 3.75), dpi=90)
     for i, (title, faces) in enumerate(columns.items()):
         captions = _captions(faces, hr, framing)
         for row in range(2):
