@@ -22,7 +22,7 @@ check: .venv/installed
 
 # The website in docs/_build/html; warnings are errors.
 docs: .venv/installed
-	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+	$(BIN)/python -m sphinx -q -E -a -W --keep-going -b html docs docs/_build/html
 
 # Writes docs/performance.md; on a quiet machine, in a few minutes.
 bench: .venv/installed

@@ -25,10 +25,10 @@ class GradientError:
         self.device = device
 
     def reference(self, hr: torch.Tensor) -> None:
-        """What can be computed once for all models: small results only, so nothing here."""
+        """Small results of HR, computed once for all models; nothing here."""
 
-    def score(self, sr: torch.Tensor, hr: torch.Tensor, reference: None) -> Columns:  # noqa: ARG002
-        """One value per image of uint8 batches (N, 3, H, W); the column bears the metric's name."""
+    def score(self, sr: torch.Tensor, hr: torch.Tensor, reference: None) -> Columns:
+        """Values (N,) of uint8 images (N, 3, H, W), in a column of the metric's name."""
         difference = (sr.to(self.device).double() - hr.to(self.device).double()) / 255
         dx = difference.diff(dim=3).abs().mean(dim=(1, 2, 3))
         dy = difference.diff(dim=2).abs().mean(dim=(1, 2, 3))
@@ -36,11 +36,15 @@ class GradientError:
 
 
 def identify(_settings: MetricSettings) -> Mapping[str, Any]:
-    """Everything beside the images that decides the numbers, such as the hash of weights."""
+    """What decides the numbers beside the images, such as the hash of weights."""
     return {}
 
 
-def build(_settings: MetricSettings, _judge: Judge | None, device: torch.device) -> ImageMetric:
+def build(
+    _settings: MetricSettings,
+    _judge: Judge | None,
+    device: torch.device,
+) -> ImageMetric:
     """The metric, ready to run."""
     return GradientError(device)
 

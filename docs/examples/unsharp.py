@@ -31,7 +31,7 @@ class Unsharp:
 
 
 def describe(_scale: int, options: Mapping[str, str]) -> ModelSpec:
-    """Cheap, and without torch: it is called to plan a run. The revision decides what is reused."""
+    """Called to plan a run: cheap, without torch. The revision decides what is reused."""
     amount = _amount(options)
     return ModelSpec(
         name="unsharp",

@@ -35,8 +35,7 @@ def draw(target: Path) -> None:
     for name in MODELS:
         model = load_model(name, protocol.scale)
         if not isinstance(model, StoredResults):
-            title = f"{name} (the 16x16 pixels)" if name == "nearest" else name
-            columns[title] = unit_range(run_model(model, lr, protocol.scale))
+            columns[name] = unit_range(run_model(model, lr, protocol.scale))
     columns["original"] = hr
     framing = dataset.spec.framing
     figure, axes = plt.subplots(2, len(columns), figsize=(6.0, 3.75), dpi=90)
