@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Pip's own option: CI sets it to exact versions, users get the newest ones.
 CONSTRAINTS ?=
 
-.PHONY: compare test check bench clean
+.PHONY: compare test check docs bench clean
 
 compare: .venv/installed
 	$(BIN)/affectbench compare --models nearest,bicubic,lanczos --out runs/demo
@@ -19,6 +19,10 @@ check: .venv/installed
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest --doctest-modules affectbench -q
 	$(BIN)/affectbench leaderboard check
+
+# The website in docs/_build/html; warnings are errors.
+docs: .venv/installed
+	$(BIN)/python -m sphinx -q -E -a -W --keep-going -b html docs docs/_build/html
 
 # Writes docs/performance.md; on a quiet machine, in a few minutes.
 bench: .venv/installed
