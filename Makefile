@@ -4,13 +4,19 @@ BIN := .venv/bin
 # Pip's own option: CI sets it to exact versions, users get the newest ones.
 CONSTRAINTS ?=
 
-.PHONY: compare test check docs bench clean
+.PHONY: compare test test-slow check docs bench clean
 
 compare: .venv/installed
 	$(BIN)/affectbench compare --models nearest,bicubic,lanczos --out runs/demo
 
+# A worker for each core, and one thread for each worker.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+
 test: .venv/installed
-	$(BIN)/python -m pytest
+	$(PYTEST)
+
+test-slow: .venv/installed
+	$(PYTEST) -m slow
 
 check: .venv/installed
 	$(BIN)/ruff format --check .
