@@ -14,6 +14,7 @@ from affectbench.errors import InputError, listed
 from affectbench.faces.regions import CROP_VERSION
 from affectbench.images.reading import by_stem, image_size, list_images
 from affectbench.judges import DEFAULT_JUDGE, expand_judges
+from affectbench.run.measures import SmallestImage
 from affectbench.run.plan import RunRequest
 from affectbench.run.session import Outcome, Rerun, run_comparison
 from affectbench.types import Kernel, TestProtocol
@@ -154,7 +155,7 @@ def score(
     InputError, naming the files, if the folders do not pair up or sizes differ.
     """
     sizes = _require_pairs(Path(sr), Path(hr))
-    uniform = len(set(sizes)) == 1
+    uniform = len(set(sizes.values())) == 1
     request = RunRequest(
         models=(parse_model(f"images:{sr}@name={Path(sr).resolve().name}"),),
         datasets=((Path(hr).resolve().name, Path(hr)),),
@@ -169,7 +170,7 @@ def score(
         batch_size=batch_size if uniform else 1,
         device=device,
         seed=seed,
-        smallest_side=min(min(size) for size in sizes),
+        smallest=_smallest(sizes),
         save_images=save_images,
     )
     return _run(request, out, command=command, note=note, progress=progress)
@@ -247,7 +248,8 @@ def _folder(name: str, data_root: Path | str | None, data: Mapping[str, Path | s
     return Path(data_root) / name
 
 
-def _require_pairs(sr: Path, hr: Path) -> list[tuple[int, int]]:
+def _require_pairs(sr: Path, hr: Path) -> dict[Path, tuple[int, int]]:
+    """The sizes of the originals."""
     results, originals = by_stem(list_images(sr)), by_stem(list_images(hr))
     missing = [stem for stem in originals if stem not in results]
     extra = [stem for stem in results if stem not in originals]
@@ -265,4 +267,9 @@ def _require_pairs(sr: Path, hr: Path) -> list[tuple[int, int]]:
             f"{len(unlike)} results have another size than their original, and nothing is resized: "
             f"{listed(unlike)}"
         )
-    return list(sizes.values())
+    return {originals[stem]: size for stem, size in sizes.items()}
+
+
+def _smallest(sizes: Mapping[Path, tuple[int, int]]) -> SmallestImage:
+    path = min(sizes, key=lambda path: min(sizes[path]))
+    return SmallestImage(min(sizes[path]), str(path))

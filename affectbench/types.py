@@ -152,25 +152,29 @@ class MetricSpec:
     name: str
     version: str
     title: str
-    kind: MetricKind
     group: str
     direction: Direction
-    unit: str
     range: tuple[float, float]
-    aggregate: Literal["mean", "macro"]
-    per_judge: bool
     source: str
+    kind: MetricKind = "image"
+    unit: str = ""
+    aggregate: Literal["mean", "macro"] = "mean"
+    per_judge: bool = False
     min_size: int = 1
     few_faces: int = 0
     beside: tuple[str, ...] = ()
 
-    def size_gap(self, height: int, width: int) -> str:
-        """Why images of that size have no value, such as for a table's gap; empty if they have."""
-        if min(height, width) >= self.min_size:
+    def size_gap(self, height: int, width: int, needed: int | None = None) -> str:
+        """Why images of that size have no value, such as for a table's gap; empty if they have.
+
+        `needed` is the shorter side that they need, if that is not `min_size`.
+        """
+        side = self.min_size if needed is None else needed
+        if min(height, width) >= side:
             return ""
-        needed = f"{self.min_size}x{self.min_size}"
         return (
-            f"{self.name} needs images of at least {needed} pixels, and these are {width}x{height}"
+            f"{self.name} needs images of at least {side}x{side} pixels, "
+            f"and these are {width}x{height}"
         )
 
 
@@ -360,7 +364,8 @@ class MetricPlugin:
 
     `require()` raises MissingExtraError or AssetMissingError if the metric cannot run on this
     machine. It is cheap: a run asks before it does anything else. `unfit(judge)` says why a judge
-    cannot serve the metric; it is empty for one that can.
+    cannot serve the metric; it is empty for one that can. `min_side(settings)` stands for
+    `spec.min_size` where the options of a run decide how large an image has to be.
 
     A metric of the kind `set` has no value per image. Its columns are what the set's value is
     made of, such as features, and `finish(columns)` makes it: a record's `value`, `low` and `high`
@@ -382,6 +387,12 @@ class MetricPlugin:
     difference: Callable[[Columns, Columns, np.random.Generator], Mapping[str, float]] | None = None
     derive: Callable[[Columns], Columns] = _everything
     unfit: Callable[[JudgeSpec], str] = _any_judge
+    min_side: Callable[[MetricSettings], int] | None = None
+
+    def size_gap(self, settings: MetricSettings, side: int) -> str:
+        """Why square images of `side` pixels have no value in such a run; empty if they have."""
+        needed = self.min_side(settings) if self.min_side else self.spec.min_size
+        return self.spec.size_gap(side, side, needed)
 
 
 def as_json(spec: Any) -> dict[str, Any]:

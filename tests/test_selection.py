@@ -19,8 +19,10 @@ from affectbench.judges import judge_spec
 from affectbench.metrics import list_metrics
 from affectbench.metrics.selection import Choice, catalogue, expand_metrics, groups
 from affectbench.run import measures
-from affectbench.run.measures import select
-from affectbench.types import MetricPlugin
+from affectbench.run.measures import SmallestImage, select
+from affectbench.types import MetricPlugin, MetricSettings
+
+SETTINGS = MetricSettings(convention="rgb", scale=8, framing="whole")
 
 PLUGIN = """
 import numpy as np
@@ -33,8 +35,7 @@ class Zero:
         return {"toy_large": np.zeros(len(sr))}
 
 LARGE = MetricPlugin(
-    MetricSpec("toy_large", "1", "Toy", "image", "naturalness", "lower", "", (0.0, 1.0), "mean",
-               False, "none", min_size=192),
+    MetricSpec("toy_large", "1", "Toy", "naturalness", "lower", (0.0, 1.0), "none", min_size=192),
     lambda settings: {},
     lambda settings, judge, device: Zero(),
 )
@@ -197,25 +198,37 @@ def test_scored_folders_have_the_size_of_their_smallest_image(
     )
     assert done.returncode == 0, done.stderr
     assert "and these are 64x64" in done.stderr
+    assert "is the smallest: leave out such images, or the metric" in done.stderr
+
+
+def test_a_convention_decides_how_small_an_image_may_be() -> None:
+    small, smaller = SmallestImage(27), SmallestImage(26, "a.png")
+    shaved = replace(SETTINGS, convention="mmagic")  # a border of 8 at x8, and a window of 11
+    assert select(["psnr", "ssim"], [], shaved, small).metrics == ("psnr", "ssim")
+    found = select(["psnr", "fidelity"], [], shaved, smaller)
+    assert "psnr" in found.metrics
+    assert "ssim" not in found.metrics
+    with pytest.raises(InputError, match=r"ssim needs images of at least 27x27 .*a\.png is the sm"):
+        select(["ssim"], [], shaved, smaller)
 
 
 def test_nothing_left_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measures, "expand_metrics", lambda _n: (Choice("valence_drift", "x"),))
     with pytest.raises(InputError, match="none of these metrics can be computed: valence"):
-        select(["x"], [judge_spec("mini-xception")], 128)
+        select(["x"], [judge_spec("mini-xception")], SETTINGS)
 
 
 def test_a_panel_leaves_out_the_judges_that_cannot_serve() -> None:
     plain = judge_spec("mini-xception")
     affective = replace(plain, name="affective", affect=True)
-    found = select(["valence_drift"], [plain, affective], 128)
+    found = select(["valence_drift"], [plain, affective], SETTINGS)
     assert found.measures == (("valence_drift", affective),)
     assert found.gaps == ("valence_drift: judge 'mini-xception' gives no valence and arousal",)
     bare = replace(plain, name="bare", features=0)
-    found = select(["fed"], [plain, bare], None)
+    found = select(["fed"], [plain, bare], SETTINGS)
     assert found.measures == (("fed", plain),)
     with pytest.raises(InputError, match="judge 'bare' gives no features"):
-        select(["fed"], [bare], None)
+        select(["fed"], [bare], SETTINGS)
 
 
 def test_missing_weights_of_a_named_metric_keep_their_error(

@@ -13,15 +13,19 @@ from PIL import Image
 
 from affectbench.cli.main import main
 from affectbench.errors import InputError
+from affectbench.stats import Interval
 from affectbench.study.damage import DAMAGE, NUISANCE
-from affectbench.study.faces import read_faces
+from affectbench.study.definition import Scored, candidate_scores, choose, halves, report
+from affectbench.study.faces import LabelledFaces, read_faces
 from affectbench.study.pairs import (
     auc,
     capped_weights,
     cross_person_pairs,
     gap,
     pair_auc,
+    pair_auc_difference,
     same_person_pairs,
+    weighted_auc,
 )
 
 
@@ -82,6 +86,42 @@ def test_pair_auc_covers_chance_and_finds_a_difference(rng: np.random.Generator)
     value, interval = pair_auc(clear, pairs, rng, draws=300)
     assert (value, interval.low) == pytest.approx((1.0, 1.0), abs=1e-12)
     assert gap(pairs.different.astype(float), pairs) == pytest.approx(1)
+
+
+def test_the_difference_of_two_scores_is_paired(rng: np.random.Generator) -> None:
+    persons = np.repeat(np.arange(40), 4)
+    pairs = same_person_pairs(persons, np.tile(["happy", "happy", "sad", "fear"], 40))
+    noisy = pairs.different + rng.normal(size=len(pairs))
+    assert pair_auc_difference(noisy, 3 * noisy + 1, pairs, rng, draws=300) == (
+        0.0,
+        Interval(0.0, 0.0),
+    )
+    clearer = noisy + 0.5 * pairs.different
+    value, interval = pair_auc_difference(clearer, noisy, pairs, rng, draws=300)
+    assert value == pytest.approx(weighted_auc(clearer, pairs) - weighted_auc(noisy, pairs))
+    assert 0 < interval.low < value < interval.high
+
+
+def test_a_definition_is_chosen_on_one_half_and_reported_on_the_other(
+    rng: np.random.Generator,
+) -> None:
+    persons = np.repeat(np.arange(60), 2)
+    emotions = rng.choice(["happy", "sad"], 120)
+    faces = LabelledFaces("x", persons.astype(str), torch.zeros(120, 3, 8, 8), emotions, persons)
+    one, two = halves(faces, rng)
+    assert not set(one.persons) & set(two.persons)
+    assert len(one) == len(two) == 60
+    pairs = cross_person_pairs(persons, emotions, rng, 400)
+    logits = 3.0 * torch.randn(120, 7, generator=torch.Generator().manual_seed(0))
+    own = candidate_scores(logits[pairs.first], logits[pairs.second])
+    assert own["ecm/1"] == pytest.approx(0.5 * own["L_H alone"] + own["ln(L_conf) alone"])
+    best = {**own, "alpha = 2": pairs.different + 0.0}
+    chosen, tried = choose([Scored("judge", "x", pairs, best)])
+    assert chosen == "alpha = 2"
+    assert tried["mean auc"].is_monotonic_decreasing
+    row = report([Scored("judge", "x", pairs, best)], chosen, 0).iloc[0]
+    assert row["alpha = 2"] == pytest.approx(1.0)
+    assert row["difference"] == pytest.approx(1.0 - row["ecm/1"])
 
 
 @pytest.mark.parametrize("condition", [*DAMAGE, *NUISANCE], ids=lambda c: c.name)

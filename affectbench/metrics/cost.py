@@ -52,8 +52,6 @@ def _cost(name: str, title: str, direction: Direction, unit: str = "") -> Metric
         direction=direction,
         unit=unit,
         range=(0.0, float("inf")),
-        aggregate="mean",
-        per_judge=False,
         source="measured in every run: cost.csv",
     )
     return MetricPlugin(spec, _identify, _build)

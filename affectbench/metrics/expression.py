@@ -83,12 +83,10 @@ def _spec(
         name=name,
         version="1",
         title=title,
-        kind="image",
         group="expression",
         direction=direction,
         unit=unit,
         range=(0.0, highest),
-        aggregate="mean",
         per_judge=True,
         source=source,
     )

@@ -73,6 +73,16 @@ def identify(settings: MetricSettings) -> Mapping[str, Any]:
     return {"convention": convention.as_record(), "border_pixels": border}
 
 
+def ssim_side(settings: MetricSettings) -> int:
+    """The shorter side that SSIM needs by a convention: its window between its borders."""
+    convention = find_convention(settings.convention)
+    return convention.size + 2 * convention.border_at(settings.scale)
+
+
+def _psnr_side(settings: MetricSettings) -> int:
+    return 1 + 2 * find_convention(settings.convention).border_at(settings.scale)
+
+
 def _build_psnr(
     settings: MetricSettings,
     judge: Judge | None,  # noqa: ARG001
@@ -103,18 +113,16 @@ PSNR = MetricPlugin(
         name="psnr",
         version="1",
         title="Peak signal-to-noise ratio",
-        kind="image",
         group="fidelity",
         direction="higher",
         unit="dB",
         range=(0.0, float("inf")),
-        aggregate="mean",
-        per_judge=False,
         source="10 log10(255^2 / MSE)",
     ),
     identify=identify,
     build=_build_psnr,
     summarise=_identical,
+    min_side=_psnr_side,
 )
 
 SSIM = MetricPlugin(
@@ -122,15 +130,12 @@ SSIM = MetricPlugin(
         name="ssim",
         version="2",
         title="Structural similarity",
-        kind="image",
         group="fidelity",
         direction="higher",
-        unit="",
         range=(-1.0, 1.0),
-        aggregate="mean",
-        per_judge=False,
         source="Wang et al., IEEE TIP 13(4), 2004",
     ),
     identify=identify,
     build=_build_ssim,
+    min_side=ssim_side,
 )

@@ -152,13 +152,9 @@ def _spec(name: str, title: str, *, high: float, min_size: int, source: str) -> 
         name=name,
         version="1",
         title=title,
-        kind="image",
         group="perceptual",
         direction="lower",
-        unit="",
         range=(0.0, high),
-        aggregate="mean",
-        per_judge=False,
         source=source,
         min_size=min_size,
     )

@@ -11,6 +11,7 @@ middle pixel is in the mask. A window reaches half its size (5 pixels with 11) b
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -46,19 +47,7 @@ def identify(settings: MetricSettings) -> Mapping[str, Any]:
 def _plugin(whole: MetricSpec, region: Region, title: str) -> MetricPlugin:
     """PSNR or SSIM of a region, from the same metric of the whole image."""
     name = f"{whole.name}_{region}"
-    spec = MetricSpec(
-        name=name,
-        version="1",
-        title=title,
-        kind="image",
-        group=whole.group,
-        direction=whole.direction,
-        unit=whole.unit,
-        range=whole.range,
-        aggregate="mean",
-        per_judge=False,
-        source=whole.source,
-    )
+    spec = replace(whole, name=name, version="1", title=title)
     return MetricPlugin(spec, identify, _builder(whole.name, region), _identical(name))
 
 

@@ -145,13 +145,9 @@ def _spec(
         name=name,
         version="1",
         title=title,
-        kind="image",
         group="fidelity",
         direction=direction,
-        unit="",
         range=(0.0, high),
-        aggregate="mean",
-        per_judge=False,
         source=source,
         min_size=min_size,
     )

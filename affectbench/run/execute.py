@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from affectbench.aggregate import cell_values
-from affectbench.errors import AffectBenchError, InputError, ModelError, StorageError
+from affectbench.errors import AffectBenchError, InputError, ModelError, StorageError, listed
 from affectbench.judges import load_judge
 from affectbench.records import Record
 from affectbench.run.anchors import best_constant_face
@@ -139,10 +139,21 @@ class _Work:
             for cell in cells:
                 key = cell.measure.computation
                 if key not in computed:
-                    metric = self._metric(cell.measure)
-                    computed[key] = score(metric, cell.measure, batch, produced, references)
+                    computed[key] = self._score(cell.measure, batch, produced, references)
                 columns = derived(cell.measure, computed[key])
                 self._batches(cell).write(number, columns, _about(produced))
+
+    def _score(
+        self,
+        measure: Measure,
+        batch: Batch,
+        produced: Produced,
+        references: dict[Computation, Any],
+    ) -> Columns:
+        try:
+            return score(self._metric(measure), measure, batch, produced, references)
+        except InputError as error:
+            raise InputError(f"{measure.metric} of {listed(batch.ids)}: {error}") from error
 
     def _lacks_images(self, job: Job, ids: Sequence[str]) -> bool:
         if not self.plan.save_images:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from affectbench.errors import AssetMissingError, InputError, MissingExtraError
 from affectbench.metrics import metric_plugin
 from affectbench.metrics.selection import Choice, expand_metrics, remedy
-from affectbench.types import JudgeSpec
+from affectbench.types import JudgeSpec, MetricSettings
 
 
 @dataclass(frozen=True)
@@ -28,17 +28,30 @@ class Selection:
         return tuple(dict.fromkeys(name for name, _ in self.measures))
 
 
-def select(names: Sequence[str], judges: Sequence[JudgeSpec], side: int | None) -> Selection:
+@dataclass(frozen=True)
+class SmallestImage:
+    """The shorter side of the smallest HR image, and its file where sizes are what they are."""
+
+    side: int
+    file: str = ""
+
+
+def select(
+    names: Sequence[str],
+    judges: Sequence[JudgeSpec],
+    settings: MetricSettings,
+    smallest: SmallestImage | None = None,
+) -> Selection:
     """What a list of metrics and groups comes to on this machine.
 
-    `side` is the shorter side of the smallest HR image, if it is known. Raises UnknownNameError
+    Image sizes are looked at if the smallest one is known. Raises UnknownNameError
     for a name that is none, InputError, MissingExtraError or AssetMissingError for a metric that
     was named and cannot be computed, and InputError if nothing is left.
     """
     measures: list[tuple[str, JudgeSpec | None]] = []
     gaps: list[str] = []
     for choice in expand_metrics(names):
-        reason = _reason(choice, side)
+        reason = _reason(choice, settings, smallest)
         if reason:
             gaps.append(f"{choice.metric}: {reason}")
             continue
@@ -53,19 +66,24 @@ def select(names: Sequence[str], judges: Sequence[JudgeSpec], side: int | None) 
     return Selection(tuple(measures), tuple(gaps))
 
 
-def _reason(choice: Choice, side: int | None) -> str:
+def _reason(choice: Choice, settings: MetricSettings, smallest: SmallestImage | None) -> str:
     """Why a metric of a group cannot be computed; for a named one the same as an error."""
     plugin = metric_plugin(choice.metric)
     try:
         plugin.require()
-        if side is not None and (gap := plugin.spec.size_gap(side, side)):
-            more = f"--hr-size {plugin.spec.min_size} or more, in `compare`"
-            raise InputError(f"{gap}; larger ones are needed ({more})")
+        if smallest and (gap := plugin.size_gap(settings, smallest.side)):
+            raise InputError(f"{gap}; {_larger(smallest)}")
     except (AssetMissingError, MissingExtraError, InputError) as error:
         if not choice.group:
             raise
         return remedy(error)
     return ""
+
+
+def _larger(smallest: SmallestImage) -> str:
+    if smallest.file:
+        return f"{smallest.file} is the smallest: leave out such images, or the metric"
+    return "a larger --hr-size is needed"
 
 
 def _by_judge(

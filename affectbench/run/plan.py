@@ -24,7 +24,7 @@ from affectbench.judges import judge_spec
 from affectbench.metrics import metric_plugin
 from affectbench.records import slug
 from affectbench.run.anchors import ANCHORS, anchor_rows
-from affectbench.run.measures import Selection, select
+from affectbench.run.measures import Selection, SmallestImage, select
 from affectbench.run.rows import Row
 from affectbench.types import (
     Dataset,
@@ -44,7 +44,7 @@ class RunRequest:
     `datasets` pairs names with folders (None: from within); `framing` overrides the data set's.
     `metrics` names metrics and groups of them. `limit` takes the first faces of each set, `ids`
     exactly these. With `plain_folders` the name of a data set is only a name, and every image of
-    its folder is taken. `smallest_side` is that of the HR images if the protocol leaves it open.
+    its folder is taken. `smallest` is said of the HR images if the protocol leaves their size open.
     `crop` is the version of the face region that ECM is taken on.
     """
 
@@ -65,7 +65,7 @@ class RunRequest:
     device: str = "auto"
     seed: int = 0
     save_images: bool = False
-    smallest_side: int | None = None
+    smallest: SmallestImage | None = None
 
 
 @dataclass(frozen=True)
@@ -175,8 +175,10 @@ def make_plan(request: RunRequest, note: Callable[[str], None]) -> list[DatasetP
     validate(request.protocol)
     _require_sane(request)
     judges = [judge_spec(name) for name in request.judges]
-    side = request.protocol.hr_size or request.smallest_side
-    selection = select(request.metrics, judges, side)
+    side = request.protocol.hr_size
+    smallest = SmallestImage(side) if side else request.smallest
+    settings = _settings(request, request.framing or "")
+    selection = select(request.metrics, judges, settings, smallest)
     return [
         _plan_dataset(request, name, folder, selection, note) for name, folder in request.datasets
     ]
@@ -244,16 +246,20 @@ def _open(name: str, folder: Path | None, plain: bool) -> Dataset:
 
 
 def _measures(request: RunRequest, framing: str, selection: Selection) -> list[Measure]:
-    base = MetricSettings(
+    base = _settings(request, framing)
+    measures = [Measure(name, replace(base, judge=judge)) for name, judge in selection.measures]
+    for measure in measures:
+        _ = measure.identity  # an unknown convention is an error now, not after the first model
+    return measures
+
+
+def _settings(request: RunRequest, framing: str) -> MetricSettings:
+    return MetricSettings(
         convention=request.convention,
         scale=request.protocol.scale,
         framing=framing,
         crop=request.crop,
     )
-    measures = [Measure(name, replace(base, judge=judge)) for name, judge in selection.measures]
-    for measure in measures:
-        _ = measure.identity  # an unknown convention is an error now, not after the first model
-    return measures
 
 
 def _cell(plan: DatasetPlan, row: Row, measure: Measure) -> Cell:

@@ -36,6 +36,16 @@ class LabelledFaces:
         """Whether somebody is seen more than once."""
         return len(np.unique(self.persons)) < len(self)
 
+    def part(self, keep: NDArray[np.bool_], name: str) -> LabelledFaces:
+        """The faces of a mask (N,), under a name added to this one's."""
+        return LabelledFaces(
+            f"{self.name}, {name}",
+            self.files[keep],
+            self.images[torch.from_numpy(keep)],
+            self.emotions[keep],
+            self.persons[keep],
+        )
+
 
 def read_faces(folder: Path, table: Path, name: str) -> LabelledFaces:
     """The faces that a CSV table lists, read from a folder.

@@ -26,16 +26,28 @@ class Section:
 
 def write_report(title: str, intro: Sequence[str], sections: Sequence[Section], out: Path) -> Path:
     """Write `study.md`, the tables beside it as CSV, and the plots; the report's path."""
+    plots = _plots({section.slug: section.table for section in sections}, out)
+    images = [f"![{caption}]({name})" for name, caption in plots]
+    return write_sections(title, intro, sections, out / "study.md", images)
+
+
+def write_sections(
+    title: str,
+    intro: Sequence[str],
+    sections: Sequence[Section],
+    path: Path,
+    end: Sequence[str] = (),
+) -> Path:
+    """Write a page of Markdown, and the tables beside it as CSV; the page's path."""
     lines = [f"# {title}", "", *intro, ""]
     for section in sections:
         name = f"{section.slug}.csv"
-        write_atomic(out / name, section.table.to_csv(index=False, float_format="%.6g").encode())
+        write_atomic(
+            path.parent / name, section.table.to_csv(index=False, float_format="%.6g").encode()
+        )
         lines += [f"## {section.title}", "", section.reading, "", markdown(section.table), ""]
         lines += [f"All digits: [{name}]({name}).", ""]
-    plots = _plots({section.slug: section.table for section in sections}, out)
-    lines += [f"![{caption}]({name})" for name, caption in plots]
-    path = out / "study.md"
-    write_atomic(path, ("\n".join(lines).rstrip() + "\n").encode())
+    write_atomic(path, ("\n".join([*lines, *end]).rstrip() + "\n").encode())
     return path
 
 
