@@ -14,10 +14,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import ROOT
 
 from affectbench.assets.catalogue import Address, Asset, Bundled
+from affectbench.assets.conversion import convert_command, read_source
 from affectbench.assets.packages import Member, Package
 from affectbench.cli import assets as verb
 from affectbench.cli.main import main
@@ -310,3 +312,26 @@ def test_fetching_what_is_bundled(capsys: pytest.CaptureFixture[str]) -> None:
 def test_unknown_asset() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'facenet'"):
         verb._find("facent")
+
+
+def test_the_command_of_a_converter(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def convert(package: Path) -> dict[str, np.ndarray]:
+        content = read_source(package, ("x.bin", hashlib.sha256(b"ab").hexdigest()))
+        return {"x": np.frombuffer(content, dtype=np.uint8)}
+
+    def run() -> None:
+        files = {"x.safetensors": ("a-package", convert)}
+        arguments = ["--a-package", str(tmp_path), "--out", str(tmp_path)]
+        convert_command("some.module", {"a-package": "a folder"}, tmp_path, files, arguments)
+
+    (tmp_path / "x.bin").write_bytes(b"ab")
+    with caplog.at_level("INFO"):
+        run()
+    made = tmp_path / "x.safetensors"
+    assert hashlib.sha256(made.read_bytes()).hexdigest() in caplog.text
+    (tmp_path / "x.bin").write_bytes(b"cd")
+    with pytest.raises(SystemExit, match="2"):
+        run()
+    assert "SHA-256 of x.bin" in capsys.readouterr().err

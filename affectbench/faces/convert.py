@@ -9,13 +9,10 @@ is the one below; `weights/NOTICE.md` says what they are.
 
 from __future__ import annotations
 
-import argparse
-import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from affectbench.assets.conversion import Array, Source, convert_tfjs, write_weights
-from affectbench.errors import AffectBenchError
+from affectbench.assets.conversion import Array, Source, convert_command, convert_tfjs
 from affectbench.faces.assets import FACE_RECOGNITION, WEIGHTS
 
 MANIFEST: Source = (
@@ -27,7 +24,6 @@ VALUES: Source = (
     "b413e420d6840b2775fba32008db6f3cddb07d485967fb42cfcf379c16a8c589",
 )
 
-_LOG = logging.getLogger("affectbench.faces.convert")
 _BLOCKS = (
     *("conv32_1", "conv32_2", "conv32_3"),
     *("conv64_down", "conv64_1", "conv64_2", "conv64_3"),
@@ -59,18 +55,14 @@ def _convolution_names(ours: str, theirs: str) -> Iterator[tuple[str, str]]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Convert; log the SHA-256 that `assets.py` has to name."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    parser = argparse.ArgumentParser(prog="python -m affectbench.faces.convert")
-    parser.add_argument("--face-api", type=Path, required=True, help="the folder with model/")
-    parser.add_argument("--out", type=Path, default=WEIGHTS, help="default: where they are read")
-    options = parser.parse_args(arguments)
-    try:
-        tensors = convert_face_recognition(options.face_api)
-    except AffectBenchError as error:
-        parser.error(str(error))
-    name = FACE_RECOGNITION.source.path().name
-    _LOG.info("%s  %s", write_weights(tensors, options.out / name), name)
+    """Convert the face descriptor."""
+    convert_command(
+        "affectbench.faces.convert",
+        {"face-api": "the folder with model/"},
+        WEIGHTS,
+        {FACE_RECOGNITION.source.path().name: ("face-api", convert_face_recognition)},
+        arguments,
+    )
 
 
 if __name__ == "__main__":

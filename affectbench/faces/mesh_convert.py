@@ -9,14 +9,11 @@ is the one below; `weights/NOTICE.md` says what they are.
 
 from __future__ import annotations
 
-import argparse
-import logging
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from affectbench.assets.conversion import Array, Source, convert_tfjs, write_weights
-from affectbench.errors import AffectBenchError
+from affectbench.assets.conversion import Array, Source, convert_command, convert_tfjs
 from affectbench.faces.assets import FACE_MESH, WEIGHTS
 
 GRAPH: Source = (
@@ -28,7 +25,6 @@ VALUES: Source = (
     "1ae49614abaa80c6efce9b39e2ec316314fc4d6fab183409afb0a97ae13ba892",
 )
 
-_LOG = logging.getLogger("affectbench.faces.mesh_convert")
 _PREFIX = "StatefulPartitionedCall/functional_1/"
 _WEIGHTS = re.compile(rf"{_PREFIX}((depthwise_)?conv|p_re_lu|output_mesh/|\w+/GatherV2/indices)")
 
@@ -108,18 +104,14 @@ def _suffix(number: int) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Convert; log the SHA-256 that `assets.py` has to name."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    parser = argparse.ArgumentParser(prog="python -m affectbench.faces.mesh_convert")
-    parser.add_argument("--human-models", type=Path, required=True, help="the folder with models/")
-    parser.add_argument("--out", type=Path, default=WEIGHTS, help="default: where they are read")
-    options = parser.parse_args(arguments)
-    try:
-        tensors = convert_face_mesh(options.human_models)
-    except AffectBenchError as error:
-        parser.error(str(error))
-    name = FACE_MESH.source.path().name
-    _LOG.info("%s  %s", write_weights(tensors, options.out / name), name)
+    """Convert the face mesh."""
+    convert_command(
+        "affectbench.faces.mesh_convert",
+        {"human-models": "the folder with models/"},
+        WEIGHTS,
+        {FACE_MESH.source.path().name: ("human-models", convert_face_mesh)},
+        arguments,
+    )
 
 
 if __name__ == "__main__":

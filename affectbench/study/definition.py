@@ -21,6 +21,7 @@ import pandas as pd
 import torch
 
 from affectbench import __version__
+from affectbench.errors import AffectBenchError
 from affectbench.judges import expand_judges
 from affectbench.judges.resnet_fer.data import load_split
 from affectbench.judges.resnet_fer.network import CLASSES
@@ -163,7 +164,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args(arguments)
     rng = np.random.default_rng(options.seed)
-    labelled = read_faces(options.faces, options.labels, "labelled faces")
+    try:
+        labelled = read_faces(options.faces, options.labels, "labelled faces")
+    except AffectBenchError as error:
+        parser.error(str(error))
     one, two = halves(labelled, rng)
     judges = expand_judges(("panel",))
     chosen, tried = choose(
