@@ -114,7 +114,7 @@ def test_any_folder(tmp_path: Path) -> None:
     faces = load_dataset("mine", tmp_path)
     assert faces.ids == ("a", "b")
     assert faces.spec.framing == "centre"
-    assert faces.spec.title == "mine, 2 faces, framing unknown"
+    assert faces.spec.title == "a folder of 2 faces"
     assert np.array_equal(faces.read("a"), pattern(2, 32))
 
 

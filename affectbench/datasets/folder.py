@@ -16,7 +16,7 @@ def open_folder(name: str, folder: Path) -> FaceFiles:
     paths = all_images(folder)
     spec = DatasetSpec(
         name=name,
-        title=f"{name}, {len(paths):,} faces, framing unknown",
+        title=f"a folder of {len(paths):,} faces",
         framing="centre",
         licence="unknown",
         layout="square face images DIR/*",

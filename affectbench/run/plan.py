@@ -28,6 +28,7 @@ from affectbench.run.measures import Selection, SmallestImage, select
 from affectbench.run.rows import Row
 from affectbench.types import (
     Dataset,
+    DatasetSpec,
     JudgeSpec,
     MetricPlugin,
     MetricSettings,
@@ -217,7 +218,7 @@ def _plan_dataset(
     plan = DatasetPlan(
         name=name,
         folder=folder,
-        title=dataset.spec.title,
+        title=_title(dataset.spec, request.framing),
         framing=request.framing or dataset.spec.framing,
         ids=ids,
         revision=manifest.revision,
@@ -239,6 +240,13 @@ def _plan_dataset(
             continue
         cells += [_cell(plan, row, measure) for measure in measured]
     return replace(plan, cells=tuple(cells))
+
+
+def _title(spec: DatasetSpec, framing: str | None) -> str:
+    """What the set is, and where its faces are if somebody said it, or if nobody knows."""
+    if framing:
+        return f"{spec.title}, framing {framing}"
+    return f"{spec.title}, framing unknown" if spec.framing == "centre" else spec.title
 
 
 def _open(name: str, folder: Path | None, plain: bool) -> Dataset:
