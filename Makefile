@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Pip's own option: CI sets it to exact versions, users get the newest ones.
 CONSTRAINTS ?=
 
-.PHONY: compare test test-slow check docs bench clean
+.PHONY: compare test test-slow check style types layers doctests boards docs bench clean
 
 compare: .venv/installed
 	$(BIN)/affectbench compare --models nearest,bicubic,lanczos --out runs/demo
@@ -18,12 +18,23 @@ test: .venv/installed
 test-slow: .venv/installed
 	$(PYTEST) -m slow
 
-check: .venv/installed
+# All independent of each other: `make --jobs=2 check` takes half the time.
+check: style types layers doctests boards
+
+style: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+
+types: .venv/installed
 	$(BIN)/mypy
+
+layers: .venv/installed
 	$(BIN)/lint-imports
+
+doctests: .venv/installed
 	$(BIN)/python -m pytest --doctest-modules affectbench -q
+
+boards: .venv/installed
 	$(BIN)/affectbench leaderboard check
 
 # The website in docs/_build/html; warnings are errors.

@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 import pytest
+import scipy.stats
 from scipy import stats as scipy_stats
 
 from affectbench.stats import (
@@ -18,8 +19,9 @@ from affectbench.stats import (
     bca_intervals,
     best_set,
     holm,
+    jackknife_interval,
+    jackknife_p,
     kendall_tau,
-    label_swap_p,
     paired_difference,
     set_mean,
     sign_flip_p,
@@ -354,38 +356,25 @@ def test_sign_flip_p_finds_a_difference() -> None:
     assert np.mean(np.array(p) < 0.05) > 0.85
 
 
-# label swaps
+# The jackknife
 
 
-def test_label_swaps_of_a_mean_are_sign_flips(rng: Rng) -> None:
-    a, b = rng.normal(0.7, 1, 12), rng.normal(size=12)
-
-    def difference(swapped: np.ndarray) -> float:
-        return float(np.where(swapped, b, a).mean() - np.where(swapped, a, b).mean())
-
-    exact = sign_flip_p(a - b, rng)
-    p = label_swap_p(difference, 12, rng, draws=3000)
-    assert 0.01 < exact < 0.9
-    assert abs(p - exact) < 4 * math.sqrt(exact * (1 - exact) / 3000) + 1 / 3000
+def test_the_jackknife_of_a_mean_is_students_t(rng: Rng) -> None:
+    values = rng.normal(0.5, 1.0, 12)
+    rest = [np.delete(values, i).mean() for i in range(12)]
+    found = jackknife_p(values.mean(), rest)
+    assert found == pytest.approx(scipy.stats.ttest_1samp(values, 0.0).pvalue)
+    for level in (1.0 - found - 1e-6, 1.0 - found + 1e-6):
+        interval = jackknife_interval(values.mean(), rest, level=level)
+        assert (interval.low < 0 < interval.high) == (level > 1.0 - found)
 
 
-def test_label_swap_p_is_b_plus_1_of_draws_plus_1(rng: Rng) -> None:
-    masks: list[np.ndarray] = []
-
-    def only_observed(swapped: np.ndarray) -> float:
-        masks.append(swapped)
-        return 0.0 if swapped.any() else -1.0
-
-    assert label_swap_p(only_observed, 40, rng, draws=19) == 1 / 20
-    assert len(masks) == 20
-    assert {(m.dtype, m.shape) for m in masks} == {(np.dtype(bool), (40,))}
-    assert 0.3 < np.mean(masks[1:]) < 0.7
-    assert label_swap_p(lambda m: 0.1 * (-1) ** int(m[0]), 40, rng, draws=19) == 1.0
-
-
-def test_label_swap_needs_faces_and_a_finite_statistic(rng: Rng) -> None:
-    assert math.isnan(label_swap_p(lambda m: 1.0, 5, rng, draws=19))
-    assert math.isnan(label_swap_p(lambda m: math.nan, 6, rng, draws=19))
+def test_a_jackknife_that_has_no_p() -> None:
+    assert math.isnan(jackknife_p(1.0, [1.0] * 5))
+    assert math.isnan(jackknife_p(math.nan, [1.0] * 6))
+    assert math.isnan(jackknife_p(1.0, [math.inf] + [1.0] * 5))
+    assert jackknife_p(0.0, [0.0] * 6) == 1.0
+    assert jackknife_p(1.0, [1.0] * 6) == 0.0
 
 
 # Holm

@@ -120,7 +120,7 @@ def test_a_definition_is_chosen_on_one_half_and_reported_on_the_other(
     assert chosen == "alpha = 2"
     assert tried["mean auc"].is_monotonic_decreasing
     row = report([Scored("judge", "x", pairs, best)], chosen, 0).iloc[0]
-    assert row["alpha = 2"] == pytest.approx(1.0)
+    assert row["chosen"] == pytest.approx(1.0)
     assert row["difference"] == pytest.approx(1.0 - row["ecm/1"])
 
 

@@ -50,42 +50,6 @@ def _factor(x: Vectors) -> Vectors:
     return cast(Vectors, np.linalg.qr(centred, mode="r"))
 
 
-class SwappedFrechet:
-    """Frechet distance of x to a less that to b (N, D), with faces of a and b exchanged.
-
-    The same as two `frechet_distance`, prepared for many exchanges: only the faces that change
-    places are summed again, and x, which stays, is decomposed once. For features of few dimensions:
-    each exchange takes the eigenvalues of two matrices (D, D).
-    """
-
-    def __init__(self, x: Vectors, a: Vectors, b: Vectors) -> None:
-        centre = x.mean(axis=0)  # sums of squares about it lose few digits
-        covariance = np.atleast_2d(np.cov(x, rowvar=False))
-        values, vectors = np.linalg.eigh(covariance)
-        self._root = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
-        self._a, self._b = a - centre, b - centre
-        self._square_a, self._square_b = self._a.T @ self._a, self._b.T @ self._b
-
-    def __call__(self, swapped: NDArray[np.bool_]) -> float:
-        """The difference with the results of the faces where `swapped` (N,) holds exchanged."""
-        out, into = self._a[swapped], self._b[swapped]
-        moved_sum = into.sum(axis=0) - out.sum(axis=0)
-        moved_square = into.T @ into - out.T @ out
-        sum_a, sum_b = self._a.sum(axis=0) + moved_sum, self._b.sum(axis=0) - moved_sum
-        return self._distance(sum_a, self._square_a + moved_square) - self._distance(
-            sum_b, self._square_b - moved_square
-        )
-
-    def _distance(self, total: Vectors, square: Vectors) -> float:
-        """The distance to x up to the trace of its covariance, which both sides share."""
-        n = len(self._a)
-        mean = total / n
-        covariance = (square - n * np.outer(mean, mean)) / (n - 1)
-        shared = np.linalg.eigvalsh(self._root @ covariance @ self._root)
-        trace = float(np.sqrt(np.maximum(shared, 0.0)).sum())
-        return float(mean @ mean + np.trace(covariance) - 2.0 * trace)
-
-
 @dataclass(frozen=True, eq=False)
 class KernelSums:
     """Sums of the kernel k over pairs of x and y (N, D), of which every kernel distance is made.

@@ -12,8 +12,8 @@ cells hold these features, so that a value can be made again without the network
   models' results of a face only turns the sign of one term of their difference, so that its test
   by label swap has as many draws as any other.
 - `fed`, the Frechet expression distance: the distance of `fid` on a judge's features of the face
-  regions. It is not FID, and its numbers compare within one judge only. Label swap with
-  `FED_DRAWS` draws, since each takes eigenvalues.
+  regions. It is not FID, and its numbers compare within one judge only. Its test is that of the
+  jackknife in `GROUPS` groups: a label swap would take the eigenvalues of two matrices each time.
 
 A value says nothing of pairs: the anchor `wrong-face`, the same faces in another order, has 0.
 
@@ -35,14 +35,13 @@ from affectbench.errors import MissingExtraError
 from affectbench.faces.regions import CROP_VERSION
 from affectbench.metrics.assets import INCEPTION
 from affectbench.metrics.distances import (
-    SwappedFrechet,
     frechet_distance,
     kernel_difference,
     kernel_sums,
 )
 from affectbench.metrics.emotion import judged
 from affectbench.metrics.vectors import unpack
-from affectbench.stats import MIN_N, jackknife_interval, label_swap_p, sign_flip_p
+from affectbench.stats import MIN_N, jackknife_interval, jackknife_p, sign_flip_p
 from affectbench.types import (
     Columns,
     ImageMetric,
@@ -58,8 +57,6 @@ if TYPE_CHECKING:
 
 EXTRA = "distribution"
 IMPORTS = ("torch_fidelity", "torchvision", "tqdm")
-FED_DRAWS = 199
-"""Label swaps for `fed`: the smallest p is 0.005."""
 GROUPS = 20
 """Groups of faces that the jackknife of `fed` leaves out, one after the other."""
 _FEW_FID, _FEW_FED = 2048, 1000
@@ -152,7 +149,7 @@ def _compare_kid(a: Columns, b: Columns, rng: np.random.Generator) -> Mapping[st
     return _difference(value, interval.low, interval.high, sign_flip_p(terms, rng))
 
 
-def _compare_fed(a: Columns, b: Columns, rng: np.random.Generator) -> Mapping[str, float]:
+def _compare_fed(a: Columns, b: Columns, _rng: np.random.Generator) -> Mapping[str, float]:
     (hr, ours), (_, theirs) = _sides(a), _sides(b)
     value = frechet_distance(hr, ours) - frechet_distance(hr, theirs)
     if len(hr) < MIN_N:
@@ -162,9 +159,7 @@ def _compare_fed(a: Columns, b: Columns, rng: np.random.Generator) -> Mapping[st
         for keep in _left_in(len(hr))
     ]
     interval = jackknife_interval(value, rest)
-    swapped = SwappedFrechet(hr, ours, theirs)
-    p = label_swap_p(swapped, len(hr), rng, draws=FED_DRAWS)
-    return _difference(value, interval.low, interval.high, p)
+    return _difference(value, interval.low, interval.high, jackknife_p(value, rest))
 
 
 def _difference(

@@ -51,7 +51,7 @@ def build_table(run: Run) -> pd.DataFrame:
     for dataset in dict.fromkeys(record.dataset["name"] for record in run.records):
         rows += _dataset_rows(run, [r for r in run.records if r.dataset["name"] == dataset])
     table = pd.DataFrame(rows)
-    return table[column_order(run, list(table.columns))]
+    return table[column_order(run, list(table.columns))].copy()  # in one piece
 
 
 def metric_columns(run: Run) -> list[str]:

@@ -7,10 +7,9 @@ in the same order with the same seed give the same result.
 """
 
 from affectbench.stats.bootstrap import Interval, bca_interval, bca_intervals
-from affectbench.stats.jackknife import jackknife_interval
+from affectbench.stats.jackknife import jackknife_interval, jackknife_p
 from affectbench.stats.paired import (
     Difference,
-    label_swap_p,
     paired_difference,
     paired_differences,
     sign_flip_p,
@@ -28,8 +27,8 @@ __all__ = [
     "best_set",
     "holm",
     "jackknife_interval",
+    "jackknife_p",
     "kendall_tau",
-    "label_swap_p",
     "paired_difference",
     "paired_differences",
     "set_mean",

@@ -24,12 +24,31 @@ def jackknife_interval(value: float, left_out: ArrayLike, *, level: float = 0.95
     >>> jackknife_interval(1.0, [1.0, 1.0, 1.0, 1.0, 1.0, 1.0])
     Interval(low=1.0, high=1.0)
     """
+    from scipy.stats import t
+
+    error = _standard_error(value, left_out)
+    reach = float(t.ppf(0.5 + level / 2.0, len(np.asarray(left_out)) - 1)) * error
+    return Interval(value - reach, value + reach)
+
+
+def jackknife_p(value: float, left_out: ArrayLike) -> float:
+    """Two-sided p of `value`, such as a difference, against 0: Student's t of value / s.
+
+    s, the degrees of freedom and what gives NaN are those of `jackknife_interval`, so that p is
+    under 0.05 where the 95 % interval leaves 0 out. An approximation for many faces. 1 for a value
+    of 0 that no group moves.
+    """
+    from scipy.stats import t
+
+    error = _standard_error(value, left_out)
+    if error == 0.0:
+        return 1.0 if value == 0.0 else 0.0
+    return float(2.0 * t.sf(abs(value) / error, len(np.asarray(left_out)) - 1))
+
+
+def _standard_error(value: float, left_out: ArrayLike) -> float:
     values = np.asarray(left_out, dtype=np.float64)
     groups = len(values)
     if groups < MIN_N or not np.isfinite(values).all() or not math.isfinite(value):
-        return Interval(math.nan, math.nan)
-    from scipy.stats import t
-
-    deviation = math.sqrt((groups - 1) / groups * float(((values - values.mean()) ** 2).sum()))
-    reach = float(t.ppf(0.5 + level / 2.0, groups - 1)) * deviation
-    return Interval(value - reach, value + reach)
+        return math.nan
+    return math.sqrt((groups - 1) / groups * float(((values - values.mean()) ** 2).sum()))

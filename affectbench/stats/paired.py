@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from affectbench.stats.bootstrap import bca_intervals
 from affectbench.stats.sets import (
@@ -109,28 +108,3 @@ def sign_flip_p(
 def _all_signs(n: int) -> Floats:
     bits = (np.arange(2**n)[:, np.newaxis] >> np.arange(n)) & 1
     return bits.astype(np.float64) * 2.0 - 1.0
-
-
-def label_swap_p(
-    statistic: Callable[[NDArray[np.bool_]], float],
-    n: int,
-    rng: np.random.Generator,
-    *,
-    draws: int = DRAWS,
-) -> float:
-    """Two-sided p of a difference of set metrics (such as FID) between two models on n faces.
-
-    `statistic(swapped)` gives the difference when the two models' results are exchanged for the
-    faces where the mask (n,) is true. Null hypothesis: exchanging the results of a face changes
-    nothing. p = (b + 1) / (B + 1), where b of B = `draws` random masks have |T*| >= |T| (up to
-    rounding). NaN under `MIN_N` faces or if the observed difference is not finite.
-    """
-    if n < MIN_N:
-        return math.nan
-    observed = abs(statistic(np.zeros(n, dtype=np.bool_)))
-    if not math.isfinite(observed):
-        return math.nan
-    least = observed * (1.0 - TIE)
-    masks = (random_signs(rng, 1, n)[0] > 0 for _ in range(draws))
-    extreme = sum(abs(statistic(mask)) >= least for mask in masks)
-    return (extreme + 1) / (draws + 1)
