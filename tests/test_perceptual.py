@@ -25,8 +25,8 @@ from affectbench.errors import AssetMissingError, InputError, UnknownNameError, 
 from affectbench.images.tensors import stack
 from affectbench.metrics import metric_plugin, perceptual
 from affectbench.metrics.assets import DISTS, LPIPS_ALEX, LPIPS_VGG
-from affectbench.metrics.pairs import PairMetric
 from affectbench.metrics.perceptual import dists, lpips, lpips_over
+from affectbench.metrics.perceptual_metric import KEPT_VALUES, PerceptualMetric
 from affectbench.metrics.perceptual_networks import LAYERS, Dists, Lpips, load_dists, load_lpips
 from affectbench.types import MetricSettings
 
@@ -202,13 +202,21 @@ def test_plugins_score_uint8_batches(networks: dict[str, Lpips | Dists]) -> None
     x = stack([pattern(i, 40) for i in range(3)])
     for name, network in networks.items():
         spec = metric_plugin(name).spec
-        columns = PairMetric(spec, network, CPU, chunk_values=2 * 3 * 40 * 40).score(
-            x.flip(0), x, None
-        )
+        metric = PerceptualMetric(spec, network, CPU, chunk_values=2 * 3 * 40 * 40)
+        kept = metric.reference(x)
+        assert kept is not None
+        columns = metric.score(x.flip(0), x, kept)
         assert list(columns) == [name]
+        assert np.array_equal(columns[name], metric.score(x.flip(0), x, None)[name])
         assert columns[name].shape == (3,)
         assert columns[name][1] == 0.0
         assert columns[name][0] > 0.0
+
+
+def test_features_of_few_originals_are_kept(networks: dict[str, Lpips | Dists]) -> None:
+    metric = PerceptualMetric(metric_plugin("dists").spec, networks["dists"], CPU, 1 << 20)
+    side = 1 + int((KEPT_VALUES / 3) ** 0.5)
+    assert metric.reference(torch.zeros(1, 3, side, side, dtype=torch.uint8)) is None
 
 
 def test_another_network() -> None:

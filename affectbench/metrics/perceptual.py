@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
     from affectbench.assets.catalogue import Asset
     from affectbench.images.tensors import ImageLike
-    from affectbench.metrics.pairs import Measure
     from affectbench.metrics.perceptual_networks import Lpips
 
 CHUNK_VALUES = 1 << 20
@@ -135,10 +134,9 @@ def _plugin(spec: MetricSpec, backbone: Asset, *others: Asset) -> MetricPlugin:
         judge: Judge | None,  # noqa: ARG001
         device: torch.device,
     ) -> ImageMetric:
-        from affectbench.metrics.pairs import PairMetric
+        from affectbench.metrics.perceptual_metric import PerceptualMetric
 
-        network: Measure = load_network(plugin, device)
-        return PairMetric(spec, network, device, CHUNK_VALUES)
+        return PerceptualMetric(spec, load_network(plugin, device), device, CHUNK_VALUES)
 
     def require() -> None:
         backbone.require()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 import torch
 from numpy.typing import NDArray
@@ -53,6 +53,8 @@ DISTS_SIDE = 256
 
 _Network = TypeVar("_Network", bound=nn.Module)
 Pooling = Callable[[torch.Tensor], torch.Tensor]
+Features: TypeAlias = list[torch.Tensor]
+"""Activations (N, C, h, w) of each stage."""
 
 
 class Stages(nn.Module):
@@ -95,6 +97,14 @@ class Lpips(nn.Module):
 
     def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """The distance (N,) of images x and y (N, 3, H, W) in [0, 1]."""
+        return self.compare(self.features(x), self.features(y))
+
+    def features(self, x: torch.Tensor) -> Features:
+        """What of images (N, 3, H, W) in [0, 1] is compared."""
+        return cast(Features, self.stages(_normalised(x)))
+
+    def compare(self, x: Features, y: Features) -> torch.Tensor:
+        """The distance (N,) of two images' features."""
         return torch.stack([m.mean((1, 2)) for m in self._maps(x, y)]).sum(0)
 
     def spatial(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -106,16 +116,14 @@ class Lpips(nn.Module):
         size = x.shape[-2:]
         enlarged = [
             F.interpolate(m.unsqueeze(1), size, mode="bilinear", align_corners=False)
-            for m in self._maps(x, y)
+            for m in self._maps(self.features(x), self.features(y))
         ]
         return torch.stack(enlarged).sum(0).squeeze(1)
 
-    def _maps(self, x: torch.Tensor, y: torch.Tensor) -> list[torch.Tensor]:
+    def _maps(self, x: Features, y: Features) -> list[torch.Tensor]:
         """The weighted squares of each stage (N, h, w)."""
-        features = zip(
-            self.stages(_normalised(x)), self.stages(_normalised(y)), self.heads, strict=True
-        )
-        return [((_unit(f) - _unit(g)).square() * head).sum(1) for f, g, head in features]
+        stages = zip(x, y, self.heads, strict=True)
+        return [((_unit(f) - _unit(g)).square() * head).sum(1) for f, g, head in stages]
 
 
 class Dists(nn.Module):
@@ -135,10 +143,17 @@ class Dists(nn.Module):
 
     def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """The distance (N,) of images x and y (N, 3, H, W) in [0, 1]."""
+        return self.compare(self.features(x), self.features(y))
+
+    def features(self, x: torch.Tensor) -> Features:
+        """What of images (N, 3, H, W) in [0, 1] is compared: them and the stages' activations."""
+        x = _at_most_256(x)
+        return [x, *self.stages(_normalised(x))]
+
+    def compare(self, x: Features, y: Features) -> torch.Tensor:
+        """The distance (N,) of two images' features."""
         structure, texture = [], []
-        for f, g in zip(
-            self._features(_at_most_256(x)), self._features(_at_most_256(y)), strict=True
-        ):
+        for f, g in zip(x, y, strict=True):
             mean_f, mean_g = f.mean((2, 3), keepdim=True), g.mean((2, 3), keepdim=True)
             # 1 minus each quotient in one fraction, which is exactly 0 for identical images.
             d, e = f - mean_f, g - mean_g
@@ -147,9 +162,6 @@ class Dists(nn.Module):
             squares = (mean_f.square() + mean_g.square()).squeeze((2, 3))
             structure.append((mean_f - mean_g).square().squeeze((2, 3)) / (squares + 1e-6))
         return torch.cat(structure, 1) @ self.alpha + torch.cat(texture, 1) @ self.beta
-
-    def _features(self, x: torch.Tensor) -> list[torch.Tensor]:
-        return [x, *self.stages(_normalised(x))]
 
 
 def l2_pooled(x: torch.Tensor) -> torch.Tensor:
