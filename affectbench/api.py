@@ -182,10 +182,14 @@ def rerun_leaderboard(
     weights: Path | None = None,
     *,
     faces: int = 20,
+    metrics: Sequence[str] | None = None,
     seed: int = 0,
     note: Note = lambda _text: None,
 ) -> list[str]:
-    """Run seeded faces of every leaderboard row again, weights to metric; what differs."""
+    """Run seeded faces of every leaderboard row again, weights to metric; what differs.
+
+    By all metrics of the boards, or only by those named. InputError for one that a board has not.
+    """
     from affectbench.report.leaderboard import board_folders
     from affectbench.report.results import load_run
     from affectbench.run.again import run_again
@@ -201,6 +205,7 @@ def rerun_leaderboard(
             data_root,
             weights=weights,
             faces=faces,
+            metrics=metrics,
             seed=seed,
         )
     return problems

@@ -20,6 +20,7 @@ from PIL import Image
 
 from affectbench import compare
 from affectbench.cli.main import main
+from affectbench.errors import InputError
 from affectbench.records import Record, SavedFaces, slug
 from affectbench.report.results import load_run
 from affectbench.run.again import run_again
@@ -343,6 +344,12 @@ def test_faces_of_a_finished_run_can_be_run_again(
 
     found = run_again(run.settings, run.records, changed, data, weights=None, faces=8, seed=0)
     assert found == ["toy: fine, psnr: 8 of 8 faces differ, face0 among them"]
+    options = {"weights": None, "faces": 8, "seed": 0}
+    other = [name for name in run.settings["metrics"] if name != "psnr"]
+    found = run_again(run.settings, run.records, changed, data, metrics=other, **options)
+    assert found == []
+    with pytest.raises(InputError, match="toy: the board has no psrn; it has .*psnr"):
+        run_again(run.settings, run.records, changed, data, metrics=["psrn"], **options)
     models.write_text(MODELS + "# another revision")
     found = run_again(run.settings, run.records, run.columns, data, weights=None, faces=8, seed=0)
     assert "another revision" in " ".join(found)

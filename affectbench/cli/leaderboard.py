@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from affectbench.cli.options import Verbs, new_parser
+from affectbench.cli.options import Verbs, comma_list, new_parser
 
 _EXAMPLES = """\
   affectbench leaderboard build
@@ -38,6 +38,9 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
         default=20,
         help="re-run whole batches with at least so many faces (default 20)",
     )
+    check.add_argument(
+        "--metrics", type=comma_list, metavar="NAME,...", help="re-run only these (default: all)"
+    )
     build.set_defaults(run=run_build)
     check.set_defaults(run=run_check)
     site.set_defaults(run=run_site)
@@ -64,6 +67,7 @@ def run_check(arguments: argparse.Namespace) -> int:
             arguments.data_root,
             arguments.weights,
             faces=arguments.faces,
+            metrics=arguments.metrics,
             note=lambda text: print(text, file=sys.stderr),
         )
     for problem in problems:

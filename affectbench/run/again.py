@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from affectbench.adapters import ModelRequest, parse_model
 from affectbench.datasets import load_dataset
 from affectbench.datasets.manifest import make_manifest
-from affectbench.errors import AffectBenchError
+from affectbench.errors import AffectBenchError, InputError, listed
 from affectbench.faces.regions import CROP_VERSION
 from affectbench.metrics.selection import missing
 from affectbench.metrics.vectors import unpack
@@ -32,6 +32,9 @@ TOLERANCE = {
 }
 """Promised on any machine; on the one that made the values they are equal bit for bit."""
 
+OTHERWISE = 1e-4
+"""The same for all other metrics."""
+
 VECTOR_TOLERANCE = 1e-3
 """The same for the features of metrics of a set: a difference's length over that of the vector."""
 
@@ -46,6 +49,7 @@ def run_again(
     *,
     weights: Path | None,
     faces: int,
+    metrics: Sequence[str] | None = None,
     seed: int,
 ) -> list[str]:
     """Run seeded batches of at least `faces` faces again; one text for each thing that differs.
@@ -55,6 +59,7 @@ def run_again(
     weights or package.
     """
     dataset = str(records[0].dataset["name"])
+    wanted = _wanted(dataset, settings["metrics"], metrics)
     folder = data_root / dataset
     if not folder.is_dir():
         return [f"{dataset}: {folder} is not there, nothing was run again"]
@@ -65,12 +70,12 @@ def run_again(
         return [f"{dataset}: the faces in {folder} are not those of the leaderboard"]
     batch_size = int(records[0].provenance["batch_size"])
     rng = np.random.default_rng([seed, int(records[0].dataset["revision"], 16)])
-    lacking = {name: reason for name in settings["metrics"] if (reason := missing(name))}
+    lacking = {name: reason for name in wanted if (reason := missing(name))}
     models = tuple(_relocated(argument, weights) for argument in settings["arguments"])
     request = RunRequest(
         models=models,
         datasets=((dataset, folder),),
-        metrics=tuple(name for name in settings["metrics"] if name not in lacking),
+        metrics=tuple(name for name in wanted if name not in lacking),
         judges=tuple(settings["judges"]),
         convention=settings["convention"],
         crop=settings.get("crop", CROP_VERSION),
@@ -86,6 +91,17 @@ def run_again(
         return problems
     with tempfile.TemporaryDirectory(prefix="affectbench-") as temporary:
         return problems + list(_differences(request, records, read, Path(temporary)))
+
+
+def _wanted(board: str, measured: Sequence[str], named: Sequence[str] | None) -> Sequence[str]:
+    if named is None:
+        return measured
+    unknown = [name for name in named if name not in measured]
+    if unknown:
+        raise InputError(
+            f"{board}: the board has no {listed(unknown)}; it has {', '.join(measured)}"
+        )
+    return named
 
 
 def _whole_batches(
@@ -131,7 +147,9 @@ def _unlike(where: str, cell: Cell, old: Columns, new: Columns) -> Iterator[str]
     else:
         known = dict(zip(old["id"], old[name], strict=True))
         values = np.array([known.get(i, np.nan) for i in new["id"]])
-        same = (values == new[name]) | (np.abs(values - new[name]) <= TOLERANCE.get(name, 0.0))
+        same = (values == new[name]) | (
+            np.abs(values - new[name]) <= TOLERANCE.get(name, OTHERWISE)
+        )
         # A face without a value has none again.
         same |= np.isin(new["id"], old["id"]) & np.isnan(values) & np.isnan(new[name])
     if not same.all():
