@@ -348,7 +348,7 @@ def test_faces_of_a_finished_run_can_be_run_again(
     other = [name for name in run.settings["metrics"] if name != "psnr"]
     found = run_again(run.settings, run.records, changed, data, metrics=other, **options)
     assert found == []
-    with pytest.raises(InputError, match="toy: the board has no psrn; it has .*psnr"):
+    with pytest.raises(InputError, match=r"toy: the board has no psrn; it has .*psnr"):
         run_again(run.settings, run.records, changed, data, metrics=["psrn"], **options)
     models.write_text(MODELS + "# another revision")
     found = run_again(run.settings, run.records, run.columns, data, weights=None, faces=8, seed=0)
