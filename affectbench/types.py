@@ -389,10 +389,9 @@ class MetricPlugin:
     unfit: Callable[[JudgeSpec], str] = _any_judge
     min_side: Callable[[MetricSettings], int] | None = None
 
-    def size_gap(self, settings: MetricSettings, side: int) -> str:
-        """Why square images of `side` pixels have no value in such a run; empty if they have."""
-        needed = self.min_side(settings) if self.min_side else self.spec.min_size
-        return self.spec.size_gap(side, side, needed)
+    def needed_side(self, settings: MetricSettings) -> int:
+        """The shorter side in pixels that an image needs in such a run."""
+        return self.min_side(settings) if self.min_side else self.spec.min_size
 
 
 def as_json(spec: Any) -> dict[str, Any]:

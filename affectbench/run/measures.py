@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from affectbench.errors import AssetMissingError, InputError, MissingExtraError
 from affectbench.metrics import metric_plugin
 from affectbench.metrics.selection import Choice, expand_metrics, remedy
-from affectbench.types import JudgeSpec, MetricSettings
+from affectbench.types import JudgeSpec, MetricPlugin, MetricSettings
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,8 @@ def _reason(choice: Choice, settings: MetricSettings, smallest: SmallestImage | 
     plugin = metric_plugin(choice.metric)
     try:
         plugin.require()
-        if smallest and (gap := plugin.size_gap(settings, smallest.side)):
-            raise InputError(f"{gap}; {_larger(smallest)}")
+        if smallest:
+            _require_size(plugin, plugin.needed_side(settings), smallest)
     except (AssetMissingError, MissingExtraError, InputError) as error:
         if not choice.group:
             raise
@@ -80,10 +80,14 @@ def _reason(choice: Choice, settings: MetricSettings, smallest: SmallestImage | 
     return ""
 
 
-def _larger(smallest: SmallestImage) -> str:
-    if smallest.file:
-        return f"{smallest.file} is the smallest: leave out such images, or the metric"
-    return "a larger --hr-size is needed"
+def _require_size(plugin: MetricPlugin, needed: int, smallest: SmallestImage) -> None:
+    gap = plugin.spec.size_gap(smallest.side, smallest.side, needed)
+    if gap and smallest.file:
+        raise InputError(
+            f"{gap}; {smallest.file} is the smallest: leave out such images, or the metric"
+        )
+    if gap:
+        raise InputError(f"{gap}; larger ones are needed (--hr-size {needed} or more)")
 
 
 def _by_judge(
