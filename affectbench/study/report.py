@@ -95,5 +95,6 @@ def _plots(tables: dict[str, pd.DataFrame], out: Path) -> list[tuple[str, str]]:
     axes[1].axvline(0.5, color="grey", linewidth=0.5)
     axes[1].tick_params(axis="y", labelsize=6)
     axes[1].set_xlabel("AUC, other against same expression")
+    out.mkdir(parents=True, exist_ok=True)
     figure.savefig(out / "study.svg", metadata={"Date": None})
     return [("study.svg", "Response to damage, and the AUC of every score")]
