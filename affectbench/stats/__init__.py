@@ -1,7 +1,7 @@
 """Statistics of per-face values: intervals, paired tests, who cannot be told from the best.
 
 One rule for all of it: the statistic of a set is a mean over its faces, or a macro mean (the mean
-of class means), and the face is what is resampled, flipped or swapped. Under `MIN_N` faces there
+of class means), and the face is what is resampled, flipped or left out. Under `MIN_N` faces there
 is neither interval nor test. The caller drops NaN and passes a seeded generator; the same values
 in the same order with the same seed give the same result.
 """
