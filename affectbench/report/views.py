@@ -90,7 +90,7 @@ def _of(judge: str, table: pd.DataFrame, alone: pd.DataFrame) -> pd.DataFrame:
     fresh = alone.drop(columns=["n", "failed", "mark"]).set_index(KEY)
     judged = [c for c in table.columns if c in fresh.columns or c.endswith("]") or "]_" in c]
     kept = table.drop(columns=judged).set_index(KEY)
-    joint = pd.concat([fresh.reindex(kept.index), kept], axis=1).reset_index()
+    joint = pd.concat([fresh.reindex(kept.index), kept], axis=1).copy().reset_index()
     marks = dict(zip(alone[KEY].itertuples(index=False, name=None), alone["mark"], strict=True))
     joint["mark"] = [
         _mark(mark, marks.get(key, ""), judge)
@@ -98,7 +98,7 @@ def _of(judge: str, table: pd.DataFrame, alone: pd.DataFrame) -> pd.DataFrame:
             joint["mark"], joint[KEY].itertuples(index=False, name=None), strict=True
         )
     ]
-    return joint
+    return joint.copy()  # in one piece, for whoever adds a column
 
 
 def _mark(mark: str, alone: str, judge: str) -> str:
