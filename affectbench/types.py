@@ -246,7 +246,7 @@ class StoredResults(Protocol):
 
 
 class Dataset(Protocol):
-    """An opened set of face images. Reading one never depends on another."""
+    """An opened set of face images. Reading one never depends on another: threads do at once."""
 
     @property
     def spec(self) -> DatasetSpec:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -50,9 +51,12 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The committed leaderboards."""
-    out = tmp_path_factory.mktemp("site")
-    write_site(ROOT / "leaderboards", out)
+    """The site of one of the committed leaderboards."""
+    root, out = tmp_path_factory.mktemp("leaderboards"), tmp_path_factory.mktemp("site")
+    for name in ("helen-x8.csv", "published.csv"):
+        shutil.copy(ROOT / "leaderboards" / name, root)
+    shutil.copytree(ROOT / "leaderboards" / "boards" / "helen-x8", root / "boards" / "helen-x8")
+    write_site(root, out)
     return out
 
 
@@ -307,8 +311,8 @@ def test_no_page_is_wider_than_the_window(
 
 def test_the_site_leads_from_board_to_model_and_back(driver: Any, site: Path) -> None:
     opened(driver, (site / "index.html").as_uri())
-    click(driver, one(driver, "a[href='board-celeba-x8.html']"))
-    assert one(driver, "h1").text == "celeba-x8"
+    click(driver, one(driver, "a[href='board-helen-x8.html']"))
+    assert one(driver, "h1").text == "helen-x8"
     click(driver, one(driver, ".view:not([hidden]) tbody.models a"))
     assert one(driver, "h1").text == "nearest"
     click(driver, one(driver, "nav a"))

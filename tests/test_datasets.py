@@ -6,6 +6,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from affectbench.datasets.manifest import (
     verify,
     write_manifest,
 )
+from affectbench.datasets.pairs import KEPT_BYTES, FacePairs
 from affectbench.datasets.protocol import SCALES, face_pair, validate
 from affectbench.errors import AffectBenchError, InputError, RecordError, UnknownNameError
 from affectbench.faces.regions import FRAMINGS
@@ -96,8 +98,9 @@ def test_a_folder_without_images(name: str, tmp_path: Path) -> None:
 def test_importing_loads_no_torch() -> None:
     code = (
         "import sys, affectbench.datasets as d, affectbench.datasets.manifest as m\n"
+        "import affectbench.datasets.pairs as p\n"
         "from affectbench.types import TestProtocol\n"
-        "d.list_datasets(); m.make_manifest(d.load_dataset('demo'), TestProtocol())\n"
+        "d.list_datasets(); m.make_manifest(p.FacePairs(d.load_dataset('demo'), TestProtocol()))\n"
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -133,7 +136,7 @@ def test_reading_names_the_damaged_file_and_the_unknown_id(tmp_path: Path) -> No
     with pytest.raises(InputError, match="mine: has no face 'ugly'"):
         faces.read("ugly")
     with pytest.raises(InputError, match=r"bad\.png"):
-        make_manifest(faces, SMALL)
+        make_manifest(FacePairs(faces, SMALL))
 
 
 @pytest.mark.skipif(sys.platform == "win32" or os.getuid() != 0, reason="gives up root's rights")
@@ -334,7 +337,7 @@ def test_helen_list_chooses_by_name_also_from_inner_folders(tmp_path: Path) -> N
 def test_helen_photo_that_is_not_a_face_crop(tmp_path: Path) -> None:
     Image.fromarray(pattern(1, 300)[:200]).save(tmp_path / "photo.png")
     with pytest.raises(InputError, match=r"photo: is 300x200 pixels.*crop the face first"):
-        make_manifest(load_dataset("helen", tmp_path), TestProtocol())
+        make_manifest(FacePairs(load_dataset("helen", tmp_path), TestProtocol()))
 
 
 # The demonstration faces
@@ -450,7 +453,7 @@ def faces(tmp_path: Path) -> FaceFiles:
 
 
 def test_a_manifest_hashes_the_pixels_of_hr_and_lr(faces: FaceFiles) -> None:
-    manifest = make_manifest(faces, SMALL)
+    manifest = make_manifest(FacePairs(faces, SMALL))
     hr, lr = face_pair(pattern(2, 32), SMALL, "2")
     row = manifest.faces[2]
     assert row.id == "2"
@@ -458,27 +461,57 @@ def test_a_manifest_hashes_the_pixels_of_hr_and_lr(faces: FaceFiles) -> None:
     assert row.lr == hashlib.sha256(lr.tobytes()).hexdigest()
 
 
+class CountedFaces:
+    """A data set that counts how often each face is read."""
+
+    def __init__(self, faces: FaceFiles) -> None:
+        self.spec, self.ids, self.reads = faces.spec, faces.ids, Counter()
+        self._faces = faces
+
+    def read(self, image_id: str) -> np.ndarray:
+        self.reads[image_id] += 1
+        return self._faces.read(image_id)
+
+
+@pytest.mark.parametrize(("room", "reads"), [(KEPT_BYTES, 1), (0, 3)])
+def test_pairs_are_kept_as_long_as_there_is_room(
+    faces: FaceFiles, monkeypatch: pytest.MonkeyPatch, room: int, reads: int
+) -> None:
+    monkeypatch.setattr("affectbench.datasets.pairs.KEPT_BYTES", room)
+    counted = CountedFaces(faces)
+    pairs = FacePairs(counted, SMALL)
+    assert make_manifest(pairs) == make_manifest(pairs) == make_manifest(FacePairs(faces, SMALL))
+    for image_id in faces.ids:
+        hr, lr = pairs.read(image_id)
+        wanted = face_pair(faces.read(image_id), SMALL, image_id)
+        assert np.array_equal(hr, wanted[0]) and np.array_equal(lr, wanted[1])
+    assert counted.reads == dict.fromkeys(faces.ids, reads)
+
+
 def test_the_revision_follows_content_only(faces: FaceFiles, tmp_path: Path) -> None:
-    revision = make_manifest(faces, SMALL).revision
+    revision = make_manifest(FacePairs(faces, SMALL)).revision
     assert len(revision) == 16
     (tmp_path / "other").mkdir()
     for i in range(4):
         Image.fromarray(pattern(i, 32)).save(tmp_path / "other" / f"{i}.bmp")
-    assert make_manifest(load_dataset("elsewhere", tmp_path / "other"), SMALL).revision == revision
+    assert (
+        make_manifest(FacePairs(load_dataset("elsewhere", tmp_path / "other"), SMALL)).revision
+        == revision
+    )
     save(tmp_path / "other" / "3.bmp", 9)
     changed = {
         revision,
-        make_manifest(load_dataset("elsewhere", tmp_path / "other"), SMALL).revision,
-        make_manifest(faces, replace(SMALL, scale=2)).revision,
-        make_manifest(faces, replace(SMALL, kernel="opencv-area")).revision,
-        make_manifest(faces, SMALL, ids=["0", "1", "2"]).revision,
-        make_manifest(faces, SMALL, ids=["3", "2", "1", "0"]).revision,
+        make_manifest(FacePairs(load_dataset("elsewhere", tmp_path / "other"), SMALL)).revision,
+        make_manifest(FacePairs(faces, replace(SMALL, scale=2))).revision,
+        make_manifest(FacePairs(faces, replace(SMALL, kernel="opencv-area"))).revision,
+        make_manifest(FacePairs(faces, SMALL), ids=["0", "1", "2"]).revision,
+        make_manifest(FacePairs(faces, SMALL), ids=["3", "2", "1", "0"]).revision,
     }
     assert len(changed) == 6
 
 
 def test_a_manifest_survives_its_file(faces: FaceFiles, tmp_path: Path) -> None:
-    manifest = make_manifest(faces, SMALL)
+    manifest = make_manifest(FacePairs(faces, SMALL))
     write_manifest(manifest, tmp_path / "m.csv")
     assert read_manifest(tmp_path / "m.csv") == manifest
 
@@ -497,7 +530,7 @@ def test_a_damaged_manifest(
     faces: FaceFiles, tmp_path: Path, old: str, new: str, says: str
 ) -> None:
     path = tmp_path / "m.csv"
-    write_manifest(make_manifest(faces, SMALL), path)
+    write_manifest(make_manifest(FacePairs(faces, SMALL)), path)
     text = path.read_text()
     path.write_text(text.replace(old, new, 1))
     with pytest.raises(RecordError, match=says):
@@ -508,7 +541,7 @@ def test_verify_tells_what_differs(
     faces: FaceFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("affectbench.datasets.manifest.FOLDER", tmp_path)
-    expected = make_manifest(faces, SMALL)
+    expected = make_manifest(FacePairs(faces, SMALL))
     odd = replace(expected.faces[1], lr="0" * 64)
     shown = Manifest(SMALL, (expected.faces[0], odd, *expected.faces[2:]))
     write_manifest(shown, tmp_path / f"mine-{SMALL.name}.csv")

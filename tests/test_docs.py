@@ -129,22 +129,6 @@ def _beside_plugin(site: Path) -> Callable[[str], str]:
     return run
 
 
-@pytest.mark.slow
-def test_the_website_is_built_without_a_warning(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html"]
-    done = subprocess.run(
-        [*command, "-d", str(tmp_path / "cache"), str(ROOT / "docs"), str(tmp_path / "html")],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    built = {path.stem for path in (tmp_path / "html").glob("*.html")}
-    assert built >= {page.stem for page in (ROOT / "docs").glob("*.md")}
-    for name in METRICS.names():
-        assert f">{name}<" in (tmp_path / "html" / "metrics.html").read_text()
-
-
 def test_low_resolution_faces_of_other_rules_have_the_numbers_shown() -> None:
     import torch
 

@@ -10,12 +10,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import affectbench, pattern
+from conftest import pattern
 from PIL import Image
 
 from affectbench import compare
@@ -85,29 +86,34 @@ def calls(log: Path) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("after", [0, 1, 2, 3])
 def test_killed_and_resumed_gives_the_same_bytes(
-    tmp_path: Path, toy_faces: Path, models: Path, log: Path, after: int
+    tmp_path: Path, toy_faces: Path, models: Path, log: Path
 ) -> None:
     whole = tmp_path / "whole"
-    model = f"python:{models}:logged@log={log}@name=logged"
-    assert affectbench(*toy(toy_faces, whole, f"bicubic,{model}")).returncode == 0
+    rows = f"bicubic,python:{models}:logged@log={log}@name=logged"
+    assert main(toy(toy_faces, whole, rows)) == 0
     batches = calls(log)
     assert batches == 4
-    (log / "calls").unlink()
-    out = tmp_path / "killed"
-    arguments = toy(toy_faces, out, f"bicubic,{model}")
+    for after in range(batches):
+        (log / "calls").unlink()
+        out = tmp_path / f"killed-{after}"
+        arguments = toy(toy_faces, out, rows)
+        kill_when(lambda after=after: calls(log) > after, arguments)
+        assert not (out / "table.csv").exists()
+        assert main(arguments) == 0
+        assert batches <= calls(log) <= batches + 1
+        assert (out / "table.csv").read_bytes() == (whole / "table.csv").read_bytes()
+
+
+def kill_when(reached: Callable[[], bool], arguments: list[str]) -> None:
+    """Run the command in a process of its own and kill it as soon as that is true."""
     process = subprocess.Popen(
         [sys.executable, "-m", "affectbench.cli.main", *arguments], stderr=subprocess.DEVNULL
     )
-    while calls(log) <= after and process.poll() is None:
+    while not reached() and process.poll() is None:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert not (out / "table.csv").exists()
-    assert affectbench(*arguments).returncode == 0
-    assert batches <= calls(log) <= batches + 1
-    assert (out / "table.csv").read_bytes() == (whole / "table.csv").read_bytes()
 
 
 def test_a_second_call_does_no_work(

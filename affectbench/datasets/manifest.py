@@ -12,7 +12,9 @@ import csv
 import hashlib
 import io
 import json
+import os
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -20,13 +22,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from affectbench.datasets.protocol import face_pair
+from affectbench.datasets.pairs import FacePairs
 from affectbench.errors import InputError, RecordError, listed
 from affectbench.types import Dataset, TestProtocol, as_json, content_id
 
 FOLDER = Path(__file__).with_name("manifests")
 SCHEMA = 1
 COLUMNS = ("id", "hr_sha256", "lr_sha256")
+THREADS = min(8, os.cpu_count() or 1)
+_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -82,16 +86,24 @@ class Verification:
         return "\n".join(line for line in lines if line)
 
 
-def make_manifest(
-    dataset: Dataset, protocol: TestProtocol, ids: Iterable[str] | None = None
-) -> Manifest:
+def make_manifest(pairs: FacePairs, ids: Iterable[str] | None = None) -> Manifest:
     """Read faces (default: all) and hash HR and LR. The order is that of `ids`.
 
-    Raises InputError, naming the file, for the first face that cannot be used.
+    Several threads read at once. Raises InputError, naming the file, for the first face that
+    cannot be used.
     """
-    wanted = dataset.ids if ids is None else tuple(ids)
-    pairs = ((i, face_pair(dataset.read(i), protocol, i)) for i in wanted)
-    return Manifest(protocol, tuple(Face(i, _sha256(hr), _sha256(lr)) for i, (hr, lr) in pairs))
+    wanted = pairs.dataset.ids if ids is None else tuple(ids)
+
+    def hashed(image_id: str) -> Face:
+        hr, lr = pairs.read(image_id)
+        return Face(image_id, _sha256(hr), _sha256(lr))
+
+    faces: list[Face] = []
+    with ThreadPoolExecutor(THREADS) as pool:
+        # Some at a time: an error ends the work, and nothing waits for all faces.
+        for start in range(0, len(wanted), _AT_ONCE):
+            faces += pool.map(hashed, wanted[start : start + _AT_ONCE])
+    return Manifest(pairs.protocol, tuple(faces))
 
 
 def verify(dataset: Dataset, protocol: TestProtocol) -> Verification:
@@ -100,7 +112,7 @@ def verify(dataset: Dataset, protocol: TestProtocol) -> Verification:
     Raises InputError if there is none for that data set and protocol, or a face cannot be read.
     """
     expected = {face.id: face for face in committed(dataset.spec.name, protocol).faces}
-    found = {face.id: face for face in make_manifest(dataset, protocol).faces}
+    found = {face.id: face for face in make_manifest(FacePairs(dataset, protocol)).faces}
     both = [i for i in expected if i in found]
     hr_differs = tuple(i for i in both if found[i].hr != expected[i].hr)
     return Verification(

@@ -146,12 +146,19 @@ def _look(
     size = images.new_tensor(images.shape[:-3:-1])
     # Sampling places are in [-1, 1] from border to border, both in the square and in the image.
     theta = torch.cat([linear / size.view(2, 1), (2 * centre / size - 1).unsqueeze(-1)], dim=-1)
-    shape = [len(images), images.shape[1], INPUT_SIZE, INPUT_SIZE]
-    grid = F.affine_grid(theta, shape, align_corners=False)
-    faces = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    faces = F.grid_sample(images, _grid(theta), padding_mode="border", align_corners=False)
     mesh = network(faces.contiguous(memory_format=torch.channels_last))
     places = mesh.points / INPUT_SIZE - 0.5
     return places @ linear.mT + centre.unsqueeze(1), mesh.presence
+
+
+def _grid(theta: torch.Tensor) -> torch.Tensor:
+    """The sampling places (N, 192, 192, 2) of theta (N, 2, 3): `affine_grid` as two sums."""
+    places = (torch.arange(INPUT_SIZE, device=theta.device) * 2 + 1) / INPUT_SIZE - 1
+    x, y, shift = theta.unsqueeze(1).unbind(-1)  # each (N, 1, 2)
+    across = places.view(1, -1, 1) * x
+    down = places.view(1, -1, 1) * y + shift
+    return across.unsqueeze(1) + down.unsqueeze(2)
 
 
 def _around(points: torch.Tensor) -> _Squares:

@@ -19,6 +19,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,7 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff",
 MAX_PIXELS = 64_000_000
 EXACT_MODES = frozenset({"RGB", "L", "P", "1"})
 ALPHA_MODES = frozenset({"RGBA", "LA", "PA"})
+_FILTERS = Lock()  # of warnings: they belong to the process, and images are read by several threads
 _QUARTER_TURNS = frozenset({5, 6, 7, 8})  # values of EXIF's orientation that swap the sides
 
 
@@ -60,7 +62,9 @@ def rgb_pixels(image: Image.Image, name: str = "image") -> Pixels:
     """The pixels of an open Pillow image as RGB uint8 (H, W, 3), orientation applied."""
     if image.width * image.height > MAX_PIXELS:
         raise InputError(_too_large(name, image.size))
-    upright = ImageOps.exif_transpose(image)
+    image.load()  # an orientation may follow the pixels
+    turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+    upright = ImageOps.exif_transpose(image) if turned else image
     if upright.mode in ALPHA_MODES or "transparency" in upright.info:
         upright = upright.convert("RGBA")
         if upright.getchannel("A").getextrema()[0] != 255:
@@ -70,7 +74,8 @@ def rgb_pixels(image: Image.Image, name: str = "image") -> Pixels:
             )
     elif upright.mode not in EXACT_MODES:
         raise InputError(_odd_format(name, f"the pixel format {upright.mode}"))
-    return np.array(upright.convert("RGB"), dtype=np.uint8)
+    rgb = upright if upright.mode == "RGB" else upright.convert("RGB")
+    return np.array(rgb, dtype=np.uint8)
 
 
 def list_images(folder: str | os.PathLike[str]) -> list[Path]:
@@ -109,7 +114,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     try:
         if path.is_file() and path.stat().st_size == 0:
             raise InputError(f"{path}: the file is empty (0 bytes); write or copy it again")
-        with warnings.catch_warnings():
+        with _FILTERS, warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # refused below
             image = Image.open(path)
         with image:

@@ -39,20 +39,26 @@ def _load_resnet_fer(device: torch.device) -> Judge:
 
 
 def _load_mini_xception(device: torch.device) -> Judge:
+    import torch
+
     from affectbench.judges.mini_xception import MiniXception
     from affectbench.judges.network_judge import NetworkJudge, load_network
 
     spec = MINI_XCEPTION.spec
     network = load_network(MiniXception, MINI_XCEPTION_FILE, spec.sha256)
+    network = network.to(memory_format=torch.channels_last)
     return NetworkJudge(spec, network, MINI_XCEPTION_CLASSES, device)
 
 
 def _load_face_api(device: torch.device) -> Judge:
+    import torch
+
     from affectbench.judges.face_api import FaceApiExpression
     from affectbench.judges.network_judge import NetworkJudge, load_network
 
     spec = FACE_API.spec
     network = load_network(FaceApiExpression, FACE_API_FILE, spec.sha256)
+    network = network.to(memory_format=torch.channels_last)
     return NetworkJudge(spec, network, FACE_API_CLASSES, device)
 
 

@@ -13,7 +13,7 @@ from affectbench.images.tensors import unit_range
 from affectbench.metrics.ecm import Parts, ecm_parts
 from affectbench.types import AffectiveJudge, Columns, FeatureJudge, Judge
 
-CHUNK = 64
+CHUNK = 16
 """Faces that a judge sees at once, so that memory does not grow with the batch."""
 
 

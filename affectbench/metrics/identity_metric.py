@@ -12,7 +12,7 @@ from affectbench.faces.regions import crop
 from affectbench.images.tensors import unit_range
 from affectbench.types import Columns
 
-CHUNK = 64
+CHUNK = 16
 """Faces that a network sees at once, so that memory does not grow with the batch."""
 
 Describe = Callable[[torch.Tensor], torch.Tensor]

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from affectbench.errors import RecordError
 from affectbench.records import SCHEMA, Record, read_columns, read_record
 from affectbench.types import Columns
 
+T = TypeVar("T")
 _MEND = "delete it and run the same command again to make it anew"
 _SETTINGS = {
     "judges": list,
@@ -52,6 +53,7 @@ class Run:
     settings: Mapping[str, Any]
     records: tuple[Record, ...]
     _columns: dict[str, Columns] = field(default_factory=dict, repr=False)
+    _results: dict[Hashable, Any] = field(default_factory=dict, repr=False)
 
     def columns(self, record: Record) -> Columns:
         """The per-image values of a record, read once."""
@@ -59,6 +61,15 @@ class Run:
             path = self.folder / "images" / record.images
             self._columns[record.id] = _complete(read_columns(path), record, path)
         return self._columns[record.id]
+
+    def once(self, key: Hashable, compute: Callable[[], T]) -> T:
+        """What `compute` gives, kept under `key` for all parts of this run.
+
+        A run's tables show the same comparisons again and again, and each draws thousands of times.
+        """
+        if key not in self._results:
+            self._results[key] = compute()
+        return cast(T, self._results[key])
 
     def load_columns(self) -> None:
         """Read everything, for a folder that is about to go."""

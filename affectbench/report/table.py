@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from affectbench.report.marks import (
     scorer_of,
 )
 from affectbench.report.results import Run, column_of, is_of_set
-from affectbench.stats import MIN_N, best_set, holm, paired_differences
+from affectbench.stats import MIN_N, Difference, best_set, holm, paired_differences
 
 BESIDE = (
     *("agreement", "flip_rate", "identical", "valence_ccc", "arousal_ccc"),
@@ -126,14 +127,21 @@ def _comparisons(
         yield label, {**values, f"{column}_p": p}
     if not models or is_of_set(next(iter(models.values()))):
         return
-    first = next(iter(models.values()))
-    scores, classes = align_all([run.columns(r) for r in models.values()], first.metric)
+    records = tuple(models.values())
+    key = ("best", *(record.id for record in records))
+    if keep := run.once(key, partial(_best, run, records)):
+        for label, best in zip(models, keep, strict=True):
+            yield label, {f"{column}_best": best}
+
+
+def _best(run: Run, records: Sequence[Record]) -> list[bool]:
+    """Whether each model cannot be told from the best; nothing for too few faces."""
+    first = records[0]
+    scores, classes = align_all([run.columns(record) for record in records], first.metric)
     if scores.shape[1] < MIN_N:
-        return
+        return []
     rng = np.random.default_rng([_seed(run), int(first.id, 16)])
-    keep = best_set(scores, first.metric["direction"], rng, classes)
-    for label, best in zip(models, keep, strict=True):
-        yield label, {f"{column}_best": bool(best)}
+    return [bool(best) for best in best_set(scores, first.metric["direction"], rng, classes)]
 
 
 def _differences(
@@ -147,10 +155,9 @@ def _differences(
         by_faces.setdefault(tuple(columns["id"][known]), []).append(label)
     found = {}
     for labels in by_faces.values():
-        sharing = [run.columns(tested[label]) for label in labels]
-        values, classes = align_all([*sharing, run.columns(base)], base.metric)
-        rng = np.random.default_rng([_seed(run), int(base.id, 16)])
-        differences = paired_differences(values[:-1], values[-1], rng, classes)
+        sharing = [tested[label] for label in labels]
+        key = ("difference", base.id, *(record.id for record in sharing))
+        differences = run.once(key, partial(_paired, run, sharing, base))
         for label, difference in zip(labels, differences, strict=True):
             found[label] = {
                 f"{column}_diff": difference.estimate,
@@ -159,6 +166,14 @@ def _differences(
                 f"{column}_p": difference.p,
             }
     return {label: found[label] for label in tested}
+
+
+def _paired(run: Run, records: Sequence[Record], base: Record) -> list[Difference]:
+    """Differences of records for the same faces to `base`."""
+    columns = [run.columns(record) for record in (*records, base)]
+    values, classes = align_all(columns, base.metric)
+    rng = np.random.default_rng([_seed(run), int(base.id, 16)])
+    return paired_differences(values[:-1], values[-1], rng, classes)
 
 
 def _set_differences(

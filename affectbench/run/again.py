@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from affectbench.adapters import ModelRequest, parse_model
 from affectbench.datasets import load_dataset
 from affectbench.datasets.manifest import make_manifest
+from affectbench.datasets.pairs import FacePairs
 from affectbench.errors import AffectBenchError, InputError, listed
 from affectbench.faces.regions import CROP_VERSION
 from affectbench.metrics.selection import missing
@@ -66,7 +67,7 @@ def run_again(
     size = records[0].protocol
     protocol = TestProtocol(size["scale"], size["hr_size"], size["kernel"])
     opened = load_dataset(dataset, folder)
-    if make_manifest(opened, protocol, opened.ids).revision != records[0].dataset["revision"]:
+    if make_manifest(FacePairs(opened, protocol)).revision != records[0].dataset["revision"]:
         return [f"{dataset}: the faces in {folder} are not those of the leaderboard"]
     batch_size = int(records[0].provenance["batch_size"])
     rng = np.random.default_rng([seed, int(records[0].dataset["revision"], 16)])

@@ -27,12 +27,12 @@ from affectbench.run.rows import Row
 from affectbench.run.saving import save_references, save_results
 from affectbench.run.sources import (
     Batch,
-    FaceReader,
     ModelSource,
     OneFaceSource,
     Produced,
     Source,
     load_source,
+    read_batch,
 )
 from affectbench.types import (
     Columns,
@@ -84,7 +84,6 @@ class _Work:
         self.folder = folder
         self.progress = progress
         self.device = device
-        self.faces = FaceReader(plan)
         self._metrics: dict[Computation, ImageMetric] = {}
         self._judges: dict[str, Judge] = {}
 
@@ -114,14 +113,14 @@ class _Work:
         return Job(row, source, cells)
 
     def _source(self, row: Row) -> Source:
-        return load_source(row, self.plan, self.faces, self.device)
+        return load_source(row, self.plan, self.device)
 
     def _batch(self, number: int, ids: tuple[str, ...], jobs: Sequence[Job]) -> None:
         todo = [(job, self._unfinished(job, number)) for job in jobs]
         todo = [(job, cells) for job, cells in todo if cells or self._lacks_images(job, ids)]
         if not todo:
             return
-        batch = self.faces.batch(ids)
+        batch = read_batch(self.plan.pairs, ids)
         saved = self.folder.saved_faces(self.plan) if self.plan.save_images else None
         if saved:
             save_references(saved, batch)
@@ -190,7 +189,7 @@ class _Work:
                 p = np.stack([columns[f"p_{name}"] for name in judge.classes], axis=1)
                 best = str(columns["id"][best_constant_face(p, columns["label_hr"])])
                 spec = replace(row.spec, note=f"{row.spec.note}: {best}")
-                return OneFaceSource(spec, self.faces.pair(best)[0])
+                return OneFaceSource(spec, self.plan.pairs.read(best)[0])
         raise ModelError(f"one-face cannot be chosen: no row was scored by {row.judge}")
 
     def _fail(self, row: Row, cells: list[Cell], error: str) -> None:
@@ -219,7 +218,7 @@ class _Work:
         """What one face costs a model; of anchors and stored results nothing is measured."""
         if job.row.role != "model" or not isinstance(job.source, ModelSource):
             return {}
-        return job.source.cost(self.faces.batch(self.plan.ids[:1]).lr)
+        return job.source.cost(read_batch(self.plan.pairs, self.plan.ids[:1]).lr)
 
     def _record(self, cell: Cell) -> Record:
         plan, threads = self.plan, torch.get_num_threads()

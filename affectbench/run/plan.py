@@ -17,6 +17,7 @@ from affectbench.adapters import ModelRequest
 from affectbench.datasets import load_dataset
 from affectbench.datasets.folder import open_folder
 from affectbench.datasets.manifest import make_manifest
+from affectbench.datasets.pairs import FacePairs
 from affectbench.datasets.protocol import validate
 from affectbench.errors import InputError, UnknownNameError
 from affectbench.faces.regions import CROP_VERSION
@@ -132,7 +133,6 @@ class DatasetPlan:
     """
 
     name: str
-    folder: Path | None
     title: str
     framing: str
     ids: tuple[str, ...]
@@ -143,13 +143,9 @@ class DatasetPlan:
     device: str
     seed: int
     save_images: bool
-    plain_folder: bool
     metrics: tuple[str, ...]
     gaps: tuple[str, ...]
-
-    def open(self) -> Dataset:
-        """The data set itself."""
-        return _open(self.name, self.folder, self.plain_folder)
+    pairs: FacePairs = field(compare=False, repr=False)
 
     def batches(self) -> Iterator[tuple[int, tuple[str, ...]]]:
         """Batch numbers and their ids; the boundaries depend on ids and batch size alone."""
@@ -214,23 +210,22 @@ def _plan_dataset(
     dataset = _open(name, folder, request.plain_folders)
     ids = request.ids or tuple(dataset.ids[: request.limit])
     note(f"{name}: reading {len(ids)} faces")
-    manifest = make_manifest(dataset, request.protocol, ids)
+    pairs = FacePairs(dataset, request.protocol)
     plan = DatasetPlan(
         name=name,
-        folder=folder,
         title=_title(dataset.spec, request.framing),
         framing=request.framing or dataset.spec.framing,
         ids=ids,
-        revision=manifest.revision,
+        revision=make_manifest(pairs, ids).revision,
         protocol=request.protocol,
         cells=(),
         batch_size=request.batch_size,
         device=request.device,
         seed=request.seed,
         save_images=request.save_images,
-        plain_folder=request.plain_folders,
         metrics=selection.metrics,
         gaps=selection.gaps,
+        pairs=pairs,
     )
     measures = _measures(request, plan.framing, selection)
     models = [Row(m.label, "model", m.describe(request.protocol.scale), m) for m in request.models]

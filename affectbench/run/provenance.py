@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from datetime import datetime, timezone
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 from affectbench import __version__
@@ -26,6 +27,7 @@ def provenance(device: str, threads: int, batch_size: int) -> dict[str, object]:
     }
 
 
+@cache
 def _version(package: str) -> str | None:
     try:
         return version(package)

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from affectbench.adapters.contract import run_model
-from affectbench.datasets.protocol import face_pair
+from affectbench.datasets.pairs import FacePairs
 from affectbench.errors import InputError, ModelError
 from affectbench.images.reading import Pixels
 from affectbench.images.tensors import pixels, stack, unit_range
@@ -62,21 +62,10 @@ class Source(Protocol):
         ...
 
 
-class FaceReader:
-    """Reads pairs of a data set by the protocol."""
-
-    def __init__(self, plan: DatasetPlan) -> None:
-        self._dataset = plan.open()
-        self._protocol = plan.protocol
-
-    def pair(self, image_id: str) -> tuple[Pixels, Pixels]:
-        """HR and LR of one face."""
-        return face_pair(self._dataset.read(image_id), self._protocol, image_id)
-
-    def batch(self, ids: Sequence[str]) -> Batch:
-        """A batch of pairs."""
-        pairs = [self.pair(image_id) for image_id in ids]
-        return Batch(tuple(ids), stack([hr for hr, _ in pairs]), stack([lr for _, lr in pairs]))
+def read_batch(pairs: FacePairs, ids: Sequence[str]) -> Batch:
+    """The faces of these ids."""
+    found = [pairs.read(image_id) for image_id in ids]
+    return Batch(tuple(ids), stack([hr for hr, _ in found]), stack([lr for _, lr in found]))
 
 
 class ModelSource:
@@ -142,17 +131,17 @@ class ReferenceSource:
 class WrongFaceSource:
     """Each face answered by another one of the set."""
 
-    def __init__(self, spec: ModelSpec, plan: DatasetPlan, faces: FaceReader) -> None:
+    def __init__(self, spec: ModelSpec, plan: DatasetPlan) -> None:
         if len(plan.ids) < 2:
             raise ModelError("wrong-face needs at least two faces")
         self.spec = spec
         order = derangement(len(plan.ids), np.random.default_rng(plan.seed))
         self._answer = {plan.ids[i]: plan.ids[j] for i, j in enumerate(order)}
-        self._faces = faces
+        self._pairs = plan.pairs
 
     def produce(self, batch: Batch) -> Produced:
         """Read the answering faces."""
-        return _all(batch, stack([self._faces.pair(self._answer[i])[0] for i in batch.ids]))
+        return _all(batch, stack([self._pairs.read(self._answer[i])[0] for i in batch.ids]))
 
 
 class OneFaceSource:
@@ -167,12 +156,12 @@ class OneFaceSource:
         return _all(batch, self._face.repeat(len(batch.ids), 1, 1, 1))
 
 
-def load_source(row: Row, plan: DatasetPlan, faces: FaceReader, device: torch.device) -> Source:
+def load_source(row: Row, plan: DatasetPlan, device: torch.device) -> Source:
     """The source of any row but `one-face`, which is chosen from results."""
     if row.request is None:
         if row.spec.name == "reference":
             return ReferenceSource(row.spec)
-        return WrongFaceSource(row.spec, plan, faces)
+        return WrongFaceSource(row.spec, plan)
     loaded = row.request.load(plan.protocol.scale, device)
     if isinstance(loaded, StoredResults):
         return StoredSource(loaded)

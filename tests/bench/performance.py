@@ -33,6 +33,13 @@ _PACKAGES = (
     "scikit-image",
     "opencv-python-headless",
 )
+SCRIPT = """\
+## The plain script
+
+```{literalinclude} ../tests/bench/plain_script.py
+:language: python
+```
+"""
 
 
 def main() -> None:
@@ -49,6 +56,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="affectbench-bench-") as work:
             parts.append(SECTIONS[name](Path(work)))
         print(parts[-1], flush=True)
+    parts.append(SCRIPT)
     if arguments.out:
         arguments.out.write_text("\n".join(parts), encoding="utf-8")
 

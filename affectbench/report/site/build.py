@@ -22,7 +22,7 @@ from affectbench.report.html.provenance import provenance_section
 from affectbench.report.html.sections import copied_texts, figures_section, tables_section
 from affectbench.report.html.tables import ACRONYMS, heads_of, plain_table
 from affectbench.report.leaderboard import board_folders, check_csv
-from affectbench.report.results import load_run
+from affectbench.report.results import Run, load_run
 from affectbench.report.site.models import ModelEntry, model_body, model_entries
 from affectbench.report.site.submit import submit_section
 from affectbench.report.views import View, build_views
@@ -33,6 +33,7 @@ class Board:
     """One board: its name and everything that can be looked at."""
 
     name: str
+    run: Run
     views: tuple[View, ...]
 
     @property
@@ -76,7 +77,7 @@ def _boards(root: Path) -> list[Board]:
         run = load_run(folder)
         for problem in check_csv(root / f"{folder.name}.csv", run):
             raise RecordError(problem)
-        boards.append(Board(folder.name, tuple(build_views(run))))
+        boards.append(Board(folder.name, run, tuple(build_views(run))))
     return boards
 
 
@@ -187,14 +188,13 @@ def _board_page(board: Board, entries: Mapping[str, ModelEntry]) -> str:
         ]
         for name, entry in entries.items()
     }
-    run = load_run(board.views[0].run.folder)
-    drawings = collect(run, board.views, face_tables(run))
+    drawings = collect(board.run, board.views, face_tables(board.run))
     file = f"{board.name}.csv"
     body = joined(
         tables_section(board.views, names),
         tag("p", "All columns: ", tag("a", file, href=file), "."),
         figures_section(drawings),
-        provenance_section(run, "affectbench leaderboard build"),
+        provenance_section(board.run, "affectbench leaderboard build"),
     )
     links = [("#tables", "Tables"), ("#figures", "Figures"), ("#provenance", "Provenance")]
     return _page(board.name, board.title, body, views=board.views, links=links)
