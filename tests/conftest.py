@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ import pytest
 import torch
 from PIL import Image
 from tiny_models import write_esrgan
+
+from affectbench.cli.main import main
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -65,3 +69,12 @@ def affectbench(*arguments: object, **options: Any) -> subprocess.CompletedProce
     """The command as a subprocess."""
     command = [sys.executable, "-m", "affectbench.cli.main", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+
+
+def affectbench_here(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """The same in this process, which has torch in memory already."""
+    out, error = io.StringIO(), io.StringIO()
+    command = [str(argument) for argument in arguments]
+    with redirect_stdout(out), redirect_stderr(error):
+        code = main(command)
+    return subprocess.CompletedProcess(command, code, out.getvalue(), error.getvalue())

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, affectbench, pattern
+from conftest import ROOT, affectbench_here, pattern
 from photographs import bicubic, photograph
 from PIL import Image
 from skimage import data
@@ -111,6 +111,6 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     faces.mkdir()
     for i in range(2):
         Image.fromarray(pattern(i, 192)).save(faces / f"{i}.png")
-    done = affectbench("score", "--sr", faces, "--hr", faces, "--metrics", "niqe", "--json")
+    done = affectbench_here("score", "--sr", faces, "--hr", faces, "--metrics", "niqe", "--json")
     assert done.returncode == 0, done.stderr
     assert '"niqe"' in done.stdout

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import affectbench, pattern
+from conftest import affectbench_here, pattern
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
@@ -38,7 +38,7 @@ def lumas(folder: Path, border: int) -> list[np.ndarray]:
 
 def test_the_papers_numbers_and_what_they_are(folders: tuple[Path, Path]) -> None:
     sr, hr = folders
-    done = affectbench("score", "--sr", sr, "--hr", hr, "--as", "sfmnet", "--json")
+    done = affectbench_here("score", "--sr", sr, "--hr", hr, "--as", "sfmnet", "--json")
     assert done.returncode == 0, done.stderr
     row = json.loads(done.stdout)[0]
     pairs = list(zip(lumas(hr, 8), lumas(sr, 8), strict=True))
@@ -51,7 +51,7 @@ def test_the_papers_numbers_and_what_they_are(folders: tuple[Path, Path]) -> Non
 
 def test_every_field_is_said(folders: tuple[Path, Path]) -> None:
     sr, hr = folders
-    done = affectbench("score", "--sr", sr, "--hr", hr, "--as", "dic", "--scale", "4")
+    done = affectbench_here("score", "--sr", sr, "--hr", hr, "--as", "dic", "--scale", "4")
     assert done.returncode == 0, done.stderr
     said = done.stdout[done.stdout.index("convention dic: Deep Iterative") :]
     for field in fields(Convention):
@@ -65,7 +65,7 @@ def test_every_field_is_said(folders: tuple[Path, Path]) -> None:
 def test_metrics_can_be_named(folders: tuple[Path, Path]) -> None:
     sr, hr = folders
     arguments = ["score", "--sr", sr, "--hr", hr, "--as", "rgb", "--metrics", "psnr,mae"]
-    done = affectbench(*arguments, "--json")
+    done = affectbench_here(*arguments, "--json")
     assert done.returncode == 0, done.stderr
     row = json.loads(done.stdout)[0]
     assert {"psnr", "mae"} <= set(row)
@@ -83,7 +83,7 @@ def test_metrics_can_be_named(folders: tuple[Path, Path]) -> None:
 )
 def test_refusals(folders: tuple[Path, Path], options: tuple[str, ...], says: str) -> None:
     sr, hr = folders
-    done = affectbench("score", "--sr", sr, "--hr", hr, *options)
+    done = affectbench_here("score", "--sr", sr, "--hr", hr, *options)
     assert done.returncode == 2
     assert says in done.stderr
     assert done.stdout == ""
@@ -91,7 +91,7 @@ def test_refusals(folders: tuple[Path, Path], options: tuple[str, ...], says: st
 
 def test_without_as_nothing_changed(folders: tuple[Path, Path]) -> None:
     sr, hr = folders
-    done = affectbench("score", "--sr", sr, "--hr", hr, "--json")
+    done = affectbench_here("score", "--sr", sr, "--hr", hr, "--json")
     assert done.returncode == 0, done.stderr
     assert {"ecm", "psnr", "ssim"} <= set(json.loads(done.stdout)[0])
     assert "convention" not in done.stderr

@@ -14,7 +14,7 @@ import numpy as np
 import piq
 import pytest
 import torch
-from conftest import affectbench, pattern
+from conftest import affectbench_here, pattern
 from PIL import Image
 from scipy.ndimage import correlate1d
 
@@ -248,7 +248,7 @@ def test_a_protocol_that_is_too_small(tmp_path: Path, capsys: pytest.CaptureFixt
 
 def test_compare_with_all_of_them(tmp_path: Path) -> None:
     names = ",".join(name for name in NAMES if name != "ms_ssim")
-    done = affectbench("compare", "--models", "bicubic", "--metrics", names, "--out", tmp_path)
+    done = affectbench_here("compare", "--models", "bicubic", "--metrics", names, "--out", tmp_path)
     assert done.returncode == 0, done.stderr
     for name in names.split(","):
         assert name in (tmp_path / "table.csv").read_text()

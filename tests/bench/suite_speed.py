@@ -58,8 +58,7 @@ def report_own_cost(work: Path) -> str:
         "parameters. What the model and the metrics take on faces that are in memory, and the "
         "whole run, with reading and hashing the faces, degrading, loading the networks, "
         "measuring the model's cost, intervals and records. Part of that is the same for any "
-        "number of faces.\n\n"
-        + rounds.table(head, rows)
+        "number of faces.\n\n" + rounds.table(head, rows)
     )
 
 
