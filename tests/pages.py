@@ -72,9 +72,17 @@ def write_workshop(folder: Path) -> Path:
     (folder / "my_model.py").write_text(
         "import torch\n\n\ndef build(scale):\n    return torch.nn.Upsample(scale_factor=scale)\n"
     )
-    for place in ("leaderboards", "baselines"):
-        (folder / place).symlink_to(ROOT / place)
+    (folder / "baselines").symlink_to(ROOT / "baselines")
+    link_board(folder / "leaderboards")
     return folder
+
+
+def link_board(root: Path, name: str = "helen-x8") -> None:
+    """The smallest of the committed leaderboards as the only one of the folder `root`."""
+    (root / "boards").mkdir(parents=True)
+    (root / "boards" / name).symlink_to(ROOT / "leaderboards" / "boards" / name)
+    for file in (f"{name}.csv", "published.csv"):
+        (root / file).symlink_to(ROOT / "leaderboards" / file)
 
 
 def _write_results(folder: Path) -> None:

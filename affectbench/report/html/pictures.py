@@ -1,7 +1,7 @@
 """The saved faces as they go into a page: without loss, and within a budget.
 
-Lossless WebP holds the same pixels as PNG in about two thirds of the bytes; every browser of the
-last years shows it. Where Pillow comes without it, PNG is embedded.
+Lossless WebP holds the same pixels as PNG in about three quarters of the bytes; every browser of
+the last years shows it. Where Pillow comes without it, PNG is embedded.
 """
 
 from __future__ import annotations
@@ -114,7 +114,8 @@ def _texts(face: dict[str, Any]) -> Iterator[str]:
 
 def _encoded(pixels: np.ndarray[Any, np.dtype[np.uint8]], kind: str) -> bytes:
     buffer = BytesIO()
-    options = {"lossless": True, "quality": 75, "method": 4} if kind == "WEBP" else {}
+    # More effort takes three times as long for 4 % fewer bytes.
+    options = {"lossless": True, "quality": 75, "method": 2} if kind == "WEBP" else {}
     Image.fromarray(pixels).save(buffer, kind, **options)
     return buffer.getvalue()
 
