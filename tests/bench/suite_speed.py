@@ -21,7 +21,7 @@ from affectbench.run.plan import RunRequest, make_plan
 from affectbench.run.session import run_comparison
 from affectbench.run.sources import Produced, read_batch
 
-FACES = 64
+FACES, FEWER, OWN = 96, 48, 256
 NETWORK = f"python:{Path(__file__).with_name('networks.py')}:plain_x8"
 FIVE = (
     "nearest",
@@ -34,27 +34,27 @@ FIVE = (
 
 def report(work: Path) -> str:
     """The section of performance.md on the default suite."""
-    folder = made_faces.write_faces(work / "suite", FACES)
-    rows = [_compared(folder, work, ("bicubic",)), _compared(folder, work, FIVE)]
+    many, fewer = (made_faces.write_faces(work / f"suite-{n}", n) for n in (FACES, FEWER))
+    rows = [_compared(many, work, ("bicubic",)), _compared(fewer, work, FIVE)]
     return (
-        f"## The default suite\n\n`{', '.join(plain_script.suite())}` over {FACES} faces at x8, "
-        "against `tests/bench/plain_script.py`, which uses the same networks and functions one "
-        "face at a time. Reading, degrading, loading networks and writing results are included "
-        "on both sides; the runner also hashes the faces and keeps a record of every value. "
-        "Without anchors and tables, which the script does not make.\n\n"
+        f"## The default suite\n\n`{', '.join(plain_script.suite())}` over {FACES} faces "
+        f"({FEWER} with five models) at x8, against `tests/bench/plain_script.py`, which uses the "
+        "same networks and functions one face at a time. Reading, degrading, loading networks and "
+        "writing results are included on both sides; the runner also hashes the faces and keeps a "
+        "record of every value. Without anchors and tables, which the script does not make.\n\n"
         + rounds.table(("models", "script, ms per face and model", "runner", "ratio"), rows)
     )
 
 
 def report_own_cost(work: Path) -> str:
     """The section of performance.md on the runner's own cost."""
-    folder = made_faces.write_faces(work / "own", 2 * FACES)
+    folder = made_faces.write_faces(work / "own", OWN)
     suites = (("ecm", "psnr", "ssim"), plain_script.suite())
     rows = [_own_cost(folder, work, metrics) for metrics in suites]
     parameters = sum(p.numel() for p in _parameters(load_model(NETWORK)))
     head = ("metrics", "model and metrics, ms a face", "whole run", "own cost")
     return (
-        f"## The runner's own cost\n\n{2 * FACES} faces at 128 px, a model of {parameters:,} "
+        f"## The runner's own cost\n\n{OWN} faces at 128 px, a model of {parameters:,} "
         "parameters. What the model and the metrics take on faces that are in memory, and the "
         "whole run, with reading and hashing the faces, degrading, loading the networks, "
         "measuring the model's cost, intervals and records. Part of that is the same for any "
@@ -83,7 +83,7 @@ def _own_cost(folder: Path, work: Path, names: Sequence[str]) -> tuple[str, str,
 
     seconds = rounds.medians({"whole": _runner(request, work), "bare": bare})
     share = seconds["whole"] / seconds["bare"] - 1
-    each = {name: 1000 * value / (2 * FACES) for name, value in seconds.items()}
+    each = {name: 1000 * value / OWN for name, value in seconds.items()}
     return ", ".join(names), f"{each['bare']:.2f}", f"{each['whole']:.2f}", f"{share:.1%}"
 
 
