@@ -456,11 +456,23 @@ def test_the_command_trains_resumes_and_freezes(archive, tmp_path):
     figures = freeze.freeze("fadn", tmp_path / "run", tmp_path / "home")
     folder = tmp_path / "home/fadn/weights"
     assert {p.suffix for p in folder.iterdir()} >= {".safetensors", ".json", ".csv", ".md"}
-    assert json.loads((folder / "fadn.json").read_text()) == json.loads(json.dumps(figures))
+    found = json.loads((folder / "fadn-base.json").read_text())
+    assert found == json.loads(json.dumps(figures))
     assert figures["faces_seen"] == 8 and len(figures["execution_ms"]) == 9
-    assert "research use: trained on CelebA" in (folder / "fadn.md").read_text()
+    assert "research use: trained on CelebA" in (folder / "fadn-base.md").read_text()
     with pytest.raises(InputError, match="is a run of fadn, not of wnet"):
         freeze.freeze("wnet", tmp_path / "run", tmp_path / "home")
+
+
+def test_a_frozen_base_stage_is_a_finished_run_again(archive, tmp_path):
+    config = str(write_config(tmp_path, "rrdbnet"))
+    given = arguments(archive, tmp_path / "run", "--config", config, "--faces", "8")
+    assert train.main(["rrdbnet", *given]) == 0
+    figures = freeze.freeze("rrdbnet", tmp_path / "run", tmp_path / "home")
+    again = tmp_path / "runs/rrdbnet/base"
+    assert freeze.thaw("rrdbnet", again, tmp_path / "home")
+    assert freeze.freeze("rrdbnet", again, tmp_path / "other") == figures
+    assert not freeze.thaw("wnet", tmp_path / "runs/wnet/base", tmp_path / "home")
 
 
 @pytest.mark.parametrize(

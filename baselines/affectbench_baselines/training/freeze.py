@@ -2,8 +2,9 @@
 
     python -m affectbench_baselines.training.freeze rrdbnet --run runs/baselines/rrdbnet/last-0
 
-Writes `<family>/weights/<variant>.{safetensors,json,csv,png,md}`. The card's figures come from the
-run and from the frozen weights themselves; what is to be written by hand is marked in it.
+Writes `<family>/weights/<variant>.{safetensors,json,csv,png,md}`; of a base stage
+`<variant>-base.*`, from which last stages start on any machine (`thaw`). The card's figures come
+from the run and from the frozen weights themselves; what is to be written by hand is marked in it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from affectbench.assets import sha256_of
 from affectbench.errors import AffectBenchError, InputError
 from affectbench_baselines.network import Network
 from affectbench_baselines.plugins import weights_path
-from affectbench_baselines.training.files import CURVE, DONE, LOG, WEIGHTS
+from affectbench_baselines.training.files import CURVE, DONE, LOG, WEIGHTS, write_json
 from affectbench_baselines.variants import VARIANTS, variant
 from affectbench_baselines.weights import load_network, read_header, write_weights
 
@@ -53,7 +54,7 @@ def freeze(name: str, run: Path, home: Path | None = None) -> dict[str, Any]:
     header = read_header(source)
     if header is None:
         raise InputError(f"{source}: is no weights file of this package")
-    target = weights_path(name) if home is None else weights_path(name, home)
+    target = _target(name, done["job"]["stage_name"], home)
     target.parent.mkdir(parents=True, exist_ok=True)
     write_weights(load_network(source, header).state_dict(), header, target, half=True)
     size = target.stat().st_size
@@ -86,6 +87,30 @@ def freeze(name: str, run: Path, home: Path | None = None) -> dict[str, Any]:
             shutil.copyfile(run / file, target.with_suffix(suffix))
     target.with_suffix(".md").write_text(card(name, figures), encoding="utf-8")
     return figures
+
+
+def thaw(name: str, run: Path, home: Path | None = None) -> bool:
+    """Make a frozen base stage a finished run again; False if the package has none."""
+    if name not in VARIANTS or not (source := _target(name, "base", home)).is_file():
+        return False
+    figures = json.loads(source.with_suffix(".json").read_text(encoding="utf-8"))
+    done = {
+        "job": figures["job"],
+        "seconds": 60.0 * figures["cpu_minutes"],
+        "threads": 1,
+        "processes": 1,
+        "native_faces": figures["native_scale_faces"],
+        "figures": figures["validation"],
+    }
+    run.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, run / WEIGHTS)
+    write_json(done, run / DONE)
+    return True
+
+
+def _target(name: str, stage: str, home: Path | None) -> Path:
+    path = weights_path(name) if home is None else weights_path(name, home)
+    return path.with_stem(f"{name}-base") if stage == "base" else path
 
 
 def multiply_adds(network: Network, side: int) -> int:
@@ -138,7 +163,8 @@ def card(name: str, figures: Mapping[str, Any]) -> str:
     if "execution_ms" in figures:
         lines += ["", "## Execution, ms a face", "", "| way and LR side | ms |", "|---|---|"]
         lines += [f"| {key} | {value} |" for key, value in figures["execution_ms"].items()]
-    lines += ["", f"![Curve]({name}.png)", "", "## From the paper", "", "(to be written)", ""]
+    stem = Path(_target(name, job["stage_name"], None)).stem
+    lines += ["", f"![Curve]({stem}.png)", "", "## From the paper", "", "(to be written)", ""]
     lines += ["## Our choices", "", "(to be written)", "", "## Weaknesses", "", "(to be written)"]
     return "\n".join(lines) + "\n"
 

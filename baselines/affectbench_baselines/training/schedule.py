@@ -24,6 +24,7 @@ from datetime import datetime
 from pathlib import Path
 
 from affectbench_baselines import train
+from affectbench_baselines.training import freeze
 from affectbench_baselines.training.files import CHECKPOINT, DONE, WEIGHTS
 from affectbench_baselines.variants import VARIANTS
 
@@ -132,12 +133,13 @@ def run_queue(entries: Sequence[Entry], options: argparse.Namespace) -> int:
     """Run what is not done yet; the number of jobs that failed."""
     failed = 0
     for entry in entries:
-        if (options.runs / entry.folder / DONE).is_file():
+        if _is_done(entry, options.runs):
             continue
         if options.until and datetime.now().strftime("%H:%M") >= options.until:
             _LOG.info("it is %s: %s and what follows are left", options.until, entry.folder)
             break
-        if entry.init and not (options.runs / entry.init / WEIGHTS).is_file():
+        before = entry.init and options.runs / entry.init / WEIGHTS
+        if before and not before.is_file() and not freeze.thaw(*_base(entry.init, options.runs)):
             _LOG.error("%s: waits for %s, which is not finished", entry.folder, entry.init)
             failed += 1
             continue
@@ -147,6 +149,18 @@ def run_queue(entries: Sequence[Entry], options: argparse.Namespace) -> int:
         failed += code != 0
         _LOG.info("== %s: code %d, %.1f min", entry.folder, code, (time.monotonic() - began) / 60)
     return failed
+
+
+def _is_done(entry: Entry, runs: Path) -> bool:
+    """Whether a job is finished; a base stage also by its frozen weights in this package."""
+    if (runs / entry.folder / DONE).is_file():
+        return True
+    return entry.folder == f"{entry.variant}/base" and freeze.thaw(*_base(entry.folder, runs))
+
+
+def _base(folder: str, runs: Path) -> tuple[str, Path]:
+    """The variant of a base stage and the folder of its run."""
+    return folder.rpartition("/")[0], runs / folder
 
 
 def parser() -> argparse.ArgumentParser:
