@@ -162,7 +162,8 @@ def _before(init: Path | None) -> tuple[dict[str, Any] | None, dict[str, Any]]:
         raise InputError(f"{path}: is no weights file of this package")
     seconds = 0.0
     if (init / DONE).is_file():
-        seconds = float(json.loads((init / DONE).read_text(encoding="utf-8"))["seconds"])
+        done = json.loads((init / DONE).read_text(encoding="utf-8"))
+        seconds = done["seconds"] * done["threads"] * done["processes"]
     before = {
         "faces": header.faces,
         "trained_against": list(header.trained_against),

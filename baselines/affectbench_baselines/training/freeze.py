@@ -70,7 +70,7 @@ def freeze(name: str, run: Path, home: Path | None = None) -> dict[str, Any]:
         "multiply_adds": multiply_adds(network, 128 // network.scale),
         "faces_seen": header.faces,
         "native_scale_faces": done["native_faces"],
-        "cpu_minutes": round(_seconds(done) * done["threads"] * done["processes"] / 60.0, 1),
+        "cpu_minutes": round(_cpu_seconds(done) / 60.0, 1),
         "extra_supervision": SUPERVISION[header.network],
         "trained_on": list(header.trained_on),
         "trained_against": list(header.trained_against),
@@ -180,8 +180,10 @@ def _finished(run: Path, name: str) -> dict[str, Any]:
     return dict(done)
 
 
-def _seconds(done: Mapping[str, Any]) -> float:
-    return float(done["seconds"]) + float(done.get("before", {}).get("seconds", 0.0))
+def _cpu_seconds(done: Mapping[str, Any]) -> float:
+    """Of this stage, whose seconds are each thread's, and of the one before."""
+    own = done["seconds"] * done["threads"] * done["processes"]
+    return float(own + done.get("before", {}).get("seconds", 0.0))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
