@@ -25,7 +25,7 @@ from pathlib import Path
 
 from affectbench_baselines import train
 from affectbench_baselines.training import freeze
-from affectbench_baselines.training.files import CHECKPOINT, DONE, WEIGHTS
+from affectbench_baselines.training.files import CHECKPOINT, DONE
 from affectbench_baselines.variants import VARIANTS
 
 _LOG = logging.getLogger("affectbench_baselines")
@@ -133,13 +133,12 @@ def run_queue(entries: Sequence[Entry], options: argparse.Namespace) -> int:
     """Run what is not done yet; the number of jobs that failed."""
     failed = 0
     for entry in entries:
-        if _is_done(entry, options.runs):
+        if _finished(entry.folder, options.runs):
             continue
         if options.until and datetime.now().strftime("%H:%M") >= options.until:
             _LOG.info("it is %s: %s and what follows are left", options.until, entry.folder)
             break
-        before = entry.init and options.runs / entry.init / WEIGHTS
-        if before and not before.is_file() and not freeze.thaw(*_base(entry.init, options.runs)):
+        if entry.init and not _finished(entry.init, options.runs):
             _LOG.error("%s: waits for %s, which is not finished", entry.folder, entry.init)
             failed += 1
             continue
@@ -151,16 +150,10 @@ def run_queue(entries: Sequence[Entry], options: argparse.Namespace) -> int:
     return failed
 
 
-def _is_done(entry: Entry, runs: Path) -> bool:
-    """Whether a job is finished; a base stage also by its frozen weights in this package."""
-    if (runs / entry.folder / DONE).is_file():
-        return True
-    return entry.folder == f"{entry.variant}/base" and freeze.thaw(*_base(entry.folder, runs))
-
-
-def _base(folder: str, runs: Path) -> tuple[str, Path]:
-    """The variant of a base stage and the folder of its run."""
-    return folder.rpartition("/")[0], runs / folder
+def _finished(folder: str, runs: Path) -> bool:
+    """Whether a job is finished; a base stage also by its frozen weights, which become its run."""
+    run = runs / folder
+    return (run / DONE).is_file() or freeze.thaw(folder.removesuffix("/base"), run)
 
 
 def parser() -> argparse.ArgumentParser:
