@@ -37,9 +37,11 @@ from affectbench_baselines.training.losses import (
     graph_losses,
     parsing_loss,
     pixel_loss,
+    varied,
 )
 from affectbench_baselines.training.randomness import seeded
 from affectbench_baselines.training.settings import (
+    EMOTION_KINDS,
     FACES,
     LossWeights,
     Stage,
@@ -245,7 +247,7 @@ def test_cut_gives_the_box(rng):
     assert torch.allclose(cut(image, torch.tensor([[0.0, 0.0, 1.0, 1.0]])), image, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["kl", "ecm"])
+@pytest.mark.parametrize("kind", EMOTION_KINDS)
 def test_emotion_loss_is_zero_for_the_same_face_and_pulls_towards_it(rng, kind):
     batch, judge = small_batch(rng), TinyJudge()
     draw_ = torch.Generator().manual_seed(0)
@@ -258,6 +260,19 @@ def test_emotion_loss_is_zero_for_the_same_face_and_pulls_towards_it(rng, kind):
         (grad,) = torch.autograd.grad(loss, sr)
         sr = (sr - 0.5 * grad).detach().requires_grad_()
     assert losses[-1] < 0.5 * losses[0]
+
+
+def test_views_of_a_face_differ_in_size_colour_and_side():
+    left = torch.zeros(2, 3, 112, 112)
+    left[:, 0, :, :56] = 0.9
+    rng = torch.Generator().manual_seed(0)
+    views = [varied(torch.stack([left, left]), rng) for _ in range(40)]
+    assert all(torch.equal(view[0], view[1]) for view in views)
+    assert {view.shape[1:3] for view in views} == {(2, 3)}
+    assert 48 <= min(v.shape[-1] for v in views) < max(v.shape[-1] for v in views) <= 112
+    grey = sum(torch.equal(v[:, :, 0], v[:, :, 1]) for v in views)
+    mirrored = sum(bool(v[0, 0, 0, 0, 0] < v[0, 0, 0, 0, -1]) for v in views)
+    assert 10 < grey < 30 and 10 < mirrored < 30
 
 
 def test_perceptual_and_style_compare_features(rng):

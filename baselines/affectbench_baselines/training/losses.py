@@ -31,6 +31,8 @@ IGNORED = 255
 
 _CROP = 112
 _JITTER = 0.04
+_HEAT = 4.0
+_SMALLEST = 48
 
 
 @dataclass(frozen=True)
@@ -183,16 +185,35 @@ def emotion_loss(
 
     The judge sees both faces through one box, found on HR and jittered a little anew every time, so
     that no single pixel grid is worth fitting. `kl`: Kullback-Leibler divergence of the judge's
-    class probabilities on SR from those on HR; `ecm`: affectbench's smoothed surrogate of ECM.
+    class probabilities on SR from those on HR; `soft`: T^2 times the same at temperature T = 4
+    (distillation, Hinton et al., 2015: a judge that is nearly certain says something of all
+    classes), in views that differ in size, colour and side; `ecm`: affectbench's smoothed
+    surrogate of ECM.
     """
     boxes = jittered(batch.boxes, rng)
-    hr, faces = cut(batch.hr, boxes).clamp(0.0, 1.0), cut(sr, boxes)
+    hr, faces = cut(batch.hr, boxes).clamp(0.0, 1.0), cut(sr, boxes).float()
     if kind == "ecm":
         return emotion_consistency_loss(faces, hr, judge, framing="whole")
+    heat = 1.0
+    if kind == "soft":
+        heat = _HEAT
+        hr, faces = varied(torch.stack([hr, faces]), rng)
     with torch.no_grad():
-        target = judge.logits(hr).log_softmax(1)
-    found = judge.logits(faces.float()).log_softmax(1)
-    return F.kl_div(found, target, reduction="batchmean", log_target=True)
+        target = (judge.logits(hr) / heat).log_softmax(1)
+    found = (judge.logits(faces) / heat).log_softmax(1)
+    return heat**2 * F.kl_div(found, target, reduction="batchmean", log_target=True)
+
+
+def varied(x: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+    """Images (..., 3, H, W) at a drawn size of 48 px or more, half of them grey or mirrored."""
+    size, grey, mirror = torch.rand(3, generator=rng).tolist()
+    flat = x.flatten(0, -4)
+    flat = resized(flat, round(_SMALLEST + size * (x.shape[-1] - _SMALLEST)))
+    if grey < 0.5:
+        flat = flat.mean(1, keepdim=True).expand_as(flat)
+    if mirror < 0.5:
+        flat = flat.flip(-1)
+    return flat.reshape(*x.shape[:-2], *flat.shape[-2:])
 
 
 def jittered(boxes: torch.Tensor, rng: torch.Generator) -> torch.Tensor:

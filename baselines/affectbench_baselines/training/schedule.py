@@ -26,6 +26,7 @@ from pathlib import Path
 from affectbench_baselines import train
 from affectbench_baselines.training import freeze
 from affectbench_baselines.training.files import CHECKPOINT, DONE
+from affectbench_baselines.training.settings import EMOTION_KINDS
 from affectbench_baselines.variants import VARIANTS
 
 _LOG = logging.getLogger("affectbench_baselines")
@@ -171,7 +172,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--until", metavar="HH:MM")
     parser.add_argument("--sweep", action="store_true", help="the sweep instead of the queue")
     parser.add_argument("--emotion-weight", type=float)
-    parser.add_argument("--emotion-kind", choices=("kl", "ecm"), default="kl")
+    parser.add_argument("--emotion-kind", choices=EMOTION_KINDS, default="kl")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--list", action="store_true", help="say what is done, and stop")
     return parser

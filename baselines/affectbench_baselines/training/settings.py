@@ -12,7 +12,8 @@ from affectbench_baselines.variants import Variant
 
 StageName = Literal["base", "last"]
 STAGES: tuple[StageName, ...] = ("base", "last")
-EmotionKind = Literal["kl", "ecm"]
+EmotionKind = Literal["kl", "soft", "ecm"]
+EMOTION_KINDS: tuple[EmotionKind, ...] = ("kl", "soft", "ecm")
 
 
 @dataclass(frozen=True)
