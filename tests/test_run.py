@@ -350,6 +350,19 @@ def test_faces_of_a_finished_run_can_be_run_again(
 
     found = run_again(run.settings, run.records, changed, data, weights=None, faces=8, seed=0)
     assert found == ["toy: fine, psnr: 8 of 8 faces differ, face0 among them"]
+    for more, problems in (
+        ({2: 0.04}, []),  # one pixel's level, on another kind of processor
+        ({2: 0.06}, ["toy: fine, psnr: 1 of 8 faces differ, face2 among them"]),
+        (
+            dict.fromkeys(range(5), 0.002),
+            ["toy: fine, psnr: 5 of 8 faces differ, face0 among them"],
+        ),
+    ):
+        values["psnr"] = run.columns(record)["psnr"].copy()
+        for face, difference in more.items():
+            values["psnr"][face] += difference
+        found = run_again(run.settings, run.records, changed, data, weights=None, faces=8, seed=0)
+        assert found == problems
     options = {"weights": None, "faces": 8, "seed": 0}
     other = [name for name in run.settings["metrics"] if name != "psnr"]
     found = run_again(run.settings, run.records, changed, data, metrics=other, **options)
