@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, affectbench
+from conftest import ROOT
 from pages import PAGES, arguments, blocks, differences, write_distribution, write_workshop
 
 from affectbench import __version__ as affectbench_version
@@ -86,7 +87,7 @@ def test_pages_do_what_they_show(
     monkeypatch.chdir(write_workshop(tmp_path / "workshop"))
     run = _in_this_process(capsys)
     if write_distribution(page, tmp_path / "plugin"):
-        run = _beside_plugin(_install(tmp_path / "plugin", tmp_path / "site"))
+        run = _beside_plugin(_install(tmp_path / "plugin", tmp_path / "site"), page)
     printed = ""
     for block in blocks(page):
         if block.language == "python" and not block.reason:
@@ -118,15 +119,39 @@ def _install(source: Path, target: Path) -> Path:
     return target
 
 
-def _beside_plugin(site: Path) -> Callable[[str], str]:
-    environment = {**os.environ, "PYTHONPATH": str(site)}
+def _beside_plugin(site: Path, page: Path) -> Callable[[str], str]:
+    """All commands of the page, run one after another in one process that sees the plug-in."""
+    commands = [
+        arguments(command)
+        for block in blocks(page)
+        if not block.reason
+        for command in block.commands
+        if command.startswith("affectbench ")
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", COMMANDS],
+        env={**os.environ, "PYTHONPATH": str(site)},
+        input=json.dumps(commands),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    answers = iter(json.loads(done.stdout))
+    return lambda _command: next(answers)
 
-    def run(command: str) -> str:
-        done = affectbench(*arguments(command), env=environment)
-        assert done.returncode == 0, f"{command}\n{done.stderr}"
-        return done.stdout
 
-    return run
+COMMANDS = """
+import contextlib, io, json, sys
+from affectbench.cli.main import main
+
+answers = []
+for arguments in json.load(sys.stdin):
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        assert main(arguments) == 0, arguments
+    answers.append(printed.getvalue())
+print(json.dumps(answers))
+"""
 
 
 def test_low_resolution_faces_of_other_rules_have_the_numbers_shown() -> None:

@@ -65,8 +65,8 @@ luma as 2 x - 1. face-api: @vladmandic/face-api 1.7.15 on TensorFlow.js 4.22.0 (
 those of the same network in float64.
 """
 
-CORRECT_ON_FER2013 = {"mini-xception": 2090, "face-api": 2060, "resnet-fer": 2397}
-"""Of the 3589 faces of the private test split, as measured here: 0.582, 0.574 and 0.668."""
+CORRECT_ON_FER2013 = {"mini-xception": 716, "face-api": 691, "resnet-fer": 805}
+"""Of 1197 faces, every third of the private test split; of all 3589: 2090, 2060 and 2397."""
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -96,20 +96,20 @@ def test_resnet_fer_treats_mirrored_faces_alike() -> None:
 
 
 def right_answers(judge: NetworkJudge, shared: Path) -> np.ndarray:
-    """For each face of FER2013's private test split, whether the judge's label is the set's."""
+    """For every third face of FER2013's private test split, whether the judge's label is right."""
     split = np.load(shared / "data/fer2013/private_test.npz")
-    faces = torch.from_numpy(split["images"]).float().div(255).unsqueeze(1)
+    faces = torch.from_numpy(split["images"][::3]).float().div(255).unsqueeze(1)
     with torch.no_grad():
         parts = [judge.logits(part.expand(-1, 3, -1, -1)) for part in faces.split(64)]
     said = np.array(judge.classes)[torch.cat(parts).argmax(1).numpy()]
-    return said == np.array([str(name) for name in split["classes"]])[split["labels"]]
+    return said == np.array([str(name) for name in split["classes"]])[split["labels"][::3]]
 
 
 @pytest.mark.shared
 @pytest.mark.slow
 def test_accuracy_on_fer2013(judge: NetworkJudge, shared: Path) -> None:
     right = right_answers(judge, shared)
-    assert len(right) == 3589
+    assert len(right) == 1197
     # Another machine's rounding may move a face that lies on the border of two classes.
     assert abs(int(right.sum()) - CORRECT_ON_FER2013[judge.spec.name]) <= 2
 

@@ -160,8 +160,8 @@ def test_labels_that_cannot_be_used(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_whole_study(tmp_path: Path) -> None:
     rows = []
-    for i in range(24):
-        Image.fromarray(pattern(i)).save(tmp_path / f"{i}.png")
+    for i in range(12):
+        Image.fromarray(pattern(i, 64)).save(tmp_path / f"{i}.png")
         rows.append({"file": f"{i}.png", "emotion": ["happy", "sad"][i % 2], "person": i // 4})
     pd.DataFrame(rows).to_csv(tmp_path / "labels.csv", index=False)
     out = tmp_path / "out"
