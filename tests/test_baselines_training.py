@@ -514,19 +514,15 @@ def test_landmark_networks_ask_for_landmarks(archive, tmp_path, caplog):
 
 def test_the_queue_names_runs_that_the_command_takes(tmp_path):
     data = ["--data", "a.zip", "--landmarks", "b.npz", "--vgg16", "v.safetensors"]
-    options = schedule.parser().parse_args(
-        [*data, "--runs", str(tmp_path), "--emotion-weight", "0.01"]
-    )
+    options = schedule.parser().parse_args([*data, "--runs", str(tmp_path)])
     folders = [entry.folder for entry in schedule.queue()]
     assert len(set(folders)) == len(folders)
-    for entry in (*schedule.queue(), *schedule.sweep()):
+    for entry in schedule.queue():
         parsed = train.parser().parse_args(schedule.command(entry, options))
         job = train.job_of(parsed)
         assert parsed.resume and job.variant == entry.variant
         assert entry.init == "" or entry.init in folders
         assert (job.stage_name == "last") == bool(entry.init)
-        if job.stage.weights.emotion and "sweep" not in entry.folder:
-            assert job.stage.weights.emotion == 0.01
 
 
 def test_the_queue_goes_on_where_it_was(archive, tmp_path, caplog):

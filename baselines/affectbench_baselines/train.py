@@ -23,7 +23,13 @@ from typing import Any
 
 from affectbench.errors import AffectBenchError, InputError
 from affectbench_baselines.configs import load_config
-from affectbench_baselines.training.settings import EMOTION_KINDS, STAGES, Job, make_job
+from affectbench_baselines.training.settings import (
+    EMOTION_KIND,
+    EMOTION_KINDS,
+    STAGES,
+    Job,
+    make_job,
+)
 from affectbench_baselines.variants import VARIANTS, variant
 from affectbench_baselines.weights import load_network, read_header
 
@@ -52,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--vgg16", type=Path, metavar="FILE", help="for the perceptual loss")
     parser.add_argument("--no-perceptual", action="store_true", help="leave that loss out")
     parser.add_argument("--emotion-weight", type=float)
-    parser.add_argument("--emotion-kind", choices=EMOTION_KINDS, default="kl")
+    parser.add_argument("--emotion-kind", choices=EMOTION_KINDS, default=EMOTION_KIND)
     parser.add_argument("--measure-faces", type=int, default=7_500)
     parser.add_argument("--no-validation", action="store_true")
     parser.add_argument("--accelerator", default="cpu")

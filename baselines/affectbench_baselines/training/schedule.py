@@ -2,13 +2,11 @@
 
     python -m affectbench_baselines.training.schedule --data ZIP --landmarks NPZ --vgg16 FILE
     python -m affectbench_baselines.training.schedule --list
-    python -m affectbench_baselines.training.schedule --sweep ...   # weight of the emotion loss
 
 Start it again after a stop: finished jobs are passed over, the others go on from their last
 checkpoint. `--only rrdbnet/base,affectsrnet/` takes the jobs whose folder begins with one of these;
 `--until HH:MM` starts no job after that time. Runs lie under `--runs` (default `runs/baselines`),
-one folder a job. The emotion loss of the final runs has the weight `--emotion-weight`, chosen on
-the validation slice by the sweep, whose table `--sweep --list` prints.
+one folder a job.
 """
 
 from __future__ import annotations
@@ -26,7 +24,6 @@ from pathlib import Path
 from affectbench_baselines import train
 from affectbench_baselines.training import freeze
 from affectbench_baselines.training.files import CHECKPOINT, DONE
-from affectbench_baselines.training.settings import EMOTION_KINDS
 from affectbench_baselines.variants import VARIANTS
 
 _LOG = logging.getLogger("affectbench_baselines")
@@ -34,8 +31,6 @@ SEEDS = (0, 1, 2)
 SEEDED = ("affectsrnet", "rrdbnet-emotion", "affectsrnet-noemotion")
 """The claim and its controls, whose last stage runs with each seed."""
 
-SWEEP_WEIGHTS = (0.001, 0.002, 0.005, 0.01)
-SWEEP_FACES = 7_500
 ABLATION_FACES = (20_000, 10_000)
 ABLATIONS = (
     "affectsrnet",
@@ -69,16 +64,6 @@ def queue() -> Iterator[Entry]:
     yield from _ablations()
 
 
-def sweep(kind: str = "kl") -> Iterator[Entry]:
-    """Short last stages of both networks at several weights of the emotion loss."""
-    for weight in SWEEP_WEIGHTS:
-        for name in ("affectsrnet", "rrdbnet-emotion"):
-            family = VARIANTS[name].family
-            own = ["--stage", "last", "--faces", str(SWEEP_FACES), "--emotion-kind", kind]
-            own += ["--emotion-weight", str(weight), "--seed", "100"]
-            yield Entry(f"sweep/{name}-{kind}-{weight:g}", name, tuple(own), f"{family}/base")
-
-
 def _last(name: str, seed: int) -> Entry:
     before = VARIANTS[name].base or name
     return Entry(
@@ -109,10 +94,6 @@ def command(entry: Entry, options: argparse.Namespace) -> list[str]:
     out += list(entry.arguments)
     if "last" in entry.arguments:
         out += ["--no-perceptual"] if options.vgg16 is None else ["--vgg16", str(options.vgg16)]
-        if VARIANTS[entry.variant].emotion and "--emotion-weight" not in entry.arguments:
-            if options.emotion_weight is not None:
-                out += ["--emotion-weight", str(options.emotion_weight)]
-            out += ["--emotion-kind", options.emotion_kind]
     if entry.init:
         out += ["--init", str(runs / entry.init)]
     if options.threads:
@@ -170,9 +151,6 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--runs", type=Path, default=Path("runs/baselines"))
     parser.add_argument("--only", default="", metavar="FOLDERS")
     parser.add_argument("--until", metavar="HH:MM")
-    parser.add_argument("--sweep", action="store_true", help="the sweep instead of the queue")
-    parser.add_argument("--emotion-weight", type=float)
-    parser.add_argument("--emotion-kind", choices=EMOTION_KINDS, default="kl")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--list", action="store_true", help="say what is done, and stop")
     return parser
@@ -182,7 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run or list the queue; 1 if a job failed."""
     options = parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
-    entries = list(sweep(options.emotion_kind) if options.sweep else queue())
+    entries = list(queue())
     wanted = tuple(text.strip() for text in options.only.split(","))
     entries = [entry for entry in entries if entry.folder.startswith(wanted)]
     if options.list:
