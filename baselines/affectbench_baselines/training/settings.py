@@ -16,7 +16,7 @@ EmotionKind = Literal["kl", "soft", "ecm"]
 EMOTION_KINDS: tuple[EmotionKind, ...] = ("kl", "soft", "ecm")
 EMOTION = 0.001
 EMOTION_KIND: EmotionKind = "soft"
-"""Chosen on the validation slice among four candidates: docs/affectsrnet.md."""
+"""Chosen on the validation slice among five candidates: docs/affectsrnet.md."""
 
 
 @dataclass(frozen=True)
