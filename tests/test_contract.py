@@ -77,6 +77,19 @@ def test_broken_models_are_model_errors(lr, function, message):
         run_model(_model(function), lr, 2)
 
 
+def test_a_pixel_far_off_is_clamped(lr):
+    """A network may overshoot at a spot; that is not another range, and the face counts."""
+
+    def one_spot(x: torch.Tensor) -> torch.Tensor:
+        out = double(x).clone()
+        out[0, 0, 0, 0] = 1.7
+        return out
+
+    sr = run_model(_model(one_spot), lr, 2)
+    assert sr[0, 0, 0, 0] == 255
+    assert torch.equal(sr.flatten()[1:], run_model(_model(double), lr, 2).flatten()[1:])
+
+
 def test_integers_are_no_output(lr):
     class Integers:
         spec = ModelSpec("m", 2, "r")
