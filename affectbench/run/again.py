@@ -118,9 +118,11 @@ def _whole_batches(
 ) -> tuple[str, ...]:
     """Random batches of the run, whole and in order, with at least `faces` faces.
 
-    Whole, since the last bits of a network's output can depend on what else is in its batch.
+    Whole, since the last bits of a network's output can depend on what else is in its batch. One
+    that is large enough alone is preferred.
     """
-    numbers = rng.permutation(-(-len(ids) // size))
+    shuffled = rng.permutation(-(-len(ids) // size))
+    numbers = sorted(shuffled, key=lambda n: len(ids[n * size :][:size]) < faces)
     chosen: list[int] = []
     while len(chosen) < len(numbers) and sum(len(ids[n * size :][:size]) for n in chosen) < faces:
         chosen.append(int(numbers[len(chosen)]))
