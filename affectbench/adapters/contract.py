@@ -97,11 +97,9 @@ def _require_range(sr: torch.Tensor, name: str) -> None:
     if not bool(torch.isfinite(sr).all()):
         count = int((~torch.isfinite(sr)).sum())
         raise ModelError(f"{name}: {count} of {sr.numel()} output values are NaN or infinite")
-    low, high = (float(value) for value in torch.aminmax(sr))
-    if RANGE_LIMITS[0] <= low and high <= RANGE_LIMITS[1]:
-        return
     outside = (sr < RANGE_LIMITS[0]) | (sr > RANGE_LIMITS[1])
     if float(outside.float().mean()) > RANGE_SHARE:
+        low, high = (float(value) for value in torch.aminmax(sr))
         raise ModelError(
             f"{name}: output values lie in [{low:.4g}, {high:.4g}], not in [0, 1]: the network "
             "works in another range; declare value_range (onnx: @range=-1:1)"

@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -32,11 +32,6 @@ from affectbench.stats.sets import set_mean
 ORIGINALS = "HR"
 
 
-class _Key(NamedTuple):
-    dataset: str
-    judge: str
-
-
 def read_labels(table: Path) -> dict[str, str]:
     """The emotion of each image id, which is the file's name without its ending."""
     try:
@@ -51,20 +46,22 @@ def labelled_accuracy(run: Run, labels: Mapping[str, str], versus: str) -> pd.Da
 
     Raises InputError if the run has no ECM, no such model, or a face without a label.
     """
-    records = [r for r in run.records if r.metric["name"] == "ecm" and r.status == "ok"]
-    records = [r for r in records if r.role == "model"]
+    records = [
+        r for r in run.records if (r.metric["name"], r.role, r.status) == ("ecm", "model", "ok")
+    ]
     if versus not in {r.row for r in records}:
         found = listed(sorted({r.row for r in records})) or "no ecm of any model"
         raise InputError(f"{run.folder}: has no ecm of the model '{versus}'; it has {found}")
     rows: list[dict[str, Any]] = []
-    for key in dict.fromkeys(map(_key, records)):
-        own = [record for record in records if _key(record) == key]
-        rows += [{**key._asdict(), **row} for row in _rows(run, own, labels, versus)]
+    for dataset, judge in dict.fromkeys(map(_key, records)):
+        own = [record for record in records if _key(record) == (dataset, judge)]
+        key = {"dataset": dataset, "judge": judge}
+        rows += [{**key, **row} for row in _rows(run, own, labels, versus)]
     return pd.DataFrame(rows)
 
 
-def _key(record: Record) -> _Key:
-    return _Key(record.dataset["name"], record.metric["identity"]["judge"])
+def _key(record: Record) -> tuple[str, str]:
+    return record.dataset["name"], record.metric["identity"]["judge"]
 
 
 def _rows(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from affectbench_baselines.configs import Config
 from affectbench_baselines.variants import Variant
@@ -13,7 +13,7 @@ from affectbench_baselines.variants import Variant
 StageName = Literal["base", "last"]
 STAGES: tuple[StageName, ...] = ("base", "last")
 EmotionKind = Literal["kl", "soft", "ecm"]
-EMOTION_KINDS: tuple[EmotionKind, ...] = ("kl", "soft", "ecm")
+EMOTION_KINDS: tuple[EmotionKind, ...] = get_args(EmotionKind)
 EMOTION = 0.001
 EMOTION_KIND: EmotionKind = "soft"
 """Chosen on the validation slice among five candidates: docs/affectsrnet.md."""
