@@ -56,6 +56,17 @@ def test_the_command_writes_the_table(run: Run, tmp_path: Path) -> None:
     assert table.columns[:3].tolist() == ["dataset", "judge", "model"]
 
 
+def test_the_command_explains_bad_input(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder, labels in ((tmp_path / "none", "labels.csv"), (run.folder, "none.csv")):
+        (tmp_path / "labels.csv").write_text("file,emotion\n")
+        given = [str(folder), "--labels", str(tmp_path / labels), "--out", str(tmp_path / "o.csv")]
+        with pytest.raises(SystemExit, match="2"):
+            main(given)
+        assert "none" in capsys.readouterr().err
+
+
 def test_what_does_not_fit_is_named(run: Run, tmp_path: Path) -> None:
     said = judged(run, "sharp", "face-api", "label_hr").to_dict()
     with pytest.raises(InputError, match=r"no ecm of the model 'best'; it has .*sharp"):

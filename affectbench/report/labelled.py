@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from affectbench.errors import InputError, listed
+from affectbench.errors import AffectBenchError, InputError, listed
 from affectbench.records import Record, write_atomic
 from affectbench.report.results import Run, load_run
 from affectbench.stats.bootstrap import bca_interval
@@ -110,7 +110,7 @@ def _figures(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Write the table."""
+    """Write the table; exit code 2 for an input error."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -119,7 +119,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--versus", default="bicubic")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args(arguments)
-    table = labelled_accuracy(load_run(options.run), read_labels(options.labels), options.versus)
+    try:
+        labels = read_labels(options.labels)
+        table = labelled_accuracy(load_run(options.run), labels, options.versus)
+    except AffectBenchError as error:
+        parser.error(str(error))
     write_atomic(options.out, table.to_csv(index=False, float_format="%.4f").encode())
 
 

@@ -1,7 +1,7 @@
 """The validation slice: 400 training faces that no run trains on, half of them loose, by id.
 
-PSNR and SSIM in the convention `rgb`, ECM (`ecm/1`) through mini-Xception, the default judge of
-affectbench, which no loss of ours uses: face-api is the judge of the emotion loss, and its ECM is
+PSNR and SSIM in the convention `rgb`, ECM (`ecm/1`) through mini-Xception, which no loss
+of ours uses: face-api is the judge of the emotion loss, and its ECM is
 recorded beside it only to show how far a gain carries over. Faces are taken as their files have
 them, with the face box of their group.
 """
