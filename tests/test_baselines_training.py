@@ -473,7 +473,13 @@ def test_the_command_trains_resumes_and_freezes(archive, tmp_path):
     assert {p.suffix for p in folder.iterdir()} >= {".safetensors", ".json", ".csv", ".md"}
     found = json.loads((folder / "fadn-base.json").read_text())
     assert found == json.loads(json.dumps(figures))
-    assert figures["faces_seen"] == 8 and len(figures["execution_ms"]) == 9
+    assert figures["faces_seen"] == 8 and figures["native_scale_faces"] == 8
+    costs = figures["executions"]
+    assert list(costs)[:3] == ["dense-16", "pixel-16", "tile-16"] and len(costs) == 9
+    assert costs["dense-16"]["multiply_adds"] == figures["multiply_adds"]
+    for side in (16, 64, 128):
+        dense, pixel = costs[f"dense-{side}"], costs[f"pixel-{side}"]
+        assert 0 < pixel["multiply_adds"] < dense["multiply_adds"] and pixel["ms"] > 0
     assert "research use: trained on CelebA" in (folder / "fadn-base.md").read_text()
     with pytest.raises(InputError, match="is a run of fadn, not of wnet"):
         freeze.freeze("wnet", tmp_path / "run", tmp_path / "home")

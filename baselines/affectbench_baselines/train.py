@@ -166,14 +166,16 @@ def _before(init: Path | None) -> tuple[dict[str, Any] | None, dict[str, Any]]:
     header = read_header(path)
     if header is None:
         raise InputError(f"{path}: is no weights file of this package")
-    seconds = 0.0
+    seconds, native = 0.0, 0
     if (init / DONE).is_file():
         done = json.loads((init / DONE).read_text(encoding="utf-8"))
         seconds = done["seconds"] * done["threads"] * done["processes"]
+        native = done["native_faces"]
     before = {
         "faces": header.faces,
         "trained_against": list(header.trained_against),
         "seconds": seconds,
+        "native_faces": native,
     }
     return dict(load_network(path, header).state_dict()), {"before": before}
 

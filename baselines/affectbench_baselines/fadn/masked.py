@@ -63,6 +63,6 @@ def _at(conv: nn.Conv2d, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     if conv.groups == 1:
         values = gathered.flatten(1) @ conv.weight.flatten(1).T
     else:
-        values = (gathered * conv.weight[:, 0]).sum((2, 3))
+        values = F.conv2d(gathered, conv.weight, groups=conv.groups)[..., 0, 0]
     out[image, :, row, column] = values if conv.bias is None else values + conv.bias
     return out

@@ -14,7 +14,7 @@ branches everywhere, `pixel` gathers the pixels of a branch, `tile` runs a branc
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
 import torch
 from torch import nn
@@ -24,6 +24,7 @@ from affectbench_baselines.fadn.masked import by_pixels, by_tiles
 from affectbench_baselines.network import Details, Network
 
 Execution = Literal["dense", "pixel", "tile"]
+EXECUTIONS: tuple[Execution, ...] = get_args(Execution)
 BRANCHES = ("low", "mid", "high")
 
 

@@ -14,18 +14,15 @@ import json
 import logging
 import shutil
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch.utils.flop_counter import FlopCounterMode
-
 from affectbench.assets import sha256_of
 from affectbench.errors import AffectBenchError, InputError
-from affectbench_baselines.network import Network
+from affectbench_baselines.fadn.network import FADN
 from affectbench_baselines.plugins import weights_path
+from affectbench_baselines.training.costs import demo_face, execution_costs, multiply_adds
 from affectbench_baselines.training.files import CURVE, DONE, LOG, WEIGHTS, write_json
 from affectbench_baselines.variants import VARIANTS, variant
 from affectbench_baselines.weights import load_network, read_header, write_weights
@@ -67,9 +64,9 @@ def freeze(name: str, run: Path, home: Path | None = None) -> dict[str, Any]:
         "sha256": sha256_of(target),
         "bytes": size,
         "parameters": sum(p.numel() for p in network.parameters()),
-        "multiply_adds": multiply_adds(network, 128 // network.scale),
+        "multiply_adds": multiply_adds(network, demo_face(128 // network.scale)),
         "faces_seen": header.faces,
-        "native_scale_faces": done["native_faces"],
+        "native_scale_faces": done["native_faces"] + done.get("before", {}).get("native_faces", 0),
         "cpu_minutes": round(_cpu_seconds(done) / 60.0, 1),
         "extra_supervision": SUPERVISION[header.network],
         "trained_on": list(header.trained_on),
@@ -79,8 +76,8 @@ def freeze(name: str, run: Path, home: Path | None = None) -> dict[str, Any]:
         },
         "job": done["job"],
     }
-    if header.network == "fadn":
-        figures["execution_ms"] = execution_times(network)
+    if isinstance(network, FADN):
+        figures["executions"] = execution_costs(network)
     target.with_suffix(".json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     for file, suffix in ((LOG, ".csv"), (CURVE, ".png")):
         if (run / file).is_file():
@@ -113,32 +110,6 @@ def _target(name: str, stage: str, home: Path | None) -> Path:
     return path.with_stem(f"{name}-base") if stage == "base" else path
 
 
-def multiply_adds(network: Network, side: int) -> int:
-    """Multiply-adds of one LR face of `side` x `side` pixels, by torch's own count."""
-    counter = FlopCounterMode(display=False)
-    with counter, torch.inference_mode():
-        network(torch.rand(1, 3, side, side))
-    return int(counter.get_total_flops()) // 2
-
-
-def execution_times(network: Any, sides: Sequence[int] = (16, 64, 128)) -> dict[str, Any]:
-    """Milliseconds of one LR face for each way that FADN can be executed, best of five."""
-    times: dict[str, Any] = {}
-    for side in sides:
-        lr = torch.rand((1, 3, side, side), generator=torch.Generator().manual_seed(0))
-        for execution in ("dense", "pixel", "tile"):
-            network.execute(execution)
-            runs = []
-            for _ in range(6):
-                began = time.perf_counter()
-                with torch.inference_mode():
-                    network(lr)
-                runs.append(time.perf_counter() - began)
-            times[f"{execution}-{side}"] = round(1000 * min(runs[1:]), 2)
-    network.execute("dense")
-    return times
-
-
 def card(name: str, figures: Mapping[str, Any]) -> str:
     """The model card: figures filled in, words to be written marked."""
     job, validation = figures["job"], figures["validation"]
@@ -146,8 +117,8 @@ def card(name: str, figures: Mapping[str, Any]) -> str:
         "Network": f"{VARIANTS[name].title}; config in the weights' header",
         "Parameters": f"{figures['parameters']:,}",
         "Multiply-adds (one face)": f"{figures['multiply_adds']:,}",
-        "Faces seen": f"{figures['faces_seen']:,} ({figures['native_scale_faces']:,} of the last "
-        "stage at its full scale)",
+        "Faces seen": f"{figures['faces_seen']:,} ({figures['native_scale_faces']:,} at its "
+        "full scale)",
         "CPU-minutes": figures["cpu_minutes"],
         "Seed": job["seed"],
         "Extra supervision": figures["extra_supervision"],
@@ -160,9 +131,13 @@ def card(name: str, figures: Mapping[str, Any]) -> str:
     lines += [f"| {key} | {value} |" for key, value in rows.items()]
     lines += ["", "## Validation slice (400 faces, averages of the weights)", "", "| figure | |"]
     lines += ["|---|---|", *(f"| {key} | {value:.5g} |" for key, value in validation.items())]
-    if "execution_ms" in figures:
-        lines += ["", "## Execution, ms a face", "", "| way and LR side | ms |", "|---|---|"]
-        lines += [f"| {key} | {value} |" for key, value in figures["execution_ms"].items()]
+    if "executions" in figures:
+        lines += ["", "## Execution of one LR face", ""]
+        lines += ["| way and LR side | ms | multiply-adds |", "|---|---|---|"]
+        lines += [
+            f"| {way} | {cost['ms']} | {cost['multiply_adds']:,} |"
+            for way, cost in figures["executions"].items()
+        ]
     stem = Path(_target(name, job["stage_name"], None)).stem
     lines += ["", f"![Curve]({stem}.png)", "", "## From the paper", "", "(to be written)", ""]
     lines += ["## Our choices", "", "(to be written)", "", "## Weaknesses", "", "(to be written)"]
