@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TypedDict
 
 import torch
@@ -12,7 +11,6 @@ from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
 from affectbench.datasets.demo import BUNDLED
-from affectbench.images.reading import rgb_pixels
 from affectbench.images.tensors import as_batch
 from affectbench_baselines.fadn.network import EXECUTIONS, FADN
 from affectbench_baselines.network import Network
@@ -60,8 +58,7 @@ def execution_costs(network: FADN, sides: Sequence[int] = SIDES) -> dict[str, Co
     return costs
 
 
-def demo_face(side: int, folder: Path = BUNDLED) -> torch.Tensor:
-    """The first demo face by Pillow's bicubic: (1, 3, side, side) in [0, 1]."""
-    with Image.open(folder / "astronaut.png") as image:
-        face = image.convert("RGB").resize((side, side), Image.Resampling.BICUBIC)
-    return as_batch(rgb_pixels(face))
+def demo_face(side: int) -> torch.Tensor:
+    """A demo face by Pillow's bicubic: (1, 3, side, side) in [0, 1]."""
+    with Image.open(BUNDLED / "astronaut.png") as image:
+        return as_batch(image.resize((side, side), Image.Resampling.BICUBIC))
