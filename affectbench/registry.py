@@ -12,9 +12,8 @@ from affectbench.errors import AffectBenchError, UnknownNameError
 
 T = TypeVar("T")
 
-OPTIONAL_DISTRIBUTIONS = {
-    "affectbench.models": "affectbench-baselines has more models: pip install affectbench-baselines"
-}
+OPTIONAL_DISTRIBUTIONS = {"affectbench.models": "affectbench-baselines"}
+"""What adds plug-ins to a group, where it is installed."""
 
 
 class PluginError(AffectBenchError):
@@ -85,8 +84,10 @@ class Registry(Generic[T]):
         message += (
             f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(self.names())}"
         )
-        hint = OPTIONAL_DISTRIBUTIONS.get(self.group)
-        return f"{message} ({hint})" if hint else message
+        more = OPTIONAL_DISTRIBUTIONS.get(self.group)
+        if more is None or any(p.dist and p.dist.name == more for p in self._points.values()):
+            return message
+        return f"{message} ({more} has more {self.noun}s: pip install {more})"
 
 
 def _origin(point: EntryPoint) -> str:

@@ -96,6 +96,13 @@ def test_without_the_baselines_their_names_say_where_they_are(name, monkeypatch)
     monkeypatch.setattr(adapters, "plugins", lambda: registry)
     with pytest.raises(UnknownNameError, match="pip install affectbench-baselines"):
         parse_model(name)
+    with pytest.raises(UnknownNameError, match=r"has more models: pip install affectbench-base"):
+        parse_model("bicubik")
+
+
+def test_with_the_baselines_nobody_is_told_to_install_them():
+    with pytest.raises(UnknownNameError, match=r"did you mean 'bicubic'\?$"):
+        parse_model("bicubik")
 
 
 def test_a_bare_file_or_folder_suggests_its_adapter(tmp_path, esrgan):
