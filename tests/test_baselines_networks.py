@@ -14,6 +14,7 @@ from affectbench_baselines.affectsrnet.graph import (
     flip_points,
     normalised_adjacency,
 )
+from affectbench_baselines.affectsrnet.mesh import landmarks_on_lr
 from affectbench_baselines.affectsrnet.msaf import MSAF
 from affectbench_baselines.affectsrnet.network import (
     AffectConfig,
@@ -33,7 +34,11 @@ from tiny_training import SETTINGS, face_points
 from torch import nn
 from torch.nn import functional as F
 
+from affectbench.datasets import load_dataset
 from affectbench.errors import InputError, UnknownNameError, WeightsError
+from affectbench.faces.landmarks import landmarker
+from affectbench.images.resizing import resize
+from affectbench.images.tensors import stack, unit_range
 
 SMALL = RRDBConfig(features=8, growth=32, blocks=1, scale=8)
 
@@ -340,8 +345,21 @@ def test_paper_config_sees_the_lr_face_alone():
     with torch.no_grad():
         assert network(lr).shape == (1, 3, 256, 256)
     assert len(seen) == 1 and seen[0] is lr
-    with pytest.raises(ValueError, match="needs a mesh"):
-        build_network("affectsrnet", small)(lr)
+
+
+def test_mesh_prior_finds_the_face_on_lr():
+    faces = load_dataset("demo")
+    hr, lr = (
+        stack([resize(faces.read(i), size, size, "pil-bicubic") for i in faces.ids])
+        for size in (128, 64)
+    )
+    points = landmarks_on_lr(unit_range(lr))
+    assert points.shape == (2, POINTS, 3)
+    expected = landmarker("celeba", torch.device("cpu"))(hr).points
+    eyes = (expected[:, 33] - expected[:, 263]).norm(dim=1)
+    error = (points[..., :2] - expected).norm(dim=2).mean(1) / eyes
+    assert (error < 0.03).all()
+    assert (points[:, 1, 2] < points[:, [234, 454], 2].mean(1)).all()  # the nose before the ears
 
 
 def test_paper_config_has_the_sizes_of_the_development_code():

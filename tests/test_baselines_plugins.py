@@ -17,14 +17,17 @@ from affectbench_baselines.rrdbnet.network import RRDBConfig, RRDBNet
 from affectbench_baselines.variants import VARIANTS
 from affectbench_baselines.weights import Header, load_network, read_header, write_weights
 from safetensors.torch import save_file
-from tiny_training import SETTINGS
+from tiny_training import SETTINGS, WITH_MESH
 
 from affectbench.adapters import ModelRequest, list_models, load_model, parse_model
 from affectbench.adapters.contract import check_contract, run_model
 from affectbench.api import compare
+from affectbench.assets.untrusted import read_weights
 from affectbench.cli.main import main
+from affectbench.datasets import load_dataset
 from affectbench.errors import InputError, ModelError, WeightsError
-from affectbench.images.tensors import quantise
+from affectbench.images.resizing import resize
+from affectbench.images.tensors import quantise, stack, unit_range
 from affectbench.report.marks import is_contaminated
 
 TRAINED_ON = ("celeba-official:182640-201596", "celeba:182640-201596", "celeba-train-split")
@@ -222,11 +225,15 @@ def test_faces_too_small_to_be_one_are_refused(family, size, files):
         run_model(model, torch.rand(1, 3, *size), 8)
 
 
-def test_a_network_that_needs_a_mesh_says_so(files):
-    settings = {"prior": "mesh", "gcn": "pooled", "node_widths": [4, 128]}
-    path = files("affectsrnet", settings=settings)
-    with pytest.raises(WeightsError, match="takes its landmarks from a face mesh"):
-        load_model(argument("affectsrnet", path))
+def test_the_paper_s_prior_runs_the_face_mesh_on_lr(files):
+    path = files("affectsrnet", settings=WITH_MESH)
+    assert not any("mesh" in name for name in read_weights(path))
+    model = load_model(argument("affectsrnet", path), 4)
+    faces = load_dataset("demo")
+    lr = [resize(faces.read(i), 32, 32, "pil-bicubic") for i in faces.ids]
+    assert run_model(model, unit_range(stack(lr)), 4).shape == (2, 3, 128, 128)
+    with pytest.raises(ModelError, match="at least 32x32 are needed"):
+        run_model(model, torch.rand(1, 3, 16, 16), 4)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -27,6 +27,7 @@ from affectbench_baselines.training.faces import (
     order,
     window,
 )
+from affectbench_baselines.training.files import DONE
 from affectbench_baselines.training.losses import (
     IGNORED,
     Batch,
@@ -53,7 +54,7 @@ from affectbench_baselines.training.vgg16 import FirstStages
 from affectbench_baselines.variants import VARIANTS
 from affectbench_baselines.weights import read_header
 from tiny_judge import TinyJudge
-from tiny_training import LOSSES, SETTINGS, face_points, write_archive, write_config
+from tiny_training import LOSSES, SETTINGS, WITH_MESH, face_points, write_archive, write_config
 
 from affectbench.errors import InputError, WeightsError
 from affectbench.images.resizing import resize
@@ -501,7 +502,12 @@ def test_a_frozen_base_stage_is_a_finished_run_again(archive, tmp_path):
     [
         (["wnett"], "there is no 'wnett' to train"),
         (["wnet", "--config", "tinny"], "has no config 'tinny'"),
-        (["affectsrnet", "--config", "paper"], "takes landmarks from a face mesh"),
+        (
+            ["rrdbnet", "--size", "256"],
+            "have 128 pixels a side, and enlarged ones",
+        ),
+        (["wnet", "--size", "80"], "takes multiples of 32 pixels, at least 64"),
+        (["affectsrnet", "--config", "paper", "--size", "64"], "at least 128"),
         (["rrdbnet", "--stage", "last"], "needs the weights of VGG16"),
         (["rrdbnet", "--init", "none.safetensors"], "cannot be read"),
         (["rrdbnet", "--stage", "last", "--vgg16", "none.safetensors"], "none.safetensors"),
@@ -516,6 +522,16 @@ def test_landmark_networks_ask_for_landmarks(archive, tmp_path, caplog):
     given = ["affectsrnet", "--data", str(archive[0]), "--out", str(tmp_path / "x")]
     assert train.main(given) == 2
     assert "learns from landmarks" in caplog.text
+
+
+def test_a_prior_by_mesh_learns_from_faces_alone(archive, tmp_path):
+    config = tmp_path / "mesh.json"
+    config.write_text(json.dumps({"network": {**SETTINGS["affectsrnet"], **WITH_MESH}}))
+    given = ["affectsrnet", "--data", str(archive[0]), "--out", str(tmp_path / "x")]
+    given += ["--config", str(config), "--faces", "16", "--no-validation"]
+    assert train.main(given) == 0
+    done = json.loads((tmp_path / "x" / DONE).read_text(encoding="utf-8"))
+    assert set(done["figures"]) >= {"loss_pixel"} and "loss_landmarks" not in done["figures"]
 
 
 def test_the_queue_names_runs_that_the_command_takes(tmp_path):

@@ -123,16 +123,17 @@ def test_large_images_are_averaged_down(find: Landmarker) -> None:
 
 
 def test_images_that_are_not_square(network: FaceMesh) -> None:
-    """The central face of a wide image: x is in its width."""
+    """The central face of a wide image: x and depth are in its width."""
     face = stack(demo()).float() / 255
-    narrow = find_landmarks(network, face[..., 19:109], "whole").points
+    narrow = find_landmarks(network, face[..., 19:109], "whole")
     wide = find_landmarks(
         network, torch.nn.functional.pad(face, (40, 40, 0, 0), "replicate"), "centre"
     )
     across = (wide.points * torch.tensor([208, 128]) - torch.tensor([59, 0])) / torch.tensor(
         [90, 128]
     )
-    assert (across - narrow).norm(dim=2).mean() < 0.03
+    assert (across - narrow.points).norm(dim=2).mean() < 0.03
+    assert (wide.depth * 208 / 90 - narrow.depth).abs().mean() < 0.03
 
 
 def test_batches(find: Landmarker) -> None:

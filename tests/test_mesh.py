@@ -48,6 +48,13 @@ def test_original_graph(drawn: Mesh) -> None:
     assert (points[0] - points[5]).norm(dim=1).mean() > 2  # else a constant would do
 
 
+def test_depth(drawn: Mesh) -> None:
+    nose, ears = drawn.depth[:, 1], drawn.depth[:, [234, 454]]
+    assert (ears - nose.unsqueeze(1) > 30).all()  # a sixth of the input, and never the other way
+    lids = drawn.depth[:, list(landmark_points.LEFT_EYELIDS)].mean(1)
+    torch.testing.assert_close(drawn.depth[:, 468:473], lids.unsqueeze(1).expand(-1, 5))
+
+
 def test_one_face_or_many(network: FaceMesh, drawn: Mesh) -> None:
     alone = network(drawn_faces(192)[3:4])
     assert (alone.points[0] - drawn.points[3]).abs().max() < 3e-3
@@ -104,8 +111,8 @@ def test_left_mirrors_right(network: FaceMesh) -> None:
     """The network has both eyes in one order: which point is the mirror image of which."""
     left, right = (eye.points.tolist() for eye in (network.left_eye, network.right_eye))
     mirror = dict(zip(left, right, strict=True))
-    for name in ("EYELIDS", "BROW"):
-        ours = [getattr(landmark_points, f"_{side}_{name}") for side in ("LEFT", "RIGHT")]
+    for name in ("{}_EYELIDS", "_{}_BROW"):
+        ours = [getattr(landmark_points, name.format(side)) for side in ("LEFT", "RIGHT")]
         assert [mirror[point] for point in ours[0]] == list(ours[1])
     ring = [mirror[point] for point in landmark_points.LEFT_EYE_RING]
     assert ring == list(landmark_points.RIGHT_EYE_RING)

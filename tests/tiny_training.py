@@ -30,6 +30,11 @@ SETTINGS = {
         **{"fusion": 8, "scale": 8, "smallest": 2.0},
     },
 }
+WITH_MESH = {
+    **{"backbone": {**BACKBONE, "scale": 4}, "prior": "mesh", "gcn": "pooled"},
+    **{"node_widths": [4, 128], "stages": ["trunk"]},
+}
+"""Changes that make the tiny `affectsrnet` one of the config `paper`'s kind."""
 LOSSES = {
     "affectsrnet": {"landmarks": 1.0, "edges": 1.0},
     "wnet": {"parsing": 0.1},

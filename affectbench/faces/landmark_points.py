@@ -23,8 +23,8 @@ LANDMARKS_VERSION = "face-mesh/1"
 LEFT_OUTER_EYE, RIGHT_OUTER_EYE = 33, 263
 """The corners whose distance errors are divided by."""
 
-_LEFT_EYELIDS = (33, 246, 161, 160, 159, 158, 157, 173, 133, 155, 154, 153, 145, 144, 163, 7)
-_RIGHT_EYELIDS = (263, 466, 388, 387, 386, 385, 384, 398, 362, 382, 381, 380, 374, 373, 390, 249)
+LEFT_EYELIDS = (33, 246, 161, 160, 159, 158, 157, 173, 133, 155, 154, 153, 145, 144, 163, 7)
+RIGHT_EYELIDS = (263, 466, 388, 387, 386, 385, 384, 398, 362, 382, 381, 380, 374, 373, 390, 249)
 _IRISES = tuple(range(468, 478))
 _LEFT_BROW = (70, 63, 105, 66, 107, 55, 65, 52, 53, 46)
 _RIGHT_BROW = (300, 293, 334, 296, 336, 285, 295, 282, 283, 276)
@@ -50,7 +50,7 @@ RIGHT_EYE_RING = (446, 342, 445, 444, 443, 442, 441, 413, 464, 453, 452, 451, 45
 """Each eye with both lids: the second ring of the mesh around it, in order."""
 
 REGIONS: dict[str, tuple[int, ...]] = {
-    "eyes": (*_LEFT_EYELIDS, *_RIGHT_EYELIDS, *_IRISES),
+    "eyes": (*LEFT_EYELIDS, *RIGHT_EYELIDS, *_IRISES),
     "brows": (*_LEFT_BROW, *_RIGHT_BROW),
     "nose": (*_NOSE_LINE, *_NOSE_BASE),
     "mouth": (*OUTER_LIPS, *_INNER_LIPS),

@@ -40,10 +40,13 @@ KEPT = 2
 class Landmarks:
     """Points (N, 478, 2) as x, y in [0, 1] of the image, and presence (N,) in [0, 1].
 
-    Points may lie outside of the image. Those of a face that is not found mean nothing.
+    `depth` (N, 478) is in widths of the image, as MediaPipe's z: smaller towards the camera. No
+    metric here uses it. Points may lie outside of the image. Those of a face that is not found
+    mean nothing.
     """
 
     points: torch.Tensor
+    depth: torch.Tensor
     presence: torch.Tensor
 
     @property
@@ -99,6 +102,7 @@ class Landmarker:
             ]
         return Landmarks(
             torch.cat([part.points for part in parts]).cpu(),
+            torch.cat([part.depth for part in parts]).cpu(),
             torch.cat([part.presence for part in parts]).cpu(),
         )
 
@@ -132,16 +136,13 @@ def find_landmarks(network: FaceMesh, images: torch.Tensor, framing: str) -> Lan
         images.new_zeros(len(images)),
     )
     with torch.no_grad():
-        points, _ = _look(network, images, first)
-        second = _around(points)
-    points, presence = _look(network, images, second)
-    return Landmarks(points / size, presence)
+        second = _around(_look(network, images, first).points)
+    found = _look(network, images, second)
+    return Landmarks(found.points / size, found.depth / size[0], found.presence)
 
 
-def _look(
-    network: FaceMesh, images: torch.Tensor, squares: _Squares
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Points in pixels of the images, and presence, of the faces in the squares."""
+def _look(network: FaceMesh, images: torch.Tensor, squares: _Squares) -> Landmarks:
+    """Landmarks of the faces in the squares, in pixels of the images."""
     linear, centre = squares.linear, squares.centre
     size = images.new_tensor(images.shape[:-3:-1])
     # Sampling places are in [-1, 1] from border to border, both in the square and in the image.
@@ -149,7 +150,8 @@ def _look(
     faces = F.grid_sample(images, _grid(theta), padding_mode="border", align_corners=False)
     mesh = network(faces.contiguous(memory_format=torch.channels_last))
     places = mesh.points / INPUT_SIZE - 0.5
-    return places @ linear.mT + centre.unsqueeze(1), mesh.presence
+    depth = mesh.depth * (squares.side.unsqueeze(1) / INPUT_SIZE)
+    return Landmarks(places @ linear.mT + centre.unsqueeze(1), depth, mesh.presence)
 
 
 def _grid(theta: torch.Tensor) -> torch.Tensor:

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from affectbench.assets import load_safetensors
 from affectbench.faces.assets import FACE_MESH
+from affectbench.faces.landmark_points import LEFT_EYELIDS, RIGHT_EYELIDS
 
 INPUT_SIZE = 192
 MESH_POINTS, IRIS_POINTS = 468, 5
@@ -49,10 +50,12 @@ class Mesh(NamedTuple):
     """Points (N, 478, 2) as x, y in pixels of the network's input, and presence (N,) in [0, 1].
 
     Points 0 to 467 are the mesh, then five each of the iris on the left and on the right of the
-    image, its centre first.
+    image, its centre first. `depth` (N, 478) is in the same unit, about 0 at the middle of the
+    head and smaller towards the camera.
     """
 
     points: torch.Tensor
+    depth: torch.Tensor
     presence: torch.Tensor
 
 
@@ -76,14 +79,17 @@ class FaceMesh(nn.Module):
         early = self.early(self.stem(x))
         end = self.tail(self.late(early))
         presence = self.flag(end).flatten().sigmoid()
-        # The third coordinate, depth, is left out: no judgement here rests on it.
-        mesh = self.mesh(end).view(-1, MESH_POINTS, 3)[..., :2]
+        mesh, depth = self.mesh(end).view(-1, MESH_POINTS, 3).split((2, 1), dim=2)
         regions = (self.lips, self.left_eye, self.right_eye)
         found = [region(early, mesh) for region in regions]
         for region, (contour, _) in zip(regions, found, strict=True):
             mesh = mesh.index_copy(1, region.points, contour)
         irises = [iris for _, iris in found if iris is not None]
-        return Mesh(torch.cat([mesh, *irises], dim=1), presence)
+        depth = depth.squeeze(2)
+        # As in MediaPipe's graph, an iris lies as deep as the lids around it on average.
+        lids = [depth[:, list(eye)].mean(1, keepdim=True) for eye in (LEFT_EYELIDS, RIGHT_EYELIDS)]
+        depth = torch.cat([depth, *(lid.expand(-1, IRIS_POINTS) for lid in lids)], dim=1)
+        return Mesh(torch.cat([mesh, *irises], dim=1), depth, presence)
 
 
 class Region(nn.Module):

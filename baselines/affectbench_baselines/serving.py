@@ -12,7 +12,6 @@ from affectbench.adapters.syntax import require_scale
 from affectbench.assets.untrusted import read_weights
 from affectbench.errors import InputError, WeightsError
 from affectbench.types import Model, ModelSpec
-from affectbench_baselines.affectsrnet.network import AffectSRNet
 from affectbench_baselines.network import Network
 from affectbench_baselines.rrdbnet.layouts import config_of, weights_of
 from affectbench_baselines.rrdbnet.network import RRDBNet
@@ -54,13 +53,7 @@ class AtScale:
 
 def load_file(path: Path, header: Header | None) -> Network:
     """The network of a weights file of this package, or of a public RRDBNet (no header)."""
-    network = _public_rrdbnet(path) if header is None else load_network(path, header)
-    if isinstance(network, AffectSRNet) and network.prior is None and network.mesh is None:
-        raise WeightsError(
-            f"{path}: takes its landmarks from a face mesh on the LR face, which this version does "
-            "not run yet; the config 'compact' needs none"
-        )
-    return network
+    return _public_rrdbnet(path) if header is None else load_network(path, header)
 
 
 def served(network: Network, spec: ModelSpec, scale: int, then: str | None) -> Model:

@@ -54,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--faces", type=int, help="default: 45,000 (base), 15,000 (last)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--size", type=int, default=Job.size, help="side of HR in pixels")
     parser.add_argument("--resume", action="store_true", help="go on, if there is a checkpoint")
     parser.add_argument("--vgg16", type=Path, metavar="FILE", help="for the perceptual loss")
     parser.add_argument("--no-perceptual", action="store_true", help="leave that loss out")
@@ -131,14 +132,10 @@ def train(options: argparse.Namespace) -> None:
 def job_of(options: argparse.Namespace) -> Job:
     """The job that a command line asks for."""
     chosen = variant(options.model)
-    if options.landmarks is None and chosen.family in ("affectsrnet", "wnet"):
-        raise InputError(f"{options.model} learns from landmarks; name them with --landmarks NPZ")
     config = load_config(chosen.family, options.config)
-    if config.network.get("prior") == "mesh":
-        raise InputError(
-            f"{options.model}: the config '{config.name}' takes landmarks from a face mesh on LR, "
-            "which this version does not run yet; train 'compact'"
-        )
+    learned = any(config.loss_weights.get(name) for name in ("landmarks", "edges", "parsing"))
+    if options.landmarks is None and learned:
+        raise InputError(f"{options.model} learns from landmarks; name them with --landmarks NPZ")
     job = make_job(
         options.model,
         chosen,
@@ -149,6 +146,7 @@ def job_of(options: argparse.Namespace) -> Job:
         emotion_weight=options.emotion_weight,
         emotion_kind=options.emotion_kind,
         batch_size=options.batch_size,
+        size=options.size,
     )
     if options.no_perceptual:
         weights = replace(job.stage.weights, perceptual=0.0, style=0.0)

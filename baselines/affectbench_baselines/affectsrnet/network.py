@@ -18,7 +18,8 @@ where it lies, and its features are put back onto the map where it lies (nothing
 MSAF fuses at the LR size and after the first upsampling, as a residual, so that the backbone can
 start from ESRGAN weights.
 
-Both see the LR face alone.
+Both see the LR face alone; what finds landmarks on it for `paper` is affectbench's own mesh
+(`mesh.py`).
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from affectbench_baselines.affectsrnet.graph import POINTS, contour_edges, normalised_adjacency
+from affectbench_baselines.affectsrnet.mesh import SMALLEST_LR, landmarks_on_lr
 from affectbench_baselines.affectsrnet.msaf import MSAF
 from affectbench_baselines.network import Details, Network
 from affectbench_baselines.rrdbnet.network import RRDBConfig, RRDBNet
@@ -208,12 +210,13 @@ class AffectSRNet(Network):
     `mesh` is what the prior `mesh` runs on the LR face; it is no part of the weights.
     """
 
-    def __init__(self, config: AffectConfig, mesh: Mesh | None = None) -> None:
+    def __init__(self, config: AffectConfig, mesh: Mesh = landmarks_on_lr) -> None:
         super().__init__()
         self.config = config
         self.backbone = RRDBNet(config.backbone)
-        self.mesh = mesh
         from_mesh = config.prior == "mesh"
+        self.mesh = mesh
+        self.smallest_lr = SMALLEST_LR if from_mesh else self.smallest_lr
         priors = {"predicted": LandmarkPrior, "mean": MeanFace}
         self.prior = None if from_mesh else priors[config.prior]()
         self.nodes = MeshNodes(config) if from_mesh else PlacedNodes(config)
@@ -249,8 +252,6 @@ class AffectSRNet(Network):
     def landmarks(self, lr: torch.Tensor) -> torch.Tensor:
         """Landmarks (N, 478, 2 or 3 with a mesh) of LR, by the prior."""
         if self.prior is None:
-            if self.mesh is None:
-                raise ValueError("the prior 'mesh' needs a mesh to run on the LR face")
             return self.mesh(lr)
         return cast(torch.Tensor, self.prior(lr))
 

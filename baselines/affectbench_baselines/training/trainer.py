@@ -22,6 +22,7 @@ from affectbench.errors import AffectBenchError, InputError
 from affectbench.judges import load_judge
 from affectbench_baselines.affectsrnet.network import LandmarkPrior, MeanFace
 from affectbench_baselines.configs import build_network
+from affectbench_baselines.network import Network
 from affectbench_baselines.sadn.network import SADN
 from affectbench_baselines.training.batches import Batches
 from affectbench_baselines.training.faces import Faces
@@ -101,6 +102,7 @@ class Trainer:
         self.validation, self.pace, self.extra = validation, pace or Pace(), extra or {}
         with seeded(job.seed):
             self.network = build_network(job.family, job.network)
+        _require_size(self.network, faces, job.size)
         self.ema = copy.deepcopy(self.network).to(fabric.device).requires_grad_(False)
         self._start_at(faces)
         trained = [p for p in self.network.parameters() if p.requires_grad]
@@ -188,11 +190,10 @@ class Trainer:
 
     def _start_at(self, faces: Faces) -> None:
         """Where a network predicts landmarks, it begins at the average face."""
-        mean = torch.from_numpy(np.nan_to_num(faces.mean_face(), nan=0.5))
-        for network in (self.network, self.ema):
-            for part in network.modules():
-                if isinstance(part, (LandmarkPrior, MeanFace)):
-                    part.start_from(mean)
+        modules = [*self.network.modules(), *self.ema.modules()]
+        for part in modules:
+            if isinstance(part, (LandmarkPrior, MeanFace)):
+                part.start_from(torch.from_numpy(np.nan_to_num(faces.mean_face(), nan=0.5)))
 
     def _step(self) -> None:
         job, position = self.job, self.position
@@ -314,6 +315,21 @@ class Trainer:
             faces=self._faces + int(before.get("faces", 0)),
             seed=self.job.seed,
             note=f"{self.job.variant}, stage {self.job.stage_name}",
+        )
+
+
+def _require_size(network: Network, faces: Faces, size: int) -> None:
+    """InputError unless HR faces of that side can be had from the archive and suit the network."""
+    step, side = network.scale * network.size_multiple, len(faces.images[0])
+    smallest = network.scale * network.smallest_lr
+    if side < size:
+        raise InputError(
+            f"--size {size}: the faces of the archive have {side} pixels a side, and enlarged ones "
+            f"are no originals to learn from; take --size {side} or less"
+        )
+    if size % step or size < smallest:
+        raise InputError(
+            f"--size {size}: this network takes multiples of {step} pixels, at least {smallest}"
         )
 
 
