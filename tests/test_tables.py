@@ -124,6 +124,26 @@ def test_a_dagger_is_of_one_judge_even_if_another_name_begins_alike(
     assert build_panel(run, table)["rank[net]"].tolist() == [1, 2]
 
 
+@pytest.mark.parametrize(
+    ("declared", "daggers"),
+    [("vgg16", {"lpips-vgg", "dists"}), ("dists", {"lpips-vgg", "dists"}), ("vgg19", set())],
+)
+def test_metrics_that_look_through_one_network_bar_what_learned_from_it(
+    declared: str, daggers: set[str], writer: RunWriter, rng: np.random.Generator
+) -> None:
+    names = ["lpips-alex", "lpips-vgg", "dists"]
+    for name in names:
+        for model, against in (("plain", []), ("cheat", [declared])):
+            values = rng.normal(0.4 - 0.1 * len(against), 0.01, N)
+            columns = {"id": psnr_columns(values)["id"], name: values}
+            writer.add(model, name, columns, model={"trained_against": against})
+    run = load_run(writer.finish(names))
+    lines = {line.name: line for line in lay_out(run, build_table(run)).blocks[0].lines}
+    cells = lines["cheat"].cells
+    assert {name for name in names if cells[name].text.endswith("†")} == daggers
+    assert {name for name in names if not cells[name].best} == daggers
+
+
 def test_a_metric_without_a_judge_does_not_rank_what_learned_from_it(
     writer: RunWriter, rng: np.random.Generator
 ) -> None:
