@@ -13,7 +13,7 @@ from affectbench.errors import UnknownNameError
 class Variant:
     """`overrides` change the config's network; `emotion` adds the emotion loss in the last stage.
 
-    `ranked` is False for ablations, which are compared on the validation slice only.
+    `ranked` is False for ablations and trials, which are compared on the validation slice only.
     """
 
     family: str
@@ -37,6 +37,9 @@ VARIANTS: dict[str, Variant] = {
         "affectsrnet", "AffectSRNet without the emotion loss (a control)", base="affectsrnet"
     ),
     "wnet": Variant("wnet", "W-Net: guided by a face parsing map"),
+    "wnet-emotion": Variant(
+        "wnet", "W-Net with the emotion loss (a trial)", emotion=True, ranked=False, base="wnet"
+    ),
     "fadn": Variant("fadn", "FADN: frequency-aware dynamic branches"),
     "sadn": Variant("sadn", "SADN: scale-aware dynamic convolutions, x2 to x8"),
     "affectsrnet-no-prior": Variant(

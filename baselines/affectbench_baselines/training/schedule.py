@@ -62,6 +62,7 @@ def queue() -> Iterator[Entry]:
         yield Entry(f"{family}/base", family)
         yield _last(family, 0)
     yield from _ablations()
+    yield _last("wnet-emotion", 0)
 
 
 def _last(name: str, seed: int) -> Entry:
