@@ -342,10 +342,16 @@ def read_all(folder) -> dict:
 def test_training_lowers_the_loss_and_the_average_follows(faces, tmp_path):
     job = replace(job_of("affectsrnet", 40), plain_share=1.0, size=64)
     stage = replace(job.stage, learning_rate=3e-3, warmup_steps=5)
+    told = []
     trainer = trainer_of(
-        replace(job, stage=stage), faces, tmp_path / "run", pace=Pace(measure_faces=40)
+        replace(job, stage=stage),
+        faces,
+        tmp_path / "run",
+        pace=Pace(measure_faces=40),
+        advance=lambda *step: told.append(step),
     )
     trainer.run()
+    assert told == [("affectsrnet, base", 4 * step, 160) for step in range(1, 41)]
     rows = trainer.position.rows
     assert rows[-1]["loss_pixel"] < 0.6 * rows[0]["loss_pixel"]
     assert rows[-1]["loss_landmarks"] < rows[0]["loss_landmarks"]

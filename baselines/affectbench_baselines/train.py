@@ -16,11 +16,12 @@ import argparse
 import json
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from affectbench.cli.progress import reporter
 from affectbench.errors import AffectBenchError, InputError
 from affectbench_baselines.configs import load_config
 from affectbench_baselines.training.settings import (
@@ -74,17 +75,19 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train; 0 if the stage is complete, 2 for an input error, 1 if training failed."""
     options = parser().parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
-    try:
-        train(options)
-    except AffectBenchError as error:
-        _LOG.error("error: %s", error)
-        return error.exit_code
+    with reporter() as bars:
+        # In here, so that on a terminal lines appear above the bar.
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+        try:
+            train(options, bars.advance)
+        except AffectBenchError as error:
+            _LOG.error("error: %s", error)
+            return error.exit_code
     return 0
 
 
-def train(options: argparse.Namespace) -> None:
-    """Run the job of a command line."""
+def train(options: argparse.Namespace, advance: Callable[[str, int, int], None]) -> None:
+    """Run the job of a command line; `advance` is told of each step."""
     from affectbench_baselines.training.files import CHECKPOINT, DONE
 
     job = job_of(options)
@@ -118,6 +121,7 @@ def train(options: argparse.Namespace) -> None:
         options.out,
         vgg=load_first_stages(options.vgg16) if options.vgg16 else None,
         pace=Pace(measure_faces=options.measure_faces),
+        advance=advance if fabric.is_global_zero else None,
         extra=extra,
     )
     if not options.no_validation and fabric.is_global_zero:

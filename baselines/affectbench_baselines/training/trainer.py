@@ -10,6 +10,7 @@ import copy
 import logging
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,10 @@ from affectbench_baselines.weights import Header, write_weights
 _LOG = logging.getLogger("affectbench_baselines")
 TRAINED_ON = ("celeba-official:182640-201596", "celeba:182640-201596", "celeba-train-split")
 """The faces of celeba_train: `loose` by its ids in CelebA's official test split, and `tight`."""
+
+
+Advance = Callable[[str, int, int], None]
+"""Told after each step: the run's title, faces seen, faces in all."""
 
 
 class TrainingError(AffectBenchError):
@@ -92,6 +97,7 @@ class Trainer:
         validation: Validation | None = None,
         vgg: FirstStages | None = None,
         pace: Pace | None = None,
+        advance: Advance | None = None,
         extra: dict[str, Any] | None = None,
     ) -> None:
         if job.batch_size % fabric.world_size:
@@ -100,6 +106,7 @@ class Trainer:
             )
         self.fabric, self.job, self.out = fabric, job, out
         self.validation, self.pace, self.extra = validation, pace or Pace(), extra or {}
+        self.advance = advance
         with seeded(job.seed):
             self.network = build_network(job.family, job.network)
         _require_size(self.network, faces, job.size)
@@ -139,6 +146,8 @@ class Trainer:
             self._step()
             now = time.monotonic()
             position.seconds += now - step_began
+            if self.advance is not None:
+                self.advance(self._title, self._faces, job.steps * job.batch_size)
             if now - told > pace.tell_seconds:
                 told = now
                 self._tell((position.step - start) * job.batch_size / (now - began))
@@ -187,6 +196,10 @@ class Trainer:
     @property
     def _faces(self) -> int:
         return self.position.step * self.job.batch_size
+
+    @property
+    def _title(self) -> str:
+        return f"{self.job.variant}, {self.job.stage_name}"
 
     def _start_at(self, faces: Faces) -> None:
         """Where a network predicts landmarks, it begins at the average face."""
@@ -257,8 +270,8 @@ class Trainer:
             for name, value in self.position.sums.items()
         )
         _LOG.info(
-            "%s %s: %s of %s faces, %.1f faces/s, %.0f min left (%s)",
-            *(self.job.variant, self.job.stage_name, f"{self._faces:,}"),
+            "%s: %s of %s faces, %.1f faces/s, %.0f min left (%s)",
+            *(self._title, f"{self._faces:,}"),
             *(f"{self.job.stage.faces:,}", pace, left / 60.0, terms),
         )
 
@@ -277,9 +290,7 @@ class Trainer:
                 row |= self.validation.measure(self.ema, self.fabric.device)
             position.rows.append(row)
             write_log(position.rows, self.out / LOG)
-            draw_curve(
-                position.rows, self.out / CURVE, f"{self.job.variant}, {self.job.stage_name}"
-            )
+            draw_curve(position.rows, self.out / CURVE, self._title)
             _LOG.info("%s", {name: round(value, 5) for name, value in row.items()})
         self.fabric.barrier()
 
