@@ -16,10 +16,10 @@ import argparse
 import json
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from affectbench.cli.progress import reporter
 from affectbench.errors import AffectBenchError, InputError
@@ -33,6 +33,9 @@ from affectbench_baselines.training.settings import (
 )
 from affectbench_baselines.variants import VARIANTS, variant
 from affectbench_baselines.weights import load_network, read_header
+
+if TYPE_CHECKING:
+    from affectbench_baselines.training.trainer import Advance
 
 _LOG = logging.getLogger("affectbench_baselines")
 
@@ -86,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def train(options: argparse.Namespace, advance: Callable[[str, int, int], None]) -> None:
+def train(options: argparse.Namespace, advance: Advance) -> None:
     """Run the job of a command line; `advance` is told of each step."""
     from affectbench_baselines.training.files import CHECKPOINT, DONE
 

@@ -216,7 +216,8 @@ class AffectSRNet(Network):
         self.backbone = RRDBNet(config.backbone)
         from_mesh = config.prior == "mesh"
         self.mesh = mesh
-        self.smallest_lr = SMALLEST_LR if from_mesh else self.smallest_lr
+        if from_mesh:
+            self.smallest_lr = SMALLEST_LR
         priors = {"predicted": LandmarkPrior, "mean": MeanFace}
         self.prior = None if from_mesh else priors[config.prior]()
         self.nodes = MeshNodes(config) if from_mesh else PlacedNodes(config)

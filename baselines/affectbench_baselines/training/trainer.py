@@ -110,8 +110,8 @@ class Trainer:
         with seeded(job.seed):
             self.network = build_network(job.family, job.network)
         _require_size(self.network, faces, job.size)
-        self.ema = copy.deepcopy(self.network).to(fabric.device).requires_grad_(False)
         self._start_at(faces)
+        self.ema = copy.deepcopy(self.network).to(fabric.device).requires_grad_(False)
         trained = [p for p in self.network.parameters() if p.requires_grad]
         optimizer = torch.optim.Adam(trained, lr=0.0, betas=(0.9, 0.99))
         self.model, self.optimizer = fabric.setup(self.network, optimizer)
@@ -203,8 +203,7 @@ class Trainer:
 
     def _start_at(self, faces: Faces) -> None:
         """Where a network predicts landmarks, it begins at the average face."""
-        modules = [*self.network.modules(), *self.ema.modules()]
-        for part in modules:
+        for part in self.network.modules():
             if isinstance(part, (LandmarkPrior, MeanFace)):
                 part.start_from(torch.from_numpy(np.nan_to_num(faces.mean_face(), nan=0.5)))
 
