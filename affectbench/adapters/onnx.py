@@ -5,11 +5,11 @@ The graph's range is [0, 1], or as `@range=-1:1` says. Threads are as many as to
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from affectbench.adapters.external_tensors import NotOnnxError, external_files, leaves_folder
 from affectbench.adapters.prefix import Loading, PrefixAdapter, file_hash, require_file
 from affectbench.adapters.syntax import kernel_option, require_scale, value_range
 from affectbench.errors import MissingExtraError, ModelError, WeightsError
@@ -18,29 +18,30 @@ from affectbench.types import Model
 if TYPE_CHECKING:
     import torch
 
-# A tensor kept in another file names it as a protobuf pair ("location", file name).
-_LOCATION = re.compile(rb"\n\x08location\x12([\x01-\x7f])")
 _PROBE = 16
 
 
 def _content(target: str) -> dict[str, Any]:
     weights = file_hash(target)
-    names = _external_files(Path(target))
-    outside = {name: file_hash(Path(target).parent / name) for name in names}
+    try:
+        names = external_files(Path(target).read_bytes())
+    except NotOnnxError as error:
+        return {"weights": weights, "unreadable": str(error)}
+    for name in names:
+        _require_beside(Path(target), name)
+    outside = {name: file_hash(Path(target).parent / name) for name in sorted(names)}
     return {"weights": weights, "external": outside}
 
 
-def _external_files(path: Path) -> list[str]:
-    data = path.read_bytes()
-    names = set()
-    for match in _LOCATION.finditer(data):
-        name = data[match.end() : match.end() + match[1][0]].decode("utf-8", "replace")
-        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-            raise WeightsError(f"{path}: keeps tensors outside of its folder, in {name}: refused")
-        if not (path.parent / name).is_file():
-            raise WeightsError(f"{path}: keeps tensors in {name}, which is not beside it")
-        names.add(name)
-    return sorted(names)
+def _require_beside(path: Path, name: str) -> None:
+    if leaves_folder(name):
+        raise WeightsError(f"{path}: keeps tensors outside of its folder, in {name}: refused")
+    try:
+        there = (path.parent / name).is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        there = False
+    if not there:
+        raise WeightsError(f"{path}: keeps tensors in {name}, which is not beside it")
 
 
 def _load(loading: Loading, device: torch.device) -> Model:
@@ -48,8 +49,10 @@ def _load(loading: Loading, device: torch.device) -> Model:
 
     from affectbench.adapters.network import AdaptedNetwork, scale_of
 
-    _content(loading.target)  # external data is checked before anything follows the paths
+    content = _content(loading.target)  # paths are checked before anything follows them
     graph = _Graph(_session(loading.target, torch.get_num_threads()), loading.target)
+    if "unreadable" in content:
+        raise WeightsError(f"{loading.target}: cannot be read ({content['unreadable']})")
     then = kernel_option(loading.options, loading.argument)
     probe = torch.full((1, 3, graph.height or _PROBE, graph.width or _PROBE), 0.5)
     try:
@@ -133,4 +136,5 @@ ONNX = PrefixAdapter(
     check=require_file,
     content=_content,
     load=_load,
+    covers="graph, files of its tensors",
 )

@@ -1,0 +1,113 @@
+"""Which files an ONNX graph keeps tensors in, read from its protobuf without the onnx package.
+
+A tensor may stand anywhere a graph has one: as initialiser, dense or sparse, or as a node's
+attribute, in the main graph, in the branches of If, Loop and Scan, in functions and in training
+graphs. Every one is looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath, PureWindowsPath
+
+_PARTS: dict[str, dict[int, str]] = {
+    "model": {7: "graph", 20: "training", 25: "function"},
+    "training": {1: "graph", 2: "graph"},
+    "function": {7: "node", 11: "attribute"},
+    "graph": {1: "node", 5: "tensor", 15: "sparse"},
+    "node": {5: "attribute"},
+    "attribute": {
+        5: "tensor",
+        6: "graph",
+        10: "tensor",
+        11: "graph",
+        22: "sparse",
+        23: "sparse",
+    },
+    "sparse": {1: "tensor", 2: "tensor"},
+    "tensor": {13: "entry"},
+    "entry": {},
+}
+"""The fields of onnx.proto that lead to a tensor, by message."""
+
+_KEY, _VALUE = 1, 2
+_DEEPEST = 200
+_ORT_FORMAT = b"ORTM"
+
+
+class NotOnnxError(ValueError):
+    """The bytes are no protobuf message that could be a graph."""
+
+
+def external_files(data: bytes) -> set[str]:
+    """The file names of all external tensors. Raises NotOnnxError."""
+    if data[4:8] == _ORT_FORMAT:  # onnxruntime's own format keeps its tensors inside
+        return set()
+    return set(_locations(memoryview(data)))
+
+
+def leaves_folder(name: str) -> bool:
+    """Whether a file name leads out of the folder that it is relative to, on any system."""
+    windows = PureWindowsPath(name)
+    absolute = PurePosixPath(name).is_absolute() or bool(windows.drive or windows.root)
+    return absolute or ".." in windows.parts  # it takes both kinds of slash for one
+
+
+@dataclass(frozen=True)
+class _Message:
+    kind: str
+    content: memoryview
+    depth: int
+
+
+def _locations(data: memoryview) -> Iterator[str]:
+    waiting = [_Message("model", data, 0)]
+    while waiting:
+        message = waiting.pop()
+        if message.depth > _DEEPEST:
+            raise NotOnnxError("graphs are nested too deeply")
+        entry: dict[int, bytes] = {}
+        for number, content in _fields(message.content):
+            part = _PARTS[message.kind].get(number)
+            if part:
+                waiting.append(_Message(part, content, message.depth + 1))
+            elif message.kind == "entry":
+                entry[number] = bytes(content)
+        if entry.get(_KEY) == b"location":
+            yield entry.get(_VALUE, b"").decode("utf-8", "surrogateescape")
+
+
+def _fields(data: memoryview) -> Iterator[tuple[int, memoryview]]:
+    """The number and content of every field that has a length; others are skipped."""
+    position = 0
+    while position < len(data):
+        key, position = _varint(data, position)
+        number, wire = key >> 3, key & 7
+        if wire == 2:
+            length, position = _varint(data, position)
+            if position + length > len(data):
+                raise NotOnnxError("a field is longer than the file")
+            yield number, data[position : position + length]
+            position += length
+        elif wire == 0:
+            _, position = _varint(data, position)
+        elif wire in (1, 5):
+            position += 8 if wire == 1 else 4
+        else:
+            raise NotOnnxError(f"a field of the unknown kind {wire}")
+    if position != len(data):
+        raise NotOnnxError("the last field is cut off")
+
+
+def _varint(data: memoryview, position: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, 70, 7):
+        if position >= len(data):
+            raise NotOnnxError("a number is cut off")
+        byte = data[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, position
+    raise NotOnnxError("a number is too long")
