@@ -82,7 +82,9 @@ class ModelSpec:
     so the runner only sees faces of any size in [0, 1].
     `trained_on` lists data sets (`celeba`), or id lists as `celeba:PATH_OR_RANGE`;
     `trained_against` lists every learned scorer (judge, identity, landmark or perceptual network)
-    that a training loss used. `revision` changes whenever the outputs can change.
+    that a training loss used. `revision` changes whenever the outputs can change; `revision_from`
+    says what it was made of, and `revision_lacks` what decides outputs and could not be covered:
+    results of a model that lacks anything are never reused.
     """
 
     name: str
@@ -97,6 +99,8 @@ class ModelSpec:
     trained_on: tuple[str, ...] = ()
     trained_against: tuple[str, ...] = ()
     note: str = ""
+    revision_from: str = ""
+    revision_lacks: str = ""
 
 
 @dataclass(frozen=True)

@@ -178,6 +178,16 @@ def test_a_file_that_cannot_be_read_is_a_clear_error(esrgan, monkeypatch):
         parse_model(f"checkpoint:{esrgan}").describe(4)
 
 
+def test_networks_of_another_spandrel_are_another_revision(esrgan, monkeypatch):
+    seen = []
+    for version in ("0.4.1", "0.4.2"):
+        monkeypatch.setattr(
+            "affectbench.adapters.checkpoint._spandrel_version", lambda v=version: v
+        )
+        seen.append(parse_model(f"checkpoint:{esrgan}").describe(8).revision)
+    assert seen[0] != seen[1]
+
+
 def test_options_are_part_of_the_revision(esrgan):
     texts = ("", "@then=bicubic", "@then=lanczos", "@trained_on=celeba")
     revisions = {parse_model(f"checkpoint:{esrgan}{text}").describe(8).revision for text in texts}

@@ -29,7 +29,7 @@ from affectbench.run.anchors import best_constant_face, derangement
 from affectbench.types import Columns
 
 MODELS = """
-import pathlib, time, torch
+import time, torch
 from torch.nn.functional import interpolate
 
 def enlarge(lr):
@@ -38,7 +38,7 @@ def enlarge(lr):
 def logged(scale, log):
     def model(lr):
         time.sleep(0.15)
-        with open(pathlib.Path(log) / "calls", "a") as file:
+        with open(log + ".calls", "a") as file:
             file.write(f"{len(lr)}\\n")
         return enlarge(lr)
     return model
@@ -70,10 +70,11 @@ def toy(toy_faces: Path, out: Path, models: str, *more: object) -> list[str]:
 
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
-    """A folder that the model `logged` writes to: a file's content would be part of the model."""
-    folder = tmp_path / "log"
-    folder.mkdir()
-    return folder
+    """What the model `logged` adds `.calls` to for the file that it writes.
+
+    A file or folder that an option names would be part of the model.
+    """
+    return tmp_path / "log"
 
 
 def calls(log: Path) -> int:
@@ -81,7 +82,7 @@ def calls(log: Path) -> int:
 
     The one face by which its cost is measured is none of them.
     """
-    path = log / "calls"
+    path = log.with_suffix(".calls")
     return path.read_text().splitlines().count("2") if path.exists() else 0
 
 
@@ -95,7 +96,7 @@ def test_killed_and_resumed_gives_the_same_bytes(
     batches = calls(log)
     assert batches == 4
     for after in range(batches):
-        (log / "calls").unlink()
+        log.with_suffix(".calls").unlink()
         out = tmp_path / f"killed-{after}"
         arguments = toy(toy_faces, out, rows)
         kill_when(lambda after=after: calls(log) > after, arguments)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 from affectbench.adapters.checkpoint import CHECKPOINT
 from affectbench.adapters.images import IMAGES
 from affectbench.adapters.onnx import ONNX
-from affectbench.adapters.prefix import Loading, require_file
+from affectbench.adapters.prefix import LR_SIZE, Loading, require_file
 from affectbench.adapters.python import PYTHON
 from affectbench.adapters.syntax import kernel_option, require_known, split_options, without_options
 from affectbench.errors import AffectBenchError, InputError, UnknownNameError, WeightsError
@@ -49,17 +49,26 @@ class ModelRequest:
     def describe(self, scale: int) -> ModelSpec:
         """What is known of the model without loading it. Cheap; imports no torch.
 
-        The revision is final; scale, parameters and what the model declares itself come with
-        `load`. Raises an AffectBenchError if a file cannot be read or an option is unknown.
+        The revision is final but for a model that is `known_when_built`; scale, parameters and
+        what the model declares itself come with `load`. Raises an
+        AffectBenchError if a file cannot be read or an option is unknown.
         """
         options = dict(self.options)
         if not self.kind:
             return plugins().load(self.target).describe(scale, _without_name(options))
         return PREFIXES[self.kind].describe(self.label, self.target, options)
 
-    def load(self, scale: int, device: str | torch.device = "cpu") -> Model | StoredResults:
+    @property
+    def known_when_built(self) -> bool:
+        """Whether only the built model shows what its revision has to cover."""
+        return self.kind == "python" and "revision" not in dict(self.options)
+
+    def load(
+        self, scale: int, device: str | torch.device = "cpu", lr_size: int = LR_SIZE
+    ) -> Model | StoredResults:
         """The model itself, ready for `scale` on `device`.
 
+        A model that is `known_when_built` is tried with a face of `lr_size` pixels.
         Raises InputError if it cannot serve that scale, WeightsError for weights that cannot be
         used, MissingExtraError, and ModelError if user code raises.
         """
@@ -68,7 +77,8 @@ class ModelRequest:
         device, options = torch.device(device), dict(self.options)
         if not self.kind:
             return plugins().load(self.target).load(scale, _without_name(options), device)
-        loading = Loading(self.argument, self.target, options, self.describe(scale), scale)
+        spec = self.describe(scale)
+        loading = Loading(self.argument, self.target, options, spec, scale, lr_size)
         return PREFIXES[self.kind].load(loading, device)
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from affectbench.adapters.prefix import Loading, PrefixAdapter, file_hash, require_file
@@ -19,7 +21,16 @@ if TYPE_CHECKING:
 
 
 def _content(target: str) -> dict[str, Any]:
-    return {"weights": file_hash(target)}
+    return {"weights": file_hash(target), "spandrel": _spandrel_version()}
+
+
+@cache
+def _spandrel_version() -> str:
+    """Its networks are what the weights are put into."""
+    try:
+        return version("spandrel")
+    except PackageNotFoundError:
+        return ""
 
 
 def _load(loading: Loading, device: torch.device) -> Model:
@@ -110,4 +121,5 @@ CHECKPOINT = PrefixAdapter(
     check=require_file,
     content=_content,
     load=_load,
+    covers="weights file, version of spandrel",
 )

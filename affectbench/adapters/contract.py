@@ -51,11 +51,11 @@ def check_contract(
 ) -> list[Finding]:
     """Every part of the contract, tried on made-up images; a broken one is a finding."""
     try:
-        model = request.load(scale, device)
+        model = request.load(scale, device, lr_size)
     except AffectBenchError as error:
         return [Finding("loads", False, str(error))]
     found = [Finding("loads", True, _about(model))]
-    found.append(_revision(request, model, scale))
+    found.append(_revision(request, model, scale, device, lr_size))
     if isinstance(model, StoredResults):
         return found
     lr = _faces(_FACES, lr_size, lr_size).to(device)
@@ -114,11 +114,26 @@ def _about(model: Model | StoredResults) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _revision(request: ModelRequest, model: Model | StoredResults, scale: int) -> Finding:
-    described = request.describe(scale).revision
-    same = described == model.spec.revision
-    detail = described if same else f"{described} before loading, {model.spec.revision} after"
-    return Finding("revision", same, detail)
+def _revision(
+    request: ModelRequest,
+    model: Model | StoredResults,
+    scale: int,
+    device: str | torch.device,
+    lr_size: int,
+) -> Finding:
+    """Whether loading again gives the same revision, and whether it covers the whole model."""
+    spec = model.spec
+    try:
+        again = request.load(scale, device, lr_size).spec.revision
+    except AffectBenchError as error:
+        return Finding("revision", False, f"does not load a second time: {error}")
+    if again != spec.revision:
+        return Finding("revision", False, f"{spec.revision}, and {again} when it is loaded again")
+    if spec.revision_lacks:
+        detail = f"does not cover all: {spec.revision_lacks}; so it is computed again in every run"
+        return Finding("revision", False, f"{detail}, unless @revision=TEXT vouches for it")
+    made = spec.revision_from or "what its plug-in says"
+    return Finding("revision", True, f"the same when it is loaded again; made from {made}")
 
 
 def _range(_model: Model, _lr: torch.Tensor, sr: torch.Tensor, _scale: int) -> Iterator[Finding]:

@@ -55,4 +55,5 @@ IMAGES = PrefixAdapter(
     check=_check,
     content=_content,
     load=_load,
+    covers="image files",
 )

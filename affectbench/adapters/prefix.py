@@ -1,13 +1,14 @@
 """What the adapters of the form `PREFIX:TARGET` have in common.
 
 The revision comes from content alone: of the target, and of every option but `name` (of the
-file's bytes where the value is a file). Moving or renaming a file changes nothing.
+bytes where the value is a file, of all files below it where it is a folder). Moving or renaming a
+file changes nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,12 @@ from affectbench.types import Model, ModelSpec, StoredResults, content_id
 
 if TYPE_CHECKING:
     import torch
+
+LR_SIZE = 16
+"""The side in pixels of the LR faces that models are tried with, if nobody says otherwise."""
+
+MOST_FILES = 10_000
+"""Of a folder that an option names."""
 
 COMMON_OPTIONS = ("name", "trained_on", "trained_against", "licence")
 """Options of every prefix adapter: what the user declares."""
@@ -31,6 +38,7 @@ class Loading:
     options: Mapping[str, str]
     spec: ModelSpec
     scale: int
+    lr_size: int
 
 
 @dataclass(frozen=True)
@@ -38,7 +46,8 @@ class PrefixAdapter:
     """An adapter. `options` are its own beside the common ones; `any_option` takes others too.
 
     `check(target)` gives the row name and raises if there is no such target; `content(target)`
-    is what decides the outputs; `load(loading, device)` is the only part that needs torch.
+    is what decides the outputs; `load(loading, device)` is the only part that needs torch. `covers`
+    says in words what `content` is, and `lacks` what it does not cover before the model is loaded.
     """
 
     prefix: str
@@ -49,6 +58,8 @@ class PrefixAdapter:
     content: Callable[[str], dict[str, Any]]
     load: Callable[[Loading, torch.device], Model | StoredResults]
     any_option: bool = False
+    covers: str = ""
+    lacks: str = ""
 
     @property
     def known_options(self) -> tuple[str, ...]:
@@ -57,20 +68,38 @@ class PrefixAdapter:
 
     def describe(self, name: str, target: str, options: Mapping[str, str]) -> ModelSpec:
         """The spec as far as it is known without loading anything."""
+        if self.any_option and "revision" in options:
+            return self._vouched_for(name, options)
         content = {"adapter": self.prefix, **self.content(target)}
-        decided = {k: _content_of(v) for k, v in sorted(options.items()) if k != "name"}
+        decided = {k: option_content(k, v) for k, v in sorted(options.items()) if k != "name"}
         weights = content.get("weights")
         if "weights" in options and Path(options["weights"]).is_file():
             weights = decided["weights"]
-        return ModelSpec(
-            name=name,
-            scale=None,
-            revision=content_id({**content, "options": decided}),
-            licence=options.get("licence", "unknown"),
+        made = content_id({**content, "options": decided})
+        return replace(
+            _declared(name, options, made),
             weights_sha256=weights,
-            trained_on=_names(options.get("trained_on", "")),
-            trained_against=_names(options.get("trained_against", "")),
+            revision_from=self.covers,
+            revision_lacks=self.lacks,
         )
+
+    def _vouched_for(self, name: str, options: Mapping[str, str]) -> ModelSpec:
+        """The user says what the revision is: nothing is read, and options count as written."""
+        given = {k: v for k, v in sorted(options.items()) if k != "name"}
+        made = content_id({"adapter": self.prefix, "options": given})
+        spec = _declared(name, options, made)
+        return replace(spec, revision_from=f"@revision={options['revision']}")
+
+
+def _declared(name: str, options: Mapping[str, str], revision: str) -> ModelSpec:
+    return ModelSpec(
+        name=name,
+        scale=None,
+        revision=revision,
+        licence=options.get("licence", "unknown"),
+        trained_on=_names(options.get("trained_on", "")),
+        trained_against=_names(options.get("trained_against", "")),
+    )
 
 
 def require_file(target: str) -> str:
@@ -91,8 +120,42 @@ def file_hash(path: str | Path) -> str:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
-def _content_of(value: str) -> str:
-    return file_hash(value) if Path(value).is_file() else value
+def option_content(key: str, value: str) -> str:
+    """What an option adds to the revision: its text, or the content of what it names."""
+    path = Path(value)
+    if key in (*COMMON_OPTIONS, "then", "range"):
+        return value
+    if path.is_file():
+        return file_hash(path)
+    return folder_hash(path) if path.is_dir() else value
+
+
+def folder_hash(folder: Path) -> str:
+    """The hash of all files below a folder, links followed: relative names and contents.
+
+    InputError if there are more than `MOST_FILES` of them: then the folder holds more than a model.
+    """
+    files: dict[str, str] = {}
+    for path in _files_below(folder, set()):
+        if len(files) == MOST_FILES:
+            raise InputError(
+                f"{folder}: holds more than {MOST_FILES:,} files, too many to be part of a "
+                "model's revision; name the folder of the weights alone, or add @revision=TEXT"
+            )
+        files[path.relative_to(folder).as_posix()] = file_hash(path)
+    return content_id({"folder": files})
+
+
+def _files_below(folder: Path, above: set[Path]) -> Iterator[Path]:
+    """Regular files in the order of their names; a link to a folder above is not followed."""
+    real = folder.resolve()
+    if real in above:
+        return
+    for path in sorted(folder.iterdir()):
+        if path.is_dir():
+            yield from _files_below(path, above | {real})
+        elif path.is_file():
+            yield path
 
 
 def _names(text: str) -> tuple[str, ...]:

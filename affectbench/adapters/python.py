@@ -4,8 +4,9 @@
 that maps LR (N, 3, h, w) to SR; it is given those of `scale` and `device` that it takes, and
 every option `@key=value` as the keyword `key="value"`. A `spec` (a ModelSpec, or a dict of its
 fields) on the model, the factory or the module declares scale, value_range, size_multiple,
-licence, parameters, trained_on, trained_against and note. Only the one source file and files
-named by options count for the revision: name there what else decides the outputs.
+licence, parameters, trained_on, trained_against and note. The
+revision is known once the model is built: see `adapters.identity`. `@revision=TEXT` is one that
+the user vouches for; then nothing is looked at.
 """
 
 from __future__ import annotations
@@ -59,7 +60,8 @@ def _check(target: str) -> str:
     return source_of(target).stem
 
 
-def _content(target: str) -> dict[str, Any]:
+def content_of_target(target: str) -> dict[str, Any]:
+    """What is known of a model before its code is run."""
     return {"source": file_hash(source_of(target)), "factory": split_target(target)[1]}
 
 
@@ -73,9 +75,11 @@ PYTHON = PrefixAdapter(
     prefix="python",
     syntax=_SYNTAX,
     title="a factory in a Python file or module (its code is run); other options go to it",
-    options=("then",),
+    options=("then", "revision"),
     check=_check,
-    content=_content,
+    content=content_of_target,
+    covers="source file",
+    lacks="what the loaded model holds and reads",
     load=_load,
     any_option=True,
 )

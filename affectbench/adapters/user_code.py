@@ -15,9 +15,12 @@ from typing import Any
 
 import torch
 
+from affectbench.adapters.identity import Built, identified
 from affectbench.adapters.network import AdaptedNetwork
-from affectbench.adapters.prefix import COMMON_OPTIONS, Loading
-from affectbench.adapters.python import is_file, source_of, split_target
+from affectbench.adapters.origins import local_sources
+from affectbench.adapters.prefix import COMMON_OPTIONS, Loading, option_content
+from affectbench.adapters.python import content_of_target, is_file, source_of, split_target
+from affectbench.adapters.reads import Reads, watching
 from affectbench.adapters.syntax import kernel_option, require_known, require_scale
 from affectbench.errors import AffectBenchError, InputError, ModelError
 from affectbench.types import Model, ModelSpec
@@ -36,15 +39,35 @@ DECLARABLE = (
 
 def load_user_model(loading: Loading, device: torch.device) -> Model:
     """The model that the factory returns, adapted to what it declares. Runs the user's code."""
+    if "revision" in loading.options:
+        return _build(loading, device).adapted
+    source = {"adapter": "python", **content_of_target(loading.target)}
+    options = {k: v for k, v in loading.options.items() if k != "name"}
+    source["options"] = {k: option_content(k, v) for k, v in sorted(options.items())}
+    aliases = {
+        options[key]: f"option {key}: {content}"
+        for key, content in source["options"].items()
+        if content != options[key]
+    }
+    return identified(lambda: _build(loading, device), source, aliases, loading.lr_size, device)
+
+
+def _build(loading: Loading, device: torch.device) -> Built:
+    """Run the factory once, and note what it reads."""
     home, name = split_target(loading.target)
     source = source_of(loading.target) if is_file(home) else None
     then = kernel_option(loading.options, loading.argument)
+    reads, known = Reads(), set(sys.modules)
     with _user_code(loading.argument, source):
-        module = _import_file(source) if source else importlib.import_module(home)
-        factory = getattr(module, name, None)
-        if not callable(factory):
-            raise InputError(f"{loading.argument}: {home} has no function '{name}'")
-        network = factory(**_arguments(factory, loading, device))
+        text = source.read_bytes() if source else b""
+        with watching(reads, calling=False):
+            module = _import_file(source, text) if source else importlib.import_module(home)
+            factory = getattr(module, name, None)
+            if not callable(factory):
+                raise InputError(f"{loading.argument}: {home} has no function '{name}'")
+            network = factory(**_arguments(factory, loading, device))
+        others = [m for n, m in list(sys.modules.items()) if n not in known]
+        sources = local_sources(module, others)
     if not callable(network):
         raise ModelError(f"{loading.argument}: returned a {type(network).__name__}, not a model")
     declared = _declared(loading, network, factory, module)
@@ -57,7 +80,7 @@ def load_user_model(loading: Loading, device: torch.device) -> Model:
         require_scale(spec.scale, loading.scale, then, loading.argument)
         if spec.scale != loading.scale:
             spec = replace(spec, note=f"{spec.note}, then {then}".lstrip(", "))
-    return AdaptedNetwork(network, spec, loading.scale, then)
+    return Built(AdaptedNetwork(network, spec, loading.scale, then), reads, sources)
 
 
 @contextmanager
@@ -95,21 +118,20 @@ def _forget_neighbours(folder: Path, known: set[str]) -> None:
             del sys.modules[name]
 
 
-def _import_file(source: Path) -> ModuleType:
+def _import_file(source: Path, text: bytes) -> ModuleType:
     """The file as a module of a name of its own, compiled in memory."""
-    text = source.read_bytes()
     digest = hashlib.sha256(str(source.resolve()).encode() + text).hexdigest()[:16]
     module = ModuleType(f"affectbench_user_{digest}")
     module.__file__ = str(source)
     sys.modules[module.__name__] = module  # dataclasses look up the module of a class
-    exec(compile(text, str(source), "exec"), module.__dict__)
+    exec(compile(text, str(source), "exec", dont_inherit=True), module.__dict__)
     return module
 
 
 def _arguments(
     factory: Callable[..., Any], loading: Loading, device: torch.device
 ) -> dict[str, Any]:
-    own = ("then", *COMMON_OPTIONS)
+    own = ("then", "revision", *COMMON_OPTIONS)
     options = {key: value for key, value in loading.options.items() if key not in own}
     given: dict[str, Any] = {"scale": loading.scale, "device": device, **options}
     parameters = inspect.signature(factory).parameters.values()

@@ -175,8 +175,18 @@ def _notes(run: Run, table: pd.DataFrame) -> tuple[str, ...]:
         for row in table.to_dict("records")
         if failures_of(str(row["mark"]))
     ]
+    unsure = {
+        record.row: record.model["revision_lacks"]
+        for record in run.records
+        if record.model.get("revision_lacks")
+    }
+    again = [
+        f"{row} is computed again in every run, as its revision does not cover all that decides "
+        f"its results: {lacks}; @revision=TEXT vouches for it"
+        for row, lacks in unsure.items()
+    ]
     gaps = [f"left out: {gap}" for gap in settings.get("gaps", ())]
-    return ("; ".join(facts), *used, *failures, *gaps)
+    return ("; ".join(facts), *used, *failures, *again, *gaps)
 
 
 def _few_faces(run: Run) -> dict[str, int]:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from affectbench.adapters import parse_model
+from affectbench.adapters.opened import open_model
 from affectbench.aggregate import macro_classes
 from affectbench.run.rows import Row
 from affectbench.stats import set_mean
@@ -38,8 +39,9 @@ def anchor_rows(
     every = list(measures)
     yield _anchor("reference", {"jpeg_quality": JPEG_QUALITY, "subsampling": "4:4:4"}), every
     if all(row.label != "bicubic" for row in models):
-        request = parse_model("bicubic")
-        yield Row("bicubic", "anchor", request.describe(measures[0].settings.scale), request), every
+        scale = measures[0].settings.scale
+        model = open_model(parse_model("bicubic"), scale)
+        yield Row("bicubic", "anchor", model.spec, model), every
     if all(measure.metric != "ecm" for measure in every):
         return
     yield _anchor("wrong-face", {"seed": seed}), every

@@ -20,6 +20,7 @@ from affectbench.errors import AffectBenchError, InputError, ModelError, Storage
 from affectbench.judges import load_judge
 from affectbench.records import Record
 from affectbench.run.anchors import best_constant_face
+from affectbench.run.device import pick_device
 from affectbench.run.folder import Batches, RunFolder
 from affectbench.run.plan import Cell, DatasetPlan, Measure
 from affectbench.run.provenance import provenance
@@ -270,23 +271,12 @@ def derived(measure: Measure, columns: Columns) -> Columns:
     return {"id": columns["id"], **measure.plugin.derive(columns)}
 
 
-def pick_device(name: str) -> torch.device:
-    """`auto` is the GPU if there is one; InputError for a device that is not there."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"--device {name}: cannot be used ({error})".splitlines()[0]) from error
-    return device
-
-
 def _about(produced: Produced) -> dict[str, Any]:
     return {
         "failed": [list(item) for item in produced.failed.items()],
         "seconds": produced.seconds,
         "faces": len(produced.kept),
+        "lacks": produced.lacks,
     }
 
 

@@ -90,6 +90,13 @@ class RunFolder:
         """Forget a sealed cell, so that it is computed again."""
         self.record_path(cell).unlink(missing_ok=True)
 
+    def discard_unsure(self, cell: Cell) -> None:
+        """Forget unfinished batches of a cell if its model could be another one by now."""
+        for folder in (self.root / ".partial").glob(f"{cell.id}-*"):
+            about = (json.loads(path.read_text("utf-8")) for path in folder.glob("*.json"))
+            if cell.row.spec.revision_lacks or any(batch.get("lacks") for batch in about):
+                shutil.rmtree(folder, ignore_errors=True)
+
     def seal(self, cell: Cell, record: Record, columns: Columns | None) -> None:
         """Write a cell's values, then its record, then drop its batches."""
         if columns is not None:

@@ -2,18 +2,21 @@
 
 A cell's id is derived from the content that decides its numbers: the model's, the data set's, the
 metric's and the judge's revision and the protocol. Planning reads faces (for the data set's
-revision) and hashes weights; it imports no torch and runs no model. Plans can be pickled.
+revision) and hashes weights. It imports no torch and runs no model, but for models that only show
+what they are once they are built. Plans can be pickled.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from affectbench.adapters import ModelRequest
+from affectbench.adapters.opened import open_model
+from affectbench.adapters.prefix import LR_SIZE
 from affectbench.datasets import load_dataset
 from affectbench.datasets.folder import open_folder
 from affectbench.datasets.manifest import make_manifest
@@ -176,9 +179,36 @@ def make_plan(request: RunRequest, note: Callable[[str], None]) -> list[DatasetP
     smallest = SmallestImage(side) if side else request.smallest
     settings = _settings(request, request.framing or "")
     selection = select(request.metrics, judges, settings, smallest)
-    return [
-        _plan_dataset(request, name, folder, selection, note) for name, folder in request.datasets
+    opened = [
+        (name, _open(name, folder, request.plain_folders)) for name, folder in request.datasets
     ]
+    models = _model_rows(request, note)
+    plans = []
+    for name, dataset in opened:
+        note(f"{name}: reading {len(_ids(request, dataset))} faces")
+        plans.append(_plan_dataset(request, name, dataset, selection, models))
+    return plans
+
+
+def _ids(request: RunRequest, dataset: Dataset) -> tuple[str, ...]:
+    return request.ids or tuple(dataset.ids[: request.limit])
+
+
+def _model_rows(request: RunRequest, note: Callable[[str], None]) -> list[Row]:
+    """The models; those that can only be known once they are built are built here."""
+    protocol, device = request.protocol, "cpu"
+    if any(model.known_when_built for model in request.models):
+        from affectbench.run.device import pick_device  # torch, which most plans do without
+
+        device = str(pick_device(request.device))
+    lr_size = (protocol.hr_size or LR_SIZE * protocol.scale) // protocol.scale
+    rows = []
+    for asked in request.models:
+        model = open_model(asked, protocol.scale, lr_size, device)
+        rows.append(Row(asked.label, "model", model.spec, model))
+        if model.spec.revision_lacks:
+            note(f"{asked.label}: is computed again, {model.spec.revision_lacks}")
+    return rows
 
 
 def _require_sane(request: RunRequest) -> None:
@@ -203,13 +233,11 @@ def _require_sane(request: RunRequest) -> None:
 def _plan_dataset(
     request: RunRequest,
     name: str,
-    folder: Path | None,
+    dataset: Dataset,
     selection: Selection,
-    note: Callable[[str], None],
+    models: Sequence[Row],
 ) -> DatasetPlan:
-    dataset = _open(name, folder, request.plain_folders)
-    ids = request.ids or tuple(dataset.ids[: request.limit])
-    note(f"{name}: reading {len(ids)} faces")
+    ids = _ids(request, dataset)
     pairs = FacePairs(dataset, request.protocol)
     plan = DatasetPlan(
         name=name,
@@ -228,7 +256,6 @@ def _plan_dataset(
         pairs=pairs,
     )
     measures = _measures(request, plan.framing, selection)
-    models = [Row(m.label, "model", m.describe(request.protocol.scale), m) for m in request.models]
     cells = [_cell(plan, row, measure) for row in models for measure in measures]
     for row, measured in anchor_rows(models, measures, request.seed):
         if row.label not in request.anchors:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from affectbench.adapters import ModelRequest
+from affectbench.adapters.opened import OpenedModel
 from affectbench.types import ModelSpec, Role
 
 
@@ -12,12 +12,12 @@ from affectbench.types import ModelSpec, Role
 class Row:
     """What gives the SR faces of one row.
 
-    `request` loads the model; anchors other than `bicubic` have none, `spec.name` says what they
+    `model` loads the model; anchors other than `bicubic` have none, `spec.name` says what they
     are, and `judge` names the judge for whom `one-face` is chosen.
     """
 
     label: str
     role: Role
     spec: ModelSpec
-    request: ModelRequest | None = None
+    model: OpenedModel | None = field(default=None, compare=False)
     judge: str = ""

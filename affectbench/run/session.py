@@ -54,6 +54,7 @@ def run_comparison(
             todo = _todo(folder, plan, rerun)
             for cell in todo:
                 folder.discard(cell)
+                folder.discard_unsure(cell)
             if todo:
                 _executor(folder, progress).run(plan, todo)
             computed += len(todo)
@@ -79,6 +80,8 @@ def _is_due(folder: RunFolder, plan: DatasetPlan, cell: Cell, rerun: Rerun) -> b
     record = folder.record(cell)
     if record is None or rerun == "all":
         return True
+    if cell.row.spec.revision_lacks or record.model.get("revision_lacks"):
+        return True  # the same name need not mean the same model
     if record.status == "failed":
         return rerun == "failed"
     if not plan.save_images:

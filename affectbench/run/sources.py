@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from affectbench.adapters.contract import run_model
+from affectbench.adapters.identity import UserModel
 from affectbench.datasets.pairs import FacePairs
 from affectbench.errors import InputError, ModelError
 from affectbench.images.reading import Pixels
@@ -41,12 +42,16 @@ class Batch:
 
 @dataclass(frozen=True)
 class Produced:
-    """SR faces (M, 3, H, W) uint8 for the ids at `kept`; why the others have none; seconds used."""
+    """SR faces (M, 3, H, W) uint8 for the ids at `kept`; why the others have none; seconds used.
+
+    `lacks` says what they depend on that the model's revision does not cover.
+    """
 
     sr: torch.Tensor
     kept: tuple[int, ...]
     failed: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
+    lacks: str = ""
 
 
 class Source(Protocol):
@@ -75,14 +80,22 @@ class ModelSource:
         self._model = model
         self._scale = scale
         self._device = device
-        self.spec = model.spec
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What the model says of itself, after all that it was seen to do."""
+        if isinstance(self._model, UserModel):
+            return self._model.final_spec()
+        return self._model.spec
 
     def produce(self, batch: Batch) -> Produced:
         """Run the model; time is that of the model alone."""
         lr = unit_range(batch.lr).to(self._device)
         began = time.perf_counter()
         sr = run_model(self._model, lr, self._scale)
-        return Produced(sr.cpu(), tuple(range(len(batch.ids))), {}, time.perf_counter() - began)
+        kept, seconds = tuple(range(len(batch.ids))), time.perf_counter() - began
+        lacks = self._model.unforeseen if isinstance(self._model, UserModel) else ""
+        return Produced(sr.cpu(), kept, {}, seconds, lacks)
 
     def cost(self, lr: torch.Tensor) -> dict[str, float]:
         """What one LR face (1, 3, h, w), uint8, costs the model: see `metrics.cost`."""
@@ -158,11 +171,11 @@ class OneFaceSource:
 
 def load_source(row: Row, plan: DatasetPlan, device: torch.device) -> Source:
     """The source of any row but `one-face`, which is chosen from results."""
-    if row.request is None:
+    if row.model is None:
         if row.spec.name == "reference":
             return ReferenceSource(row.spec)
         return WrongFaceSource(row.spec, plan)
-    loaded = row.request.load(plan.protocol.scale, device)
+    loaded = row.model.load(device)
     if isinstance(loaded, StoredResults):
         return StoredSource(loaded)
     return ModelSource(loaded, plan.protocol.scale, device)
