@@ -18,8 +18,9 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from fuzz.kinds import KINDS, Workshop
-from fuzz.watch import watched
+
+from .kinds import KINDS, Workshop
+from .watch import watched
 
 
 def _case(seed: int, number: int, shop: Workshop, room: Path) -> tuple[str, bool]:

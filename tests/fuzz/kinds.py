@@ -15,8 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from fuzz.mutations import HOSTILE, Rng, mutate, mutate_json, mutate_table, pick
-from fuzz.watch import command, refused
 from PIL import Image
 from safetensors.torch import save
 
@@ -27,6 +25,9 @@ from affectbench.datasets.manifest import read_manifest
 from affectbench.images.reading import image_size, read_image
 from affectbench.judges.field.inert import read_module
 from affectbench.study.faces import read_faces
+
+from .mutations import HOSTILE, Rng, mutate, mutate_json, mutate_table, pick
+from .watch import command, refused
 
 FORMATS = (
     "PNG",
@@ -204,13 +205,20 @@ def lists(rng: Rng, shop: Workshop, room: Path) -> bool:
     return refused(lambda: read_manifest(path))
 
 
-_VERBS = ("compare", "score", "check", "report", "models", "metrics", "judges", "datasets", "validate",
-          "leaderboard", "assets", "", "-h")  # fmt: skip
-_OPTIONS = ("--models", "--metrics", "--datasets", "--data", "--scale", "--hr-size", "--batch-size",
-            "--limit", "--seed", "--judges", "--device", "--convention", "--versus", "--sr", "--hr",
-            "--as", "--framing", "--crop", "--json", "--anchors", "--faces", "--labels")  # fmt: skip
-_WORDS = ("bicubic", "nearest,", "psnr", "all", "demo", "d=", "=", "x8", "0", "-1", "1e9", "mini-xception",
-          "meta", "cuda:9", "@", "bicubic@name=", "python:x.py:f", "onnx:", "images:.", "check", "list")  # fmt: skip
+_VERBS = (
+    *("compare", "score", "check", "report", "models", "metrics", "judges", "datasets"),
+    *("validate", "leaderboard", "assets", "", "-h"),
+)
+_OPTIONS = (
+    *("--models", "--metrics", "--datasets", "--data", "--scale", "--hr-size", "--batch-size"),
+    *("--limit", "--seed", "--judges", "--device", "--convention", "--versus", "--sr", "--hr"),
+    *("--as", "--framing", "--crop", "--json", "--anchors", "--faces", "--labels"),
+)
+_WORDS = (
+    *("bicubic", "nearest,", "psnr", "all", "demo", "d=", "=", "x8", "0", "-1", "1e9", "meta"),
+    *("mini-xception", "cuda:9", "@", "bicubic@name=", "python:x.py:f", "onnx:", "images:."),
+    *("check", "list"),
+)
 
 
 def words(rng: Rng, shop: Workshop, room: Path) -> bool:

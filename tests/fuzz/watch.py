@@ -20,7 +20,7 @@ _RUNS = {"os.system", "subprocess.Popen", "os.exec", "os.posix_spawn", "os.spawn
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
-class Broken(Exception):
+class BrokenCaseError(Exception):
     """A case that did what no input may do."""
 
 
@@ -64,7 +64,7 @@ def watched(room: Path) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
         faulthandler.cancel_dump_traceback_later()
     if _WATCH.seen:
-        raise Broken("; ".join(_WATCH.seen[:3]))
+        raise BrokenCaseError("; ".join(_WATCH.seen[:3]))
 
 
 def refused(call: Callable[[], object]) -> bool:
@@ -78,7 +78,7 @@ def refused(call: Callable[[], object]) -> bool:
 
 
 def command(*words: object) -> bool:
-    """Run the command; whether it ended with 1 or 2. Broken for another code or odd output."""
+    """Run the command; whether it ended with 1 or 2. BrokenCaseError for another code or odd output."""
     out, errors = io.StringIO(), io.StringIO()
     try:
         with redirect_stdout(out), redirect_stderr(errors):
@@ -86,13 +86,13 @@ def command(*words: object) -> bool:
     except SystemExit as ended:  # argparse
         code = ended.code
     if code not in (0, 1, 2):
-        raise Broken(f"exit code {code!r}")
+        raise BrokenCaseError(f"exit code {code!r}")
     _require_plain(out.getvalue() + errors.getvalue())
     return code != 0
 
 
 def _require_plain(text: str) -> None:
     if "Traceback" in text:
-        raise Broken("a traceback was printed")
+        raise BrokenCaseError("a traceback was printed")
     if "\x1b" in text:
-        raise Broken("a terminal escape was printed")
+        raise BrokenCaseError("a terminal escape was printed")
