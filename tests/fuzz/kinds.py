@@ -152,6 +152,8 @@ def records(rng: Rng, shop: Workshop, room: Path) -> bool:
     path = _damaged_run(rng, shop, room, ".json")
     if rng.random() < 0.3:
         path.write_bytes(mutate(path.read_bytes(), rng))
+    elif rng.random() < 0.1:
+        path.write_text('{"schema": ' + "[" * 100_000)
     else:
         data = mutate_json(json.loads(path.read_text(encoding="utf-8")), rng)
         path.write_text(json.dumps(data), encoding="utf-8")

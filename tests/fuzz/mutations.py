@@ -85,7 +85,7 @@ def mutate_json(value: Any, rng: Rng) -> Any:
         elif action == 1:
             del place[key]
         elif action == 2:
-            place[key] = _deep(int(rng.integers(10, 3000)))
+            place[key] = _deep(int(rng.integers(10, 300)))
         else:
             place[key] = pick(rng, HOSTILE)
         if not list(_places(changed)):

@@ -78,7 +78,10 @@ def refused(call: Callable[[], object]) -> bool:
 
 
 def command(*words: object) -> bool:
-    """Run the command; whether it ended with 1 or 2. BrokenCaseError for another code or odd output."""
+    """Run the command; whether it ended with 1 or 2.
+
+    Raises BrokenCaseError for another code, a traceback and raw terminal escapes.
+    """
     out, errors = io.StringIO(), io.StringIO()
     try:
         with redirect_stdout(out), redirect_stderr(errors):
