@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Pip's own option: CI sets it to exact versions, users get the newest ones.
 CONSTRAINTS ?=
 
-.PHONY: compare test test-slow check style types layers doctests boards docs bench clean
+.PHONY: compare test test-slow fuzz check style types layers doctests boards docs bench clean
 
 compare: .venv/installed
 	$(BIN)/affectbench compare --models nearest,bicubic,lanczos --out runs/demo
@@ -17,6 +17,10 @@ test: .venv/installed
 
 test-slow: .venv/installed
 	$(PYTEST) -m slow
+
+# Damaged images, records, weights, lists and command lines, for half an hour.
+fuzz: .venv/installed
+	cd tests && ../$(BIN)/python -m fuzz --minutes 30 --seed $(or $(SEED),1)
 
 # All independent of each other: `make --jobs=2 check` takes half the time.
 check: style types layers doctests boards

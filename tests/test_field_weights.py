@@ -283,7 +283,7 @@ def test_tensors_and_settings_are_those_of_the_module(tmp_path):
 
 # Where files are looked for
 
-CONTENT = b"stand-in weights" * 100
+CONTENT = b"\0standin weights" * 100
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 

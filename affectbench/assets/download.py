@@ -7,6 +7,8 @@ import http.client
 import os
 import sys
 import tempfile
+import threading
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +20,10 @@ Progress = Callable[[int, int | None], None]
 """Called with the bytes fetched so far and the size of the whole file, if that is known."""
 
 _BLOCK = 1 << 20
-_TIMEOUT = 30.0
+TIMEOUT = 30.0
+"""Seconds without an answer after which a server is given up."""
+_SLOWEST = 1024
+"""Bytes a second, over a span of `TIMEOUT`, below which a download is given up."""
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:
@@ -75,6 +80,8 @@ def fetch(
             temporary = Path(sink.name)
             digest, length = _copy(_blocks(url, target, size, hint, progress), sink)
         _require_expected(url, digest, length, sha256, size)
+        if sha256 is None:
+            _require_binary(url, temporary)
         temporary.chmod(0o644)
         temporary.replace(target)
     except OSError as error:
@@ -122,10 +129,10 @@ def _blocks(
         raise WeightsError(f"{url}: is not an http or https address")
     done = 0
     try:
-        with urllib.request.urlopen(url, timeout=_TIMEOUT) as answer:
+        with open_url(url) as answer:
             stated = answer.headers.get("Content-Length")
             total = int(stated) if stated else None
-            while block := answer.read(_BLOCK):
+            for block in steadily(answer):
                 done += len(block)
                 if size is not None and done > size:
                     raise WeightsError(f"{url}: gives more than the {size} bytes of that file")
@@ -137,6 +144,42 @@ def _blocks(
     if total is not None and done != total:
         reason = f"the connection broke after {done} of {total} bytes"
         raise WeightsError(_unreachable(url, target, reason, hint))
+
+
+def open_url(request: str | urllib.request.Request) -> http.client.HTTPResponse:
+    """The answer to a request; OSError if its headers have not come within `TIMEOUT` seconds.
+
+    A server that sends a header byte now and then never trips the timeout of a socket.
+    """
+    answers: list[http.client.HTTPResponse] = []
+    errors: list[Exception] = []
+
+    def ask() -> None:
+        try:
+            answers.append(urllib.request.urlopen(request, timeout=TIMEOUT))
+        except Exception as error:
+            errors.append(error)
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(TIMEOUT)
+    if errors:
+        raise errors[0]
+    if not answers:
+        raise TimeoutError(f"no answer within {TIMEOUT:g} s")
+    return answers[0]
+
+
+def steadily(answer: http.client.HTTPResponse) -> Iterator[bytes]:
+    """What is left of an answer, as it comes; TimeoutError if it only drips."""
+    began, done = time.monotonic(), 0
+    while block := answer.read1(_BLOCK):
+        yield block
+        done += len(block)
+        if (span := time.monotonic() - began) > TIMEOUT:
+            if done < _SLOWEST * span:
+                raise TimeoutError(f"too slow: {done} bytes in {span:.0f} s")
+            began, done = time.monotonic(), 0
 
 
 def _copy(blocks: Iterator[bytes], sink: IO[bytes]) -> tuple[str, int]:
@@ -158,6 +201,21 @@ def _require_expected(
             f"{url}: the SHA-256 of what it gave is {digest}, not {sha256}: it is another file, "
             "and was not kept"
         )
+
+
+def _require_binary(url: str, path: Path) -> None:
+    """Refuse a text, such as a login page or a pointer of Git LFS, where weights are expected.
+
+    Without a known SHA-256 nothing else would tell; no format of weights is a text.
+    """
+    with path.open("rb") as file:
+        start = file.read(512)
+    if not start or not set(start) - _TEXT:
+        shown = start[:40].decode("ascii", "replace").splitlines() or [""]
+        raise WeightsError(f"{url}: gave no weights but a text that begins with {shown[0]!r}")
+
+
+_TEXT = frozenset(b"\t\n\f\r") | frozenset(range(32, 127)) | frozenset(range(128, 256))
 
 
 def _unreachable(url: str, target: Path, reason: str, hint: str) -> str:

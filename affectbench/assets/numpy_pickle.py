@@ -6,6 +6,7 @@ array has, and each stands for a class that only keeps what it is given; any oth
 
 from __future__ import annotations
 
+import io
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from affectbench.assets.pickle_limits import require_bounded
 from affectbench.errors import WeightsError
 
 
@@ -24,9 +26,9 @@ def read_arrays(path: Path) -> dict[str, NDArray[np.float32]]:
     names is imported or called.
     """
     try:
-        with path.open("rb") as file:
-            content = _Reader(file).load()
-        return dict(_flattened(content, ""))
+        program = path.read_bytes()
+        require_bounded(program)
+        return dict(_flattened(_Reader(io.BytesIO(program)).load(), ""))
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror or error})") from error
     except Exception as error:  # a damaged or hostile pickle can raise anything

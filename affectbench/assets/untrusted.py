@@ -1,7 +1,8 @@
 """Reading weights files of strangers: tensors and plain containers only, nothing is executed.
 
 `.safetensors` holds tensors by definition. The others are pickles, read by torch's restricted
-reader, which knows tensors and nothing else. Legacy tar archives, which could get around that
+reader, which knows tensors and nothing else, and only within the bounds of `pickle_limits`, since
+a small file could end the process otherwise. Legacy tar archives, which could get around that
 reader before torch 2.6, are refused before torch sees them; TorchScript programs are refused too.
 """
 
@@ -10,15 +11,21 @@ from __future__ import annotations
 import os
 import pickle
 import tarfile
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import safetensors
 import torch
 
+from affectbench.assets.pickle_limits import UnboundedPickle, most_bytes, require_bounded
 from affectbench.errors import WeightsError
 
 PICKLED = (".pth", ".pt", ".ckpt")
+_ZIP = b"PK\x03\x04"
+_LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+"""How files of `torch.save` began before torch 1.6: a pickled number, before four more pickles."""
 
 
 def read_weights(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -37,7 +44,30 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise WeightsError(f"{path}: cannot be read ({error.strerror or error})") from error
     if not isinstance(content, dict):
         raise WeightsError(f"{path}: holds a {type(content).__name__}, not weights by name")
+    _require_modest(content, path)
     return content
+
+
+def _require_modest(content: dict[str, Any], path: Path) -> None:
+    """Refuse tensors that share so few bytes that copies of them would fill the memory."""
+    total = sum(tensor.numel() * tensor.element_size() for tensor in _tensors(content))
+    if total > most_bytes(path.stat().st_size):
+        raise WeightsError(
+            f"{path}: refused: its tensors share storages, and copies of them would take {total:,} "
+            "bytes, many times the file's; save them with .clone()"
+        )
+
+
+def _tensors(content: Any) -> Iterator[torch.Tensor]:
+    """All tensors in nested containers, each container once."""
+    seen, left = set(), [content]
+    while left:
+        item = left.pop()
+        if isinstance(item, torch.Tensor):
+            yield item
+        elif isinstance(item, (dict, list, tuple, set)) and id(item) not in seen:
+            seen.add(id(item))
+            left.extend(item.values() if isinstance(item, dict) else item)
 
 
 def _safetensors(path: Path) -> Any:
@@ -52,15 +82,18 @@ def _safetensors(path: Path) -> Any:
 def _pickled(path: Path) -> Any:
     _refuse_other_kinds(path)
     try:
+        _require_bounded(path)
         return torch.load(path, map_location="cpu", weights_only=True)
+    except WeightsError:
+        raise
+    except UnboundedPickle as error:
+        raise WeightsError(f"{path}: refused: {error}. Nothing of it was run") from error
     except pickle.UnpicklingError as error:
         raise WeightsError(_refused(path, _reason(error))) from error
     except OSError:
         raise
     except Exception as error:  # a damaged pickle can raise anything
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        if "TorchScript" in reason:
-            raise WeightsError(_refused(path, "a TorchScript program")) from error
         raise WeightsError(f"{path}: is damaged, or not a torch weights file ({reason})") from error
 
 
@@ -71,6 +104,30 @@ def _refuse_other_kinds(path: Path) -> None:
         raise WeightsError(f"{path}: the file is empty (0 bytes); copy or download it again")
     if tarfile.is_tarfile(path):
         raise WeightsError(_refused(path, "a legacy tar archive"))
+
+
+def _require_bounded(path: Path) -> None:
+    with path.open("rb") as file:
+        start = file.read(len(_LEGACY))
+    if start.startswith(_ZIP):
+        for program in _programs(path):
+            require_bounded(program)
+    else:
+        require_bounded(path.read_bytes(), 5 if start == _LEGACY else 1)
+
+
+def _programs(path: Path) -> list[bytes]:
+    """The pickles of an archive as `torch.save` writes it: nothing compressed, each byte once."""
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        names = {entry.filename for entry in entries}
+        if any(name.endswith("constants.pkl") for name in names):
+            raise WeightsError(_refused(path, "a TorchScript program"))
+        stored = all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)
+        size = sum(entry.file_size for entry in entries)
+        if not stored or len(names) < len(entries) or size > path.stat().st_size or archive.comment:
+            raise UnboundedPickle("it is a zip archive of another kind than torch writes")
+        return [archive.read(entry) for entry in entries if entry.filename.endswith(".pkl")]
 
 
 def _reason(error: Exception) -> str:

@@ -157,7 +157,7 @@ def read_manifest(path: Path) -> Manifest:
         protocol = TestProtocol(**{f.name: head[f.name] for f in fields(TestProtocol)})
         rows = csv.DictReader(io.StringIO(rest))
         faces = tuple(Face(*(row[column] for column in COLUMNS)) for row in rows)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RecursionError, csv.Error) as error:
         raise RecordError(f"{path}: the manifest cannot be read ({error!r})") from error
     manifest = Manifest(protocol, faces)
     if newer:

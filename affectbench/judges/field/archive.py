@@ -12,6 +12,8 @@ import zipfile
 
 import torch
 
+from affectbench.assets.pickle_limits import most_bytes
+
 STORAGES = {
     "FloatStorage": torch.float32,
     "DoubleStorage": torch.float64,
@@ -85,6 +87,7 @@ class Archive:
     def __init__(self, archive: zipfile.ZipFile) -> None:
         self._archive = archive
         self._sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
+        self._left = most_bytes(sum(self._sizes.values()))
         programs = [name for name in self._sizes if name.endswith("data.pkl")]
         if len(programs) != 1:
             raise pickle.UnpicklingError("it holds no data.pkl of torch")
@@ -110,6 +113,9 @@ class Archive:
         """A tensor with memory of its own."""
         if math.prod(part.shape) == 0:
             return torch.empty(part.shape, dtype=part.storage.dtype)
+        self._left -= math.prod(part.shape) * part.storage.dtype.itemsize
+        if self._left < 0:
+            raise pickle.UnpicklingError("its tensors share storages and are too large together")
         content = bytearray(self._archive.read(f"{self.root}data/{part.storage.key}"))
         flat = torch.frombuffer(content, dtype=part.storage.dtype)
         return flat.as_strided(part.shape, part.strides, part.offset).clone()

@@ -22,6 +22,7 @@ from typing import Any
 
 import torch
 
+from affectbench.assets.pickle_limits import require_bounded
 from affectbench.errors import WeightsError
 from affectbench.judges.field.archive import STORAGES, Archive, Fixed, Slice, Storage, StorageType
 
@@ -160,6 +161,7 @@ class _Reader(pickle.Unpickler):
 
 def _read(archive: Archive) -> RecordedModule:
     program = archive.program()
+    require_bounded(program)
     _refuse_extensions(program)
     whole = _Reader(program, archive).load()
     tensors: dict[str, torch.Tensor] = {}
