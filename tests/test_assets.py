@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import ROOT
+from tools.convert.packages import convert_command, read_source
 
 from affectbench.assets.catalogue import Address, Asset, Bundled
-from affectbench.assets.conversion import convert_command, read_source
 from affectbench.assets.packages import Member, Package
 from affectbench.cli import assets as verb
 from affectbench.cli.main import main

@@ -18,9 +18,10 @@ from conftest import ROOT
 from drawn_faces import drawn_faces
 from PIL import Image, ImageFilter
 from scipy.stats import rankdata
+from tools.convert.faces import VALUES, convert_face_recognition
+from tools.convert.packages import read_source
 
 from affectbench.assets.catalogue import Bundled
-from affectbench.assets.conversion import read_source
 from affectbench.errors import (
     AssetMissingError,
     InputError,
@@ -29,7 +30,6 @@ from affectbench.errors import (
     WeightsError,
 )
 from affectbench.faces import assets
-from affectbench.faces.convert import VALUES, convert_face_recognition
 from affectbench.faces.identity import FaceDescriptor, load_face_descriptor
 from affectbench.images.resizing import enlarge, resize
 from affectbench.images.tensors import stack

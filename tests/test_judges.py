@@ -13,13 +13,13 @@ import pytest
 import torch
 from drawn_faces import drawn_faces
 from PIL import Image
+from tools.convert.judges import convert_face_api, convert_mini_xception
+from tools.convert.packages import write_weights
 
 from affectbench import list_judges, load_judge
-from affectbench.assets.conversion import write_weights
 from affectbench.errors import InputError, UnknownNameError, WeightsError
 from affectbench.images.tensors import resized
 from affectbench.judges import DEFAULT_JUDGE, bundled, judge_spec
-from affectbench.judges.convert import convert_face_api, convert_mini_xception
 from affectbench.judges.network_judge import NetworkJudge, coloured
 from affectbench.types import EXPRESSIONS
 

@@ -9,13 +9,13 @@ import pytest
 import torch
 from conftest import ROOT
 from drawn_faces import drawn_faces
+from tools.convert.mesh import VALUES, convert_face_mesh
 
 from affectbench.assets.catalogue import Bundled
 from affectbench.errors import InputError, WeightsError
 from affectbench.faces import assets, landmark_points
 from affectbench.faces.landmark_points import IBUG_68, OUTER_LIPS, OVAL, REGIONS
 from affectbench.faces.mesh import POINTS, FaceMesh, Mesh, load_face_mesh, rotation
-from affectbench.faces.mesh_convert import VALUES, convert_face_mesh
 
 CPU = torch.device("cpu")
 ORIGINAL = ROOT / "tests" / "reference" / "face_mesh_landmarks.csv"

@@ -10,12 +10,12 @@ import pytest
 import torch
 from conftest import pattern
 from PIL import Image
+from tools.study.definition import Scored, candidate_scores, choose, halves, report
 
 from affectbench.cli.main import main
 from affectbench.errors import InputError
 from affectbench.stats import Interval
 from affectbench.study.damage import DAMAGE, NUISANCE
-from affectbench.study.definition import Scored, candidate_scores, choose, halves, report
 from affectbench.study.faces import LabelledFaces, read_faces
 from affectbench.study.pairs import (
     auc,

@@ -1,9 +1,9 @@
 """Make the weights of the bundled face networks from the packages that published them.
 
     npm pack @vladmandic/face-api@1.7.15 && tar xzf vladmandic-face-api-1.7.15.tgz
-    python -m affectbench.faces.convert --face-api package
+    python -m tools.convert.faces --face-api package
 
-What changes is said in `affectbench.assets.conversion`. The files are taken only if their SHA-256
+What changes is said in `tools.convert.packages`. The files are taken only if their SHA-256
 is the one below; `weights/NOTICE.md` says what they are.
 """
 
@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from affectbench.assets.conversion import Array, Source, convert_command, convert_tfjs
 from affectbench.faces.assets import FACE_RECOGNITION, WEIGHTS
+from tools.convert.packages import Array, Source, convert_command, convert_tfjs
 
 MANIFEST: Source = (
     "model/face_recognition_model-weights_manifest.json",
@@ -57,7 +57,7 @@ def _convolution_names(ours: str, theirs: str) -> Iterator[tuple[str, str]]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Convert the face descriptor."""
     convert_command(
-        "affectbench.faces.convert",
+        "tools.convert.faces",
         {"face-api": "the folder with model/"},
         WEIGHTS,
         {FACE_RECOGNITION.source.path().name: ("face-api", convert_face_recognition)},

@@ -1,6 +1,6 @@
 """Every bundled judge in one table: accuracy, calibration, mirroring, size and speed.
 
-`python -m affectbench.study.judge_table --fer2013 DIR --out docs/judges.csv` reads the private
+`python -m tools.study.judge_table --fer2013 DIR --out docs/judges.csv` reads the private
 test split of FER2013 (`private_test.npz`: `images` uint8 (n, 48, 48), `labels`, `classes`).
 """
 

@@ -1,7 +1,7 @@
 """Would another definition than `ecm/1` tell expressions apart better? Chosen on one half of the
 faces, reported on the other.
 
-    python -m affectbench.study.definition --fer2013 DIR --faces DIR --labels CSV \\
+    python -m tools.study.definition --fer2013 DIR --faces DIR --labels CSV \\
         --out docs/study/definition
 
 The choice is made on FER2013's public test split (less what it shares with the private one) and on
@@ -156,7 +156,7 @@ def _fer2013(folder: Path, name: str) -> LabelledFaces:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Choose, report, and write both down."""
-    parser = argparse.ArgumentParser(prog="python -m affectbench.study.definition")
+    parser = argparse.ArgumentParser(prog="python -m tools.study.definition")
     parser.add_argument("--fer2013", type=Path, required=True)
     parser.add_argument("--faces", type=Path, required=True)
     parser.add_argument("--labels", type=Path, required=True, help="file,emotion,person")
@@ -185,7 +185,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         Section("chosen-on", "Chosen on", _CHOSEN, tried),
         Section("held-out", "Reported on the rest", f"Chosen: {chosen}. {_HELD_OUT}", found),
     ]
-    intro = [f"Made by `python -m affectbench.study.definition`, affectbench {__version__}."]
+    intro = [f"Made by `python -m tools.study.definition`, affectbench {__version__}."]
     title = "Is there a better definition than ecm/1?"
     write_sections(title, intro, sections, options.out / "definition.md")
 

