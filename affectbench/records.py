@@ -12,7 +12,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -87,14 +87,37 @@ class SavedFaces:
         return self.folder / "sr" / f"{slug(row)}-{model_revision[:8]}" / f"{image_id}.png"
 
 
+_OF_WINDOWS = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
+"""Names that no file can have there."""
+
+
 def slug(name: str) -> str:
-    """A name as a file name: unusual characters become `_`, and nothing collides or hides.
+    """A name as a file name: unusual characters become `_`, and nothing hides.
+
+    Names that differ have slugs that differ, but for upper and lower case (see `distinct_slugs`).
 
     >>> slug("my model/v2"), slug("bicubic")
     ('my_model_v2-b76e73', 'bicubic')
     """
-    safe = re.sub(r"[^A-Za-z0-9._-]", "_", name).lstrip(".")[:80]
-    return safe if safe == name else f"{safe}-{content_id({'name': name})[:6]}"
+    safe = re.sub(r"[^A-Za-z0-9._-]", "_", name).strip(".")[:80]
+    usable = safe == name and not _OF_WINDOWS.fullmatch(name)
+    return safe if usable else f"{safe}-{content_id({'name': name})[:6]}"
+
+
+def distinct_slugs(keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """File names of keys (kind, name), distinct also where files ignore upper and lower case.
+
+    >>> distinct_slugs([("model", "x"), ("anchor", "x"), ("model", "X")])
+    {('model', 'x'): 'x', ('anchor', 'x'): 'x-071e19', ('model', 'X'): 'X-927e23'}
+    """
+    found: dict[tuple[str, str], str] = {}
+    for kind, name in dict.fromkeys(keys):
+        taken = {other.casefold() for other in found.values()}
+        own = slug(name)
+        if own.casefold() in taken:
+            own = f"{own}-{content_id({'kind': kind, 'name': name})[:6]}"
+        found[kind, name] = own
+    return found
 
 
 def write_record(record: Record, path: Path) -> None:

@@ -1,7 +1,8 @@
 """Anchor rows: points of reference that every table has and no ranking includes.
 
 - `reference`: the HR face as Pillow JPEG, quality 95, chroma 4:4:4: what invisible noise costs.
-- `bicubic`: unless it is one of the models.
+- `bicubic`: unless it is one of the models, under this name. Another model that was given the name
+  does not replace it: rows of models and of anchors may have one name, and are told apart by role.
 - `wrong-face`: each face answered by another face of the set, a fixed seeded derangement.
 - `one-face`: the one face of the set which, shown for every input, has the lowest ECM.
 """
@@ -37,9 +38,9 @@ def anchor_rows(
     """
     every = list(measures)
     yield _anchor("reference", {"jpeg_quality": JPEG_QUALITY, "subsampling": "4:4:4"}), every
-    if all(row.label != "bicubic" for row in models):
-        request = parse_model("bicubic")
-        yield Row("bicubic", "anchor", request.describe(measures[0].settings.scale), request), every
+    bicubic = _bicubic(measures[0].settings.scale)
+    if all((m.label, m.spec.revision) != (bicubic.label, bicubic.spec.revision) for m in models):
+        yield bicubic, every
     if all(measure.metric != "ecm" for measure in every):
         return
     yield _anchor("wrong-face", {"seed": seed}), every
@@ -47,6 +48,11 @@ def anchor_rows(
     for index, judge in enumerate(judges):
         scored = [m for m in every if m.judge == judge or (index == 0 and m.judge is None)]
         yield _anchor("one-face", {"judge": judge.revision}, judge.name), scored
+
+
+def _bicubic(scale: int) -> Row:
+    request = parse_model("bicubic")
+    return Row("bicubic", "anchor", request.describe(scale), request)
 
 
 def _anchor(name: str, content: dict[str, object], judge: str = "") -> Row:

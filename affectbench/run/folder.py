@@ -78,9 +78,18 @@ class RunFolder:
         return self.root / "images" / cell.relative.with_suffix(".parquet")
 
     def record(self, cell: Cell) -> Record | None:
-        """The record of a cell, None if it is not sealed."""
+        """The record of a cell, None if it is not sealed.
+
+        Nor is it if the file is of a row or data set that another run called otherwise, which some
+        file systems and rare names allow: a cell's name is part of what its record says.
+        """
         path = self.record_path(cell)
-        return read_record(path) if path.exists() else None
+        if not path.exists():
+            return None
+        record = read_record(path)
+        data = record.dataset if isinstance(record.dataset, Mapping) else {}
+        stated = (record.role, record.row, data.get("name"))
+        return record if stated == (*cell.row.key, cell.dataset) else None
 
     def columns(self, cell: Cell) -> dict[str, np.ndarray]:
         """The per-image values of a sealed cell."""

@@ -23,7 +23,7 @@ from affectbench.errors import InputError, UnknownNameError
 from affectbench.faces.regions import CROP_VERSION
 from affectbench.judges import judge_spec
 from affectbench.metrics import metric_plugin
-from affectbench.records import slug
+from affectbench.records import distinct_slugs
 from affectbench.run.anchors import ANCHORS, anchor_rows
 from affectbench.run.measures import Selection, SmallestImage, select
 from affectbench.run.rows import Row
@@ -109,6 +109,7 @@ class Cell:
     """One (row, data set, protocol, metric): `id` from content, `relative` for people to read."""
 
     row: Row
+    dataset: str
     measure: Measure
     content: Mapping[str, Any]
     folder: PurePosixPath
@@ -176,8 +177,10 @@ def make_plan(request: RunRequest, note: Callable[[str], None]) -> list[DatasetP
     smallest = SmallestImage(side) if side else request.smallest
     settings = _settings(request, request.framing or "")
     selection = select(request.metrics, judges, settings, smallest)
+    folders = distinct_slugs(("dataset", name) for name, _ in request.datasets)
     return [
-        _plan_dataset(request, name, folder, selection, note) for name, folder in request.datasets
+        _plan_dataset(request, name, source, folders["dataset", name], selection, note)
+        for name, source in request.datasets
     ]
 
 
@@ -203,11 +206,12 @@ def _require_sane(request: RunRequest) -> None:
 def _plan_dataset(
     request: RunRequest,
     name: str,
-    folder: Path | None,
+    source: Path | None,
+    folder: str,
     selection: Selection,
     note: Callable[[str], None],
 ) -> DatasetPlan:
-    dataset = _open(name, folder, request.plain_folders)
+    dataset = _open(name, source, request.plain_folders)
     ids = request.ids or tuple(dataset.ids[: request.limit])
     note(f"{name}: reading {len(ids)} faces")
     pairs = FacePairs(dataset, request.protocol)
@@ -229,11 +233,15 @@ def _plan_dataset(
     )
     measures = _measures(request, plan.framing, selection)
     models = [Row(m.label, "model", m.describe(request.protocol.scale), m) for m in request.models]
-    cells = [_cell(plan, row, measure) for row in models for measure in measures]
-    for row, measured in anchor_rows(models, measures, request.seed):
-        if row.label not in request.anchors:
-            continue
-        cells += [_cell(plan, row, measure) for measure in measured]
+    anchors = anchor_rows(models, measures, request.seed)
+    grid = [(row, measures) for row in models]
+    grid += [(row, measured) for row, measured in anchors if row.label in request.anchors]
+    folders = distinct_slugs(row.key for row, _ in grid)
+    cells = [
+        _cell(plan, row, measure, PurePosixPath(folder, folders[row.key]))
+        for row, measured in grid
+        for measure in measured
+    ]
     return replace(plan, cells=tuple(cells))
 
 
@@ -265,11 +273,11 @@ def _settings(request: RunRequest, framing: str) -> MetricSettings:
     )
 
 
-def _cell(plan: DatasetPlan, row: Row, measure: Measure) -> Cell:
+def _cell(plan: DatasetPlan, row: Row, measure: Measure, folder: PurePosixPath) -> Cell:
     content = {
         "model": row.spec.revision,
         "dataset": plan.revision,
         "protocol": as_json(plan.protocol),
         "metric": measure.identity,
     }
-    return Cell(row, measure, content, PurePosixPath(slug(plan.name), slug(row.label)))
+    return Cell(row, plan.name, measure, content, folder)
