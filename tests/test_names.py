@@ -143,7 +143,9 @@ def test_versus_names_a_model_also_if_an_anchor_has_its_name(
 def test_bicubic_is_an_anchor_unless_it_is_a_model_of_its_name(toy_faces: Path) -> None:
     for models, is_anchor in (("bicubic", False), ("bicubic@name=base", True), ("nearest", True)):
         table = run(toy_faces, models).table
-        assert (("anchor", "bicubic") in set(zip(table.role, table.model, strict=True))) == is_anchor
+        assert (
+            ("anchor", "bicubic") in set(zip(table.role, table.model, strict=True))
+        ) == is_anchor
 
 
 def test_a_model_called_like_an_anchor_in_the_report(
@@ -219,7 +221,10 @@ def test_a_board_with_such_names_can_be_run_again(
     (tmp_path / "data" / "toy").symlink_to(toy_faces)
     stored = found.run
     options = {"weights": None, "faces": 8, "seed": 0}
-    assert run_again(stored.settings, stored.records, stored.columns, tmp_path / "data", **options) == []
+    assert (
+        run_again(stored.settings, stored.records, stored.columns, tmp_path / "data", **options)
+        == []
+    )
 
 
 @pytest.mark.parametrize(

@@ -163,9 +163,7 @@ def _rows(records: Sequence[Record], names: Names) -> list[FaceRow]:
     return sorted(rows.values(), key=lambda row: row.anchor)
 
 
-def _judged(
-    run: Run, records: Sequence[Record], ids: Sequence[str], names: Names
-) -> Judged | None:
+def _judged(run: Run, records: Sequence[Record], ids: Sequence[str], names: Names) -> Judged | None:
     if not records:
         return None
     classes = _classes(run.columns(records[0]))

@@ -177,10 +177,8 @@ def make_plan(request: RunRequest, note: Callable[[str], None]) -> list[DatasetP
     smallest = SmallestImage(side) if side else request.smallest
     settings = _settings(request, request.framing or "")
     selection = select(request.metrics, judges, settings, smallest)
-    folders = distinct_slugs(("dataset", name) for name, _ in request.datasets)
     return [
-        _plan_dataset(request, name, source, folders["dataset", name], selection, note)
-        for name, source in request.datasets
+        _plan_dataset(request, name, folder, selection, note) for name, folder in request.datasets
     ]
 
 
@@ -206,12 +204,11 @@ def _require_sane(request: RunRequest) -> None:
 def _plan_dataset(
     request: RunRequest,
     name: str,
-    source: Path | None,
-    folder: str,
+    folder: Path | None,
     selection: Selection,
     note: Callable[[str], None],
 ) -> DatasetPlan:
-    dataset = _open(name, source, request.plain_folders)
+    dataset = _open(name, folder, request.plain_folders)
     ids = request.ids or tuple(dataset.ids[: request.limit])
     note(f"{name}: reading {len(ids)} faces")
     pairs = FacePairs(dataset, request.protocol)
@@ -233,12 +230,13 @@ def _plan_dataset(
     )
     measures = _measures(request, plan.framing, selection)
     models = [Row(m.label, "model", m.describe(request.protocol.scale), m) for m in request.models]
-    anchors = anchor_rows(models, measures, request.seed)
+    anchors = anchor_rows(models, measures, request.seed, len(ids))
     grid = [(row, measures) for row in models]
     grid += [(row, measured) for row, measured in anchors if row.label in request.anchors]
-    folders = distinct_slugs(row.key for row, _ in grid)
+    root = distinct_slugs(("dataset", other) for other, _ in request.datasets)["dataset", name]
+    places = distinct_slugs(row.key for row, _ in grid)
     cells = [
-        _cell(plan, row, measure, PurePosixPath(folder, folders[row.key]))
+        _cell(plan, row, measure, PurePosixPath(root, places[row.key]))
         for row, measured in grid
         for measure in measured
     ]

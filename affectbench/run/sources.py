@@ -164,6 +164,8 @@ def load_source(row: Row, plan: DatasetPlan, device: torch.device) -> Source:
         return WrongFaceSource(row.spec, plan)
     loaded = row.request.load(plan.protocol.scale, device)
     if isinstance(loaded, StoredResults):
+        if loaded.spec.revision != row.spec.revision:
+            raise ModelError(f"{row.label}: results changed while the run was under way; run again")
         return StoredSource(loaded)
     return ModelSource(loaded, plan.protocol.scale, device)
 
