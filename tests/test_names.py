@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import unicodedata
 from pathlib import Path
 
@@ -101,19 +102,15 @@ def test_tables_for_people_show_both_rows(toy_faces: Path, results: Path, right:
     assert rows.loc[("model", "one-face"), "revision"] != rows.loc[("anchor", "one-face")].revision
 
 
-def test_a_folder_of_results_called_reference(
-    tmp_path: Path, toy_faces: Path, results: Path, right: float
+@pytest.mark.parametrize("name", ["reference", "wrong-face"])
+def test_a_folder_of_results_called_like_an_anchor(
+    tmp_path: Path, toy_faces: Path, results: Path, right: float, name: str
 ) -> None:
-    (tmp_path / "reference").symlink_to(results)
-    (tmp_path / "real").mkdir()
-    for path in results.iterdir():
-        (tmp_path / "real" / path.name).write_bytes(path.read_bytes())
-    (tmp_path / "real").rename(tmp_path / "wrong-face")
-    for name in ("wrong-face",):
-        found = score(tmp_path / name, toy_faces, metrics=["psnr", "ecm"], scale=4)
-        table = found.table.set_index(["role", "model"])
-        assert table.loc[("model", name), "psnr"] == pytest.approx(right, abs=1e-9)
-        assert table.loc[("anchor", "reference"), "psnr"] > 35
+    shutil.copytree(results, tmp_path / name)
+    found = score(tmp_path / name, toy_faces, metrics=["psnr", "ecm"], scale=4)
+    table = found.table.set_index(["role", "model"])
+    assert table.loc[("model", name), "psnr"] == pytest.approx(right, abs=1e-9)
+    assert table.loc[("anchor", "reference"), "psnr"] > 35
 
 
 def test_another_model_called_bicubic_does_not_replace_it(
@@ -143,9 +140,8 @@ def test_versus_names_a_model_also_if_an_anchor_has_its_name(
 def test_bicubic_is_an_anchor_unless_it_is_a_model_of_its_name(toy_faces: Path) -> None:
     for models, is_anchor in (("bicubic", False), ("bicubic@name=base", True), ("nearest", True)):
         table = run(toy_faces, models).table
-        assert (
-            ("anchor", "bicubic") in set(zip(table.role, table.model, strict=True))
-        ) == is_anchor
+        rows = set(zip(table.role, table.model, strict=True))
+        assert (("anchor", "bicubic") in rows) == is_anchor
 
 
 def test_a_model_called_like_an_anchor_in_the_report(
@@ -216,15 +212,12 @@ def test_a_model_called_as_the_originals_are(tmp_path: Path) -> None:
 def test_a_board_with_such_names_can_be_run_again(
     tmp_path: Path, toy_faces: Path, results: Path
 ) -> None:
-    found = run(toy_faces, f"images:{results}@name=bicubic,nearest", tmp_path / "out")
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "toy").symlink_to(toy_faces)
-    stored = found.run
+    models = f"images:{results}@name=bicubic,nearest"
+    stored, data = run(toy_faces, models, tmp_path / "out").run, tmp_path / "data"
+    data.mkdir()
+    (data / "toy").symlink_to(toy_faces)
     options = {"weights": None, "faces": 8, "seed": 0}
-    assert (
-        run_again(stored.settings, stored.records, stored.columns, tmp_path / "data", **options)
-        == []
-    )
+    assert run_again(stored.settings, stored.records, stored.columns, data, **options) == []
 
 
 @pytest.mark.parametrize(
