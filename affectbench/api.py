@@ -17,7 +17,7 @@ from affectbench.judges import DEFAULT_JUDGE, expand_judges
 from affectbench.run.measures import SmallestImage
 from affectbench.run.plan import RunRequest
 from affectbench.run.session import Outcome, Rerun, run_comparison
-from affectbench.types import Kernel, TestProtocol
+from affectbench.types import Kernel, Role, TestProtocol
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,16 +54,18 @@ class Comparison:
         """Why cells of models have no values, one text each."""
         return tuple(f"{r.row} on {r.dataset['name']}: {r.error}" for r in self.outcome.failed)
 
-    def images(self, row: str, dataset: str, metric: str = "ecm") -> pd.DataFrame:
-        """The per-image values of one row; with several judges those of the first."""
+    def images(
+        self, row: str, dataset: str, metric: str = "ecm", role: Role | None = None
+    ) -> pd.DataFrame:
+        """The per-image values of one row; with several judges those of the first.
+
+        Of a model and an anchor of one name those of the model, unless `role` says otherwise.
+        """
         import pandas as pd
 
         for record in self.run.records:
-            if (record.row, record.dataset["name"], record.metric["name"]) == (
-                row,
-                dataset,
-                metric,
-            ):
+            found = (record.row, record.dataset["name"], record.metric["name"])
+            if found == (row, dataset, metric) and record.role == (role or record.role):
                 return pd.DataFrame(self.run.columns(record))
         raise InputError(f"there is no {metric} of {row} on {dataset} in this comparison")
 

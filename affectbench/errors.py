@@ -60,6 +60,19 @@ class ModelError(AffectBenchError):
     exit_code = 1
 
 
+class MetricError(AffectBenchError):
+    """A metric or its judge failed on faces: it raised, or gave something that is no values."""
+
+    exit_code = 1
+
+
+class ChangedError(InputError):
+    """A face is another one than at the beginning of the run: nothing can be measured against it.
+
+    A changed result is a ModelError instead: its row fails alone.
+    """
+
+
 class RecordError(AffectBenchError):
     """A stored record is damaged, or written by a newer affectbench."""
 

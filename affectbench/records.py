@@ -12,7 +12,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -87,14 +87,38 @@ class SavedFaces:
         return self.folder / "sr" / f"{slug(row)}-{model_revision[:8]}" / f"{image_id}.png"
 
 
+_OF_WINDOWS = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
+"""Names that no file of Windows can have."""
+
+
 def slug(name: str) -> str:
-    """A name as a file name: unusual characters become `_`, and nothing collides or hides.
+    """A name as a file name: unusual characters become `_`, and nothing hides.
+
+    Names that differ have slugs that differ, but for upper and lower case (see `distinct_slugs`).
 
     >>> slug("my model/v2"), slug("bicubic")
     ('my_model_v2-b76e73', 'bicubic')
     """
-    safe = re.sub(r"[^A-Za-z0-9._-]", "_", name).lstrip(".")[:80]
+    safe = re.sub(r"[^A-Za-z0-9._-]", "_", name).strip(".")[:80]
+    if _OF_WINDOWS.fullmatch(safe):
+        safe = f"_{safe}"
     return safe if safe == name else f"{safe}-{content_id({'name': name})[:6]}"
+
+
+def distinct_slugs(keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """File names of keys (kind, name), distinct also where files ignore upper and lower case.
+
+    >>> distinct_slugs([("model", "x"), ("anchor", "x"), ("model", "X")])
+    {('model', 'x'): 'x', ('anchor', 'x'): 'x-071e19', ('model', 'X'): 'X-927e23'}
+    """
+    found: dict[tuple[str, str], str] = {}
+    for kind, name in dict.fromkeys(keys):
+        taken = {other.casefold() for other in found.values()}
+        own = slug(name)
+        if own.casefold() in taken:
+            own = f"{own}-{content_id({'kind': kind, 'name': name})[:6]}"
+        found[kind, name] = own
+    return found
 
 
 def write_record(record: Record, path: Path) -> None:
@@ -131,15 +155,15 @@ def read_record(path: Path) -> Record:
 _MEND = "delete it and run the same command again to make it anew"
 
 
-def write_columns(columns: Columns, path: Path) -> None:
-    """Write per-image columns as Parquet (zstd), exact to the last bit."""
+def write_columns(columns: Columns, path: Path, *, durable: bool = True) -> None:
+    """Write per-image columns as Parquet (zstd), exact to the last bit; see `write_atomic`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     table = pa.table({name: pa.array(np.asarray(values)) for name, values in columns.items()})
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
-    write_atomic(path, sink.getvalue().to_pybytes())
+    write_atomic(path, sink.getvalue().to_pybytes(), durable=durable)
 
 
 def read_columns(path: Path) -> dict[str, np.ndarray]:
@@ -161,8 +185,11 @@ def concatenate(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def write_atomic(path: Path, content: bytes) -> None:
+def write_atomic(path: Path, content: bytes, *, durable: bool = True) -> None:
     """Write a whole file or none: a temporary file beside it, then a rename.
+
+    A durable one is whole after a power failure too. Others can be empty then, which is fine for
+    what is checked before use, and much faster for many files.
 
     Raises StorageError, naming the folder, if the disk is full or the folder is not writable.
     """
@@ -172,12 +199,21 @@ def write_atomic(path: Path, content: bytes) -> None:
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".tmp-", delete=False) as sink:
             temporary = Path(sink.name)
             sink.write(content)
+            if durable:
+                sink.flush()
+                os.fsync(sink.fileno())
         temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
         raise StorageError(_storage_message(path, error)) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)  # only there if something went wrong
+
+
+def is_kept(path: Path) -> bool:
+    """Whether a file is there and not empty, as one can be that was not written durably."""
+    return path.is_file() and path.stat().st_size > 0
 
 
 def _storage_message(path: Path, error: OSError) -> str:

@@ -73,10 +73,11 @@ class RunWriter:
         spec = metric_plugin(metric).spec
         identity = {"name": metric, **({**JUDGE, "judge": judge} if spec.per_judge else {})}
         identity |= {"convention": convention} if convention else {}
-        content = {"model": f"revision of {row}", "metric": identity, **CONTENT}
+        revision = (model or {}).get("revision", f"revision of {row}")
+        content = {"model": revision, "metric": identity, **CONTENT}
         content["dataset"] = dataset_revision(dataset)
         cell_id = content_id(content)
-        path = f"{slug(dataset)}/{content_id({'row': row})}/{metric}-{cell_id}"
+        path = f"{slug(dataset)}/{content_id({'row': row, 'role': role})}/{metric}-{cell_id}"
         record = Record(
             id=cell_id,
             cell=content,

@@ -38,7 +38,7 @@ from affectbench.metrics.vectors import pack, unpack
 from affectbench.report.leaderboard import _check_records
 from affectbench.report.results import load_run
 from affectbench.run.again import run_again
-from affectbench.run.folder import Batches
+from affectbench.run.batches import Batches
 from affectbench.stats import jackknife_interval, sign_flip_p
 
 fidelity = pytest.importorskip("torch_fidelity")

@@ -7,6 +7,7 @@ A model is written as the name of an installed plug-in (`bicubic`) or as `PREFIX
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 from functools import cache
@@ -107,10 +108,12 @@ def parse_models(text: str) -> list[ModelRequest]:
     if not pieces:
         raise InputError("no models: name at least one, such as bicubic")
     requests = [_parse_piece(piece, alone=len(pieces) == 1) for piece in pieces]
-    counts = Counter(request.label for request in requests)
-    label, count = counts.most_common(1)[0]
+    labels = [unicodedata.normalize("NFC", request.label) for request in requests]
+    label, count = Counter(labels).most_common(1)[0]
     if count > 1:
-        twins = " and ".join(r.argument for r in requests if r.label == label)
+        twins = " and ".join(
+            r.argument for r, own in zip(requests, labels, strict=True) if own == label
+        )
         raise InputError(f"{twins} would both be called '{label}'; add @name=LABEL to one of them")
     return requests
 

@@ -1,7 +1,7 @@
 """Entry point: parse, run one verb, turn errors of the user into a line and an exit code.
 
 Exit codes: 0 fine; 1 a cell failed or a check found a difference; 2 usage or input error;
-130 interrupted.
+130 interrupted, 143 and 129 the same by the signals TERM and HUP.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -24,6 +25,7 @@ from affectbench.cli import (
     score,
     validate,
 )
+from affectbench.cli.signals import Terminated, ended_by_signals
 from affectbench.errors import AffectBenchError
 
 _VERBS = (compare, score, report, lists, datasets, assets, check, leaderboard, validate)
@@ -57,7 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
     arguments.command = shlex.join(["affectbench", *(sys.argv[1:] if argv is None else argv)])
     try:
-        code = int(arguments.run(arguments))
+        with ended_by_signals():
+            code = int(arguments.run(arguments))
         sys.stdout.flush()
         return code
     except AffectBenchError as error:
@@ -65,9 +68,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"affectbench: error: {error}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         print("affectbench: interrupted; the same command goes on from here", file=sys.stderr)
-        return 130
+        return 128 + (interrupt.signal if isinstance(interrupt, Terminated) else signal.SIGINT)
     except BrokenPipeError:
         # The reader of stdout is gone (`| head`): what it wanted, it has.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

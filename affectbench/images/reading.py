@@ -18,6 +18,7 @@ import os
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from threading import Lock
 
@@ -38,12 +39,14 @@ _FILTERS = Lock()  # of warnings: they belong to the process, and images are rea
 _QUARTER_TURNS = frozenset({5, 6, 7, 8})  # values of EXIF's orientation that swap the sides
 
 
-def read_image(path: str | os.PathLike[str]) -> Pixels:
+def read_image(path: str | os.PathLike[str], content: bytes | None = None) -> Pixels:
     """The RGB pixels of an image file, uint8 (H, W, 3), by the rules of this module.
+
+    `content` is the file's bytes where they were read already.
 
     Raises InputError, naming the file and the remedy, for anything that cannot be read exactly.
     """
-    with _opened(Path(path)) as image:
+    with _opened(Path(path), content) as image:
         return rgb_pixels(image, str(path))
 
 
@@ -109,14 +112,14 @@ def by_stem(paths: Iterable[Path]) -> dict[str, Path]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def _opened(path: Path, content: bytes | None = None) -> Iterator[Image.Image]:
     """The file as a Pillow image; everything that goes wrong inside becomes an InputError."""
     try:
-        if path.is_file() and path.stat().st_size == 0:
+        if not content and path.is_file() and path.stat().st_size == 0:
             raise InputError(f"{path}: the file is empty (0 bytes); write or copy it again")
         with _FILTERS, warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # refused below
-            image = Image.open(path)
+            image = Image.open(path if content is None else BytesIO(content))
         with image:
             _refuse_unusual(image, path)
             yield image

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from affectbench.records import Record
+from affectbench.records import Record, distinct_slugs
 from affectbench.report.results import Run, column_of
 from affectbench.report.views import judges_of
 
 Floats = NDArray[np.float64]
+Names = dict[tuple[str, str], str]
+"""What a row (role, label) is called here."""
 COMPARED_ANCHOR = "bicubic"
 """The one anchor that shows the face it was given; the others show another face or HR itself."""
 
@@ -46,11 +48,17 @@ class Judged:
 
 @dataclass(frozen=True)
 class FaceRow:
-    """A model (or bicubic): its revision, which names its saved faces, and faces without result."""
+    """A model (or bicubic): label and revision, which name its saved faces, and what has no result.
+
+    `name` is what is shown: the label, unless bicubic shares it with a model. `folder` is where a
+    report puts its faces.
+    """
 
     name: str
+    label: str
     anchor: bool
     revision: str
+    folder: str
     failed: dict[str, str] = field(default_factory=dict)
 
 
@@ -109,18 +117,21 @@ def face_tables(run: Run) -> list[FaceTable]:
 def _table(run: Run, records: Sequence[Record]) -> FaceTable:
     shown = [r for r in records if r.role == "model" or r.row == COMPARED_ANCHOR]
     shown = [r for r in shown if r.metric.get("kind", "image") == "image"] or list(records)
+    names = _names(shown)
     sound = [record for record in shown if record.status == "ok"]
     ids = tuple(dict.fromkeys(str(i) for r in sound for i in run.columns(r)["id"]))
     first = records[0].dataset
-    judges = [_judged(run, [r for r in sound if _is_of(r, name)], ids) for name in judges_of(run)]
+    judges = [
+        _judged(run, [r for r in sound if _is_of(r, name)], ids, names) for name in judges_of(run)
+    ]
     return FaceTable(
         dataset=str(first["name"]),
         title=str(first["title"]),
         revision=str(first["revision"]),
         ids=ids,
-        rows=tuple(_rows(shown)),
+        rows=tuple(_rows(shown, names)),
         judges=tuple(judged for judged in judges if judged),
-        metrics=tuple(_metrics(run, [r for r in sound if not r.metric["per_judge"]], ids)),
+        metrics=tuple(_metrics(run, [r for r in sound if not r.metric["per_judge"]], ids, names)),
     )
 
 
@@ -128,16 +139,31 @@ def _is_of(record: Record, judge: str) -> bool:
     return bool(record.metric["name"] == "ecm") and record.metric["identity"].get("judge") == judge
 
 
-def _rows(records: Sequence[Record]) -> list[FaceRow]:
-    rows: dict[str, FaceRow] = {}
+def _names(records: Sequence[Record]) -> Names:
+    """What each row is called among the faces: bicubic and a model may have one label."""
+    models = {record.row for record in records if record.role == "model"}
+    names: Names = {}
     for record in records:
-        revision = str(record.cell.get("model", ""))
-        row = rows.setdefault(record.row, FaceRow(record.row, record.role == "anchor", revision))
+        name = record.row
+        while record.role == "anchor" and name in models:
+            name += " (anchor)"
+        names[record.role, record.row] = name
+    return names
+
+
+def _rows(records: Sequence[Record], names: Names) -> list[FaceRow]:
+    rows: dict[str, FaceRow] = {}
+    folders = distinct_slugs(names)
+    for record in records:
+        key = (record.role, record.row)
+        anchor, revision = record.role == "anchor", str(record.cell.get("model", ""))
+        new = FaceRow(names[key], record.row, anchor, revision, f"sr-{folders[key]}")
+        row = rows.setdefault(new.name, new)
         row.failed.update(record.failed)
     return sorted(rows.values(), key=lambda row: row.anchor)
 
 
-def _judged(run: Run, records: Sequence[Record], ids: Sequence[str]) -> Judged | None:
+def _judged(run: Run, records: Sequence[Record], ids: Sequence[str], names: Names) -> Judged | None:
     if not records:
         return None
     classes = _classes(run.columns(records[0]))
@@ -156,7 +182,7 @@ def _judged(run: Run, records: Sequence[Record], ids: Sequence[str]) -> Judged |
         for index, name in enumerate(classes):
             p[at, index] = columns[f"p_{name}"]
             q[at, index] = columns[f"q_{name}"]
-        rows[record.row] = Reading(ecm, said.astype(str), flipped, q)
+        rows[names[record.role, record.row]] = Reading(ecm, said.astype(str), flipped, q)
     judge = str(records[0].metric["identity"]["judge"])
     return Judged(judge, classes, p, label.astype(str), rows)
 
@@ -166,7 +192,9 @@ def _classes(columns: Any) -> tuple[str, ...]:
     return tuple(names) if all(f"q_{name}" in columns for name in names) else ()
 
 
-def _metrics(run: Run, records: Sequence[Record], ids: Sequence[str]) -> list[Measured]:
+def _metrics(
+    run: Run, records: Sequence[Record], ids: Sequence[str], names: Names
+) -> list[Measured]:
     found: dict[str, Measured] = {}
     for record in records:
         name, spec = column_of(record, run.settings), record.metric
@@ -174,7 +202,7 @@ def _metrics(run: Run, records: Sequence[Record], ids: Sequence[str]) -> list[Me
         values = np.full(len(ids), np.nan)
         columns = run.columns(record)
         values[_positions(columns["id"], ids)] = columns[str(spec["name"])]
-        found.setdefault(name, new).rows[record.row] = values
+        found.setdefault(name, new).rows[names[record.role, record.row]] = values
     return list(found.values())
 
 

@@ -52,6 +52,11 @@ def labelled_accuracy(run: Run, labels: Mapping[str, str], versus: str) -> pd.Da
     if versus not in {r.row for r in records}:
         found = listed(sorted({r.row for r in records})) or "no ecm of any model"
         raise InputError(f"{run.folder}: has no ecm of the model '{versus}'; it has {found}")
+    if ORIGINALS in {r.row for r in records}:
+        raise InputError(
+            f"{run.folder}: a model is called '{ORIGINALS}', as the row of the originals is; run "
+            "it again under another name (@name=LABEL)"
+        )
     rows: list[dict[str, Any]] = []
     for dataset, judge in dict.fromkeys(map(_key, records)):
         own = [record for record in records if _key(record) == (dataset, judge)]

@@ -47,7 +47,7 @@ def build(root: Path) -> list[Path]:
 def board_table(run: Run) -> pd.DataFrame:
     """The columns of `table.csv`, then what each row was made with."""
     table = build_table(run)
-    about = [_about(run, row["model"], row["dataset"]) for row in table.to_dict("records")]
+    about = [_about(run, row) for row in table.to_dict("records")]
     return pd.concat([table, pd.DataFrame(about)], axis=1)
 
 
@@ -132,8 +132,9 @@ def _same(a: Any, b: Any) -> bool:
     return bool(a == b)
 
 
-def _about(run: Run, row: str, dataset: str) -> dict[str, Any]:
-    mine = [r for r in run.records if (r.row, r.dataset["name"]) == (row, dataset)]
+def _about(run: Run, row: Mapping[Any, Any]) -> dict[str, Any]:
+    key = (row["role"], row["model"], row["dataset"])
+    mine = [r for r in run.records if (r.role, r.row, r.dataset["name"]) == key]
     first = mine[0]
     identities = [record.metric["identity"] for record in mine]
     judges = dict.fromkeys(

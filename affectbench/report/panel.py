@@ -29,7 +29,7 @@ def build_panel(run: Run, table: pd.DataFrame) -> pd.DataFrame:
     parts = []
     for dataset, rows in table.groupby("dataset", sort=False):
         models = rows[rows["role"] == "model"]
-        stranger = rows[rows["model"] == "wrong-face"]
+        stranger = rows[(rows["role"] == "anchor") & (rows["model"] == "wrong-face")]
         part = pd.DataFrame({"model": models["model"], "dataset": dataset})
         for judge, column in columns.items():
             part[f"ecm[{judge}]"] = models[column]

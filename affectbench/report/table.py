@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -37,6 +37,8 @@ BESIDE = (
 ANCHOR_ORDER = ("reference", "bicubic", "one-face", "wrong-face")
 Cells = dict[str, Record]
 """The records of one row of one data set, by column name."""
+Key = tuple[str, str]
+"""What names a row of one data set: role and label. A model may have the label of an anchor."""
 
 
 def build_table(run: Run) -> pd.DataFrame:
@@ -62,22 +64,32 @@ def metric_columns(run: Run) -> list[str]:
 
 
 def _dataset_rows(run: Run, records: Sequence[Record]) -> list[dict[str, Any]]:
-    grouped: dict[tuple[str, str], Cells] = {}
+    grouped: dict[Key, Cells] = {}
     for record in records:
         key = (record.role, record.row)
         grouped.setdefault(key, {})[column_of(record, run.settings)] = record
     models = {label: cells for (role, label), cells in grouped.items() if role == "model"}
     anchors = {label: cells for (role, label), cells in grouped.items() if role == "anchor"}
     anchors = {label: anchors[label] for label in ANCHOR_ORDER if label in anchors}
-    rows = {label: _row(label, cells) for label, cells in {**models, **anchors}.items()}
-    everyone = {**anchors, **models}
+    rows = {label: _row(label, cells) for label, cells in models.items()}
     ranked = {label: cells for label, cells in models.items() if not _contaminated(run, cells)}
+    versus = _versus(run, grouped)
     for column in metric_columns(run):
-        for label, values in _comparisons(run, column, ranked, everyone):
+        for label, values in _comparisons(run, column, ranked, versus, grouped):
             rows[label].update(values)
     for label, cells in models.items():
         rows[label]["mark"] = joined(_marks(run, cells, anchors, label in ranked))
-    return list(rows.values())
+    return [*rows.values(), *(_row(label, cells) for label, cells in anchors.items())]
+
+
+def _versus(run: Run, rows: Collection[Key]) -> Key:
+    """The row that the others are compared with: a model, but for `bicubic`.
+
+    That name always means bicubic itself: if it is an anchor, a model of the name is another one.
+    """
+    label = str(run.settings["versus"])
+    is_anchor = label == "bicubic" and ("anchor", label) in rows
+    return ("anchor" if is_anchor else "model", label)
 
 
 def _row(label: str, cells: Cells) -> dict[str, Any]:
@@ -87,12 +99,11 @@ def _row(label: str, cells: Cells) -> dict[str, Any]:
         "dataset": first.dataset["name"],
         "role": first.role,
         "n": first.n,
-        "failed": max(len(record.failed) for record in cells.values()),
+        "failed": _failed_faces(cells),
         "mark": "",
     }
     for column, record in cells.items():
         if record.status != "ok":
-            row["failed"] = record.n
             continue
         values = record.values
         row[column], row[f"{column}_low"] = values["value"], values["low"]
@@ -110,15 +121,20 @@ def _row(label: str, cells: Cells) -> dict[str, Any]:
     return row
 
 
+def _failed_faces(cells: Cells) -> int:
+    """Faces without a result: all of them if nothing was scored; a failed metric loses no face."""
+    sound = [len(record.failed) for record in cells.values() if record.status == "ok"]
+    return max(sound) if sound else next(iter(cells.values())).n
+
+
 def _comparisons(
-    run: Run, column: str, ranked: Mapping[str, Cells], everyone: Mapping[str, Cells]
+    run: Run, column: str, ranked: Mapping[str, Cells], versus: Key, everyone: Mapping[Key, Cells]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Differences to `versus` and membership of the best set, for the models that may be ranked."""
     cells = {label: _scored(row, column) for label, row in ranked.items()}
     models = {label: r for label, r in cells.items() if r is not None and not is_dagger(r)}
-    versus = str(run.settings["versus"])
     base = _scored(everyone.get(versus, {}), column)
-    tested = {label: r for label, r in models.items() if label != versus}
+    tested = {label: r for label, r in models.items() if ("model", label) != versus}
     of_set = base is not None and is_of_set(base)
     differences = _set_differences if of_set else _differences
     found = differences(run, column, tested, base) if base else {}

@@ -138,10 +138,12 @@ def _differences(
     outcome = run_comparison(request, out)
     for failed in outcome.failed:
         yield f"{failed.dataset['name']}: {failed.row} fails: {failed.error}"
-    published = {_key(r.row, r.metric["identity"]): r for r in records if r.status == "ok"}
+    published = {
+        _key((r.role, r.row), r.metric["identity"]): r for r in records if r.status == "ok"
+    }
     folder = RunFolder(out)
     for cell in make_plan(request, lambda _text: None)[0].cells:
-        record = published.get(_key(cell.row.label, cell.measure.identity))
+        record = published.get(_key(cell.row.key, cell.measure.identity))
         where = f"{request.datasets[0][0]}: {cell.row.label}, {cell.measure.slug}"
         if record is None:
             yield f"{where}: the leaderboard has no such cell"
@@ -185,7 +187,7 @@ def _same_vectors(old: Columns, new: Columns) -> NDArray[np.bool_]:
     return same
 
 
-def _key(row: str, identity: Mapping[str, Any]) -> tuple[str, str]:
+def _key(row: tuple[str, str], identity: Mapping[str, Any]) -> tuple[tuple[str, str], str]:
     return row, json.dumps(identity, sort_keys=True)
 
 

@@ -1,31 +1,25 @@
-"""A run's folder: the lock, the sealed cells, and the batches of cells that are under way."""
+"""A run's folder: the lock, and the sealed cells."""
 
 from __future__ import annotations
 
-import errno
-import fcntl
-import json
-import os
-import shutil
-import socket
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from affectbench.errors import BusyError, StorageError
+from affectbench.errors import RecordError, StorageError
 from affectbench.records import (
     Record,
     SavedFaces,
-    concatenate,
+    is_kept,
     read_columns,
     read_record,
-    write_atomic,
     write_columns,
     write_record,
 )
+from affectbench.run.batches import FOLDER, drop_batches, drop_unsure_batches
+from affectbench.run.lock import Present, locked
 from affectbench.run.plan import Cell, DatasetPlan
 from affectbench.run.rows import Row
 from affectbench.types import Columns
@@ -34,40 +28,30 @@ from affectbench.types import Columns
 class RunFolder:
     """Cells under `records/` and `images/`, batches under `.partial/` until their cell is sealed.
 
-    A sealed cell is a record; it is written last, so that a cell without one is not finished. A
-    batch file is named by its number and kept in a folder named by cell, batch size and thread
-    count, so that a resumed run repeats whole batches with the same boundaries.
+    A sealed cell is a record; it is written last, so that a cell without one is not finished.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._present: Present | None = None
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder for this process; BusyError says who holds it otherwise.
-
-        The lock is the kernel's (flock), so that a killed process leaves none behind.
-        """
-        path = self.root / ".lock"
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            handle = path.open("a+")
-        except OSError as error:
-            raise StorageError(
-                f"{self.root}: cannot be used as output folder ({error.strerror})"
-            ) from error
-        with handle:
+        """Hold the folder for this process; BusyError says who holds it otherwise."""
+        with locked(self.root) as present:
+            self._present = present
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                if error.errno not in (errno.EAGAIN, errno.EACCES):
-                    raise
-                handle.seek(0)
-                raise BusyError(f"{self.root} is in use by {handle.read().strip()}") from None
-            handle.truncate(0)
-            handle.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-            handle.flush()
-            yield
+                yield
+            finally:
+                self._present = None
+
+    def require_present(self) -> None:
+        """StorageError if the held folder was removed, or is another one by now."""
+        if self._present is not None and not self._present():
+            raise StorageError(
+                f"{self.root}: was removed or replaced while the run was under way; run the same "
+                "command again"
+            )
 
     def record_path(self, cell: Cell) -> Path:
         """Where the record of a cell lies, whether it exists or not."""
@@ -78,32 +62,48 @@ class RunFolder:
         return self.root / "images" / cell.relative.with_suffix(".parquet")
 
     def record(self, cell: Cell) -> Record | None:
-        """The record of a cell, None if it is not sealed."""
+        """The record of a cell, None if it is not sealed.
+
+        Nor is it if the file is of a row or data set that another run called otherwise, which some
+        file systems and rare names allow: a cell's name is part of what its record says.
+        """
         path = self.record_path(cell)
-        return read_record(path) if path.exists() else None
+        if not path.exists():
+            return None
+        record = read_record(path)
+        data = record.dataset if isinstance(record.dataset, Mapping) else {}
+        stated = (record.role, record.row, data.get("name"))
+        return record if stated == (*cell.row.key, cell.dataset) else None
 
     def columns(self, cell: Cell) -> dict[str, np.ndarray]:
         """The per-image values of a sealed cell."""
         return read_columns(self.images_path(cell))
 
-    def discard(self, cell: Cell) -> None:
-        """Forget a sealed cell, so that it is computed again."""
+    def is_whole(self, cell: Cell, record: Record, ids: Iterable[str]) -> bool:
+        """Whether a sealed cell says of each face what its value is, or why it has none."""
+        try:
+            found = [str(i) for i in self.columns(cell)["id"]]
+        except (RecordError, KeyError):
+            return False
+        return sorted([*found, *(i for i, _ in record.failed)]) == sorted(ids)
+
+    def discard(self, cell: Cell, *, unfinished: bool = False) -> None:
+        """Forget a sealed cell, so that it is computed again; its `unfinished` batches if asked."""
         self.record_path(cell).unlink(missing_ok=True)
+        if unfinished:
+            drop_batches(self.root, cell)
 
     def discard_unsure(self, cell: Cell) -> None:
         """Forget unfinished batches of a cell if its model could be another one by now."""
-        for folder in (self.root / ".partial").glob(f"{cell.id}-*"):
-            about = (json.loads(path.read_text("utf-8")) for path in folder.glob("*.json"))
-            if cell.row.spec.revision_lacks or any(batch.get("lacks") for batch in about):
-                shutil.rmtree(folder, ignore_errors=True)
+        drop_unsure_batches(self.root, cell)
 
     def seal(self, cell: Cell, record: Record, columns: Columns | None) -> None:
         """Write a cell's values, then its record, then drop its batches."""
+        self.require_present()
         if columns is not None:
             write_columns(columns, self.images_path(cell))
         write_record(record, self.record_path(cell))
-        for folder in (self.root / ".partial").glob(f"{cell.id}-*"):
-            shutil.rmtree(folder, ignore_errors=True)
+        drop_batches(self.root, cell)
 
     def saved_faces(self, plan: DatasetPlan) -> SavedFaces:
         """Where the faces of a data set are kept."""
@@ -115,38 +115,10 @@ class RunFolder:
         wanted = (
             (saved.hr(i), saved.lr(i), saved.sr(row.label, row.spec.revision, i)) for i in ids
         )
-        return not all(path.exists() for paths in wanted for path in paths)
+        return not all(is_kept(path) for paths in wanted for path in paths)
 
     def drop_empty_partials(self) -> None:
         """Remove the folder of unfinished batches once there are none."""
-        partial = self.root / ".partial"
+        partial = self.root / FOLDER
         if partial.is_dir() and not any(partial.iterdir()):
             partial.rmdir()
-
-
-class Batches:
-    """The finished batches of one unsealed cell."""
-
-    def __init__(self, folder: RunFolder, cell: Cell, batch_size: int, threads: int) -> None:
-        self._path = folder.root / ".partial" / f"{cell.id}-b{batch_size}-t{threads}"
-
-    def has(self, number: int) -> bool:
-        """Whether that batch is finished."""
-        return self._file(number).exists()
-
-    def write(self, number: int, columns: Columns, about: Mapping[str, Any]) -> None:
-        """Keep a finished batch; `about` is JSON data about it (failures, seconds)."""
-        # The values first: a batch counts as finished once its `about` is there.
-        write_columns(columns, self._file(number).with_suffix(".parquet"))
-        write_atomic(self._file(number), json.dumps(about).encode())
-
-    def read(self) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
-        """All finished batches in order: joined columns, and what was said about each."""
-        done = sorted(self._path.glob("*.json"))
-        about = [json.loads(path.read_text(encoding="utf-8")) for path in done]
-        parts = [read_columns(path.with_suffix(".parquet")) for path in done]
-        parts = [part for part in parts if len(part["id"])]
-        return (concatenate(parts) if parts else {}), about
-
-    def _file(self, number: int) -> Path:
-        return self._path / f"{number:06d}.json"

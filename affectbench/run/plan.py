@@ -26,7 +26,7 @@ from affectbench.errors import InputError, UnknownNameError
 from affectbench.faces.regions import CROP_VERSION
 from affectbench.judges import judge_spec
 from affectbench.metrics import metric_plugin
-from affectbench.records import slug
+from affectbench.records import distinct_slugs
 from affectbench.run.anchors import ANCHORS, anchor_rows
 from affectbench.run.measures import Selection, SmallestImage, select
 from affectbench.run.rows import Row
@@ -112,6 +112,7 @@ class Cell:
     """One (row, data set, protocol, metric): `id` from content, `relative` for people to read."""
 
     row: Row
+    dataset: str
     measure: Measure
     content: Mapping[str, Any]
     folder: PurePosixPath
@@ -256,11 +257,16 @@ def _plan_dataset(
         pairs=pairs,
     )
     measures = _measures(request, plan.framing, selection)
-    cells = [_cell(plan, row, measure) for row in models for measure in measures]
-    for row, measured in anchor_rows(models, measures, request.seed):
-        if row.label not in request.anchors:
-            continue
-        cells += [_cell(plan, row, measure) for measure in measured]
+    anchors = anchor_rows(models, measures, request.seed, len(ids))
+    grid = [(row, measures) for row in models]
+    grid += [(row, measured) for row, measured in anchors if row.label in request.anchors]
+    root = distinct_slugs(("dataset", other) for other, _ in request.datasets)["dataset", name]
+    places = distinct_slugs(row.key for row, _ in grid)
+    cells = [
+        _cell(plan, row, measure, PurePosixPath(root, places[row.key]))
+        for row, measured in grid
+        for measure in measured
+    ]
     return replace(plan, cells=tuple(cells))
 
 
@@ -292,11 +298,11 @@ def _settings(request: RunRequest, framing: str) -> MetricSettings:
     )
 
 
-def _cell(plan: DatasetPlan, row: Row, measure: Measure) -> Cell:
+def _cell(plan: DatasetPlan, row: Row, measure: Measure, folder: PurePosixPath) -> Cell:
     content = {
         "model": row.spec.revision,
         "dataset": plan.revision,
         "protocol": as_json(plan.protocol),
         "metric": measure.identity,
     }
-    return Cell(row, measure, content, PurePosixPath(slug(plan.name), slug(row.label)))
+    return Cell(row, plan.name, measure, content, folder)

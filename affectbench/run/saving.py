@@ -9,7 +9,7 @@ from PIL import Image
 
 from affectbench.images.reading import Pixels
 from affectbench.images.tensors import pixels
-from affectbench.records import SavedFaces, write_atomic
+from affectbench.records import SavedFaces, is_kept, write_atomic
 from affectbench.run.rows import Row
 from affectbench.run.sources import Batch, Produced
 
@@ -18,7 +18,7 @@ def save_references(saved: SavedFaces, batch: Batch) -> None:
     """Write HR and LR of a batch, unless they are there: the folder's name says what they are."""
     for index, (hr, lr) in enumerate(zip(batch.hr_pixels, pixels(batch.lr), strict=True)):
         for path, image in ((saved.hr(batch.ids[index]), hr), (saved.lr(batch.ids[index]), lr)):
-            if not path.exists():
+            if not is_kept(path):
                 _write(path, image)
 
 
@@ -31,4 +31,4 @@ def save_results(saved: SavedFaces, row: Row, batch: Batch, produced: Produced) 
 def _write(path: Path, image: Pixels) -> None:
     buffer = BytesIO()
     Image.fromarray(image).save(buffer, "PNG")
-    write_atomic(path, buffer.getvalue())
+    write_atomic(path, buffer.getvalue(), durable=False)

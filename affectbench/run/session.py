@@ -46,18 +46,20 @@ def run_comparison(
     `rerun` says which sealed cells are computed again: none, the failed ones, or all. Raises
     BusyError if another process holds the folder.
     """
-    folder = RunFolder(out)
+    folder = RunFolder(out.absolute())  # a model may change the working directory
     with folder.locked():
         plans = make_plan(request, note)
-        computed = 0
+        computed, executor = 0, None
         for plan in plans:
-            todo = _todo(folder, plan, rerun)
+            todo = _todo(folder, plan, rerun, note)
             for cell in todo:
-                folder.discard(cell)
+                folder.discard(cell, unfinished=rerun == "all")
                 folder.discard_unsure(cell)
             if todo:
-                _executor(folder, progress).run(plan, todo)
+                executor = executor or _executor(folder, progress)
+                executor.run(plan, todo)
             computed += len(todo)
+        folder.require_present()
         folder.drop_empty_partials()
         cells = [cell for plan in plans for cell in plan.cells]
         _write_run(folder, request, plans[0], cells, command)
@@ -72,18 +74,27 @@ def _executor(folder: RunFolder, progress: Callable[[str, int, int], None]) -> E
     return LocalExecutor(folder, progress)
 
 
-def _todo(folder: RunFolder, plan: DatasetPlan, rerun: Rerun) -> list[Cell]:
-    return [cell for cell in plan.cells if _is_due(folder, plan, cell, rerun)]
+def _todo(
+    folder: RunFolder, plan: DatasetPlan, rerun: Rerun, note: Callable[[str], None]
+) -> list[Cell]:
+    return [cell for cell in plan.cells if _is_due(folder, plan, cell, rerun, note)]
 
 
-def _is_due(folder: RunFolder, plan: DatasetPlan, cell: Cell, rerun: Rerun) -> bool:
+def _is_due(
+    folder: RunFolder, plan: DatasetPlan, cell: Cell, rerun: Rerun, note: Callable[[str], None]
+) -> bool:
+    if rerun == "all":
+        return True  # also what is there and cannot be read
     record = folder.record(cell)
-    if record is None or rerun == "all":
+    if record is None:
         return True
     if cell.row.spec.revision_lacks or record.model.get("revision_lacks"):
         return True  # the same name need not mean the same model
     if record.status == "failed":
         return rerun == "failed"
+    if not folder.is_whole(cell, record, plan.ids):
+        note(f"{folder.images_path(cell)}: is damaged or not whole, its cell is computed again")
+        return True
     if not plan.save_images:
         return False
     made = set(plan.ids) - {image_id for image_id, _ in record.failed}

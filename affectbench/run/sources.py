@@ -177,6 +177,8 @@ def load_source(row: Row, plan: DatasetPlan, device: torch.device) -> Source:
         return WrongFaceSource(row.spec, plan)
     loaded = row.model.load(device)
     if isinstance(loaded, StoredResults):
+        if loaded.spec.revision != row.spec.revision:
+            raise ModelError(f"{row.label}: results changed while the run was under way; run again")
         return StoredSource(loaded)
     return ModelSource(loaded, plan.protocol.scale, device)
 

@@ -16,8 +16,8 @@ from affectbench.adapters.contract import run_model
 from affectbench.images.tensors import unit_range
 from affectbench.judges import load_judge
 from affectbench.report.results import load_run
-from affectbench.run.execute import score
 from affectbench.run.plan import RunRequest, make_plan
+from affectbench.run.scoring import score
 from affectbench.run.session import run_comparison
 from affectbench.run.sources import Produced, read_batch
 

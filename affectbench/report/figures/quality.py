@@ -143,7 +143,10 @@ def _interval(row: Any, name: str) -> tuple[float, float] | None:
 
 
 def _words(points: Sequence[Point], x: str, y: str) -> str:
-    return "; ".join(f"{p.name}: {x} {p.x:.4g}, {y} {p.y:.4g}" for p in points)
+    names = [p.name if p.model else f"{p.name} (anchor)" for p in points]
+    return "; ".join(
+        f"{name}: {x} {p.x:.4g}, {y} {p.y:.4g}" for name, p in zip(names, points, strict=True)
+    )
 
 
 def _paint(

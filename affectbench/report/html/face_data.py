@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from affectbench.records import slug
 from affectbench.report.cells import digits
 from affectbench.report.faces import FaceTable, Floats, Judged, Measured
-from affectbench.report.html.pictures import sr_folder
 from affectbench.report.html.tables import Head
 
 
@@ -23,7 +22,7 @@ def face_data(table: FaceTable, embedded: Iterable[int], folder: str) -> dict[st
         "slug": slug(table.dataset),
         "ids": list(table.ids),
         "rows": [
-            {"name": r.name, "anchor": r.anchor, "folder": sr_folder(r), "failed": r.failed}
+            {"name": r.name, "anchor": r.anchor, "folder": r.folder, "failed": r.failed}
             for r in table.rows
         ],
         "judges": [_judge(judged, table) for judged in table.judges],

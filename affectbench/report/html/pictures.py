@@ -68,18 +68,13 @@ def write_all(table: FaceTable, root: Path, target: Path) -> int:
     count = 0
     for image_id in filter(_is_name, table.ids):
         pairs = [(place.lr(image_id), "lr"), (place.hr(image_id), "hr")]
-        pairs += [(_sr(place, row, image_id), sr_folder(row)) for row in table.rows]
+        pairs += [(_sr(place, row, image_id), row.folder) for row in table.rows]
         known = [(path, name) for path, name in pairs if path.is_file()]
         for path, name in known:
             copy = target / slug(table.dataset) / name / f"{image_id}.png"
             write_atomic(copy, path.read_bytes())
         count += bool(known)
     return count
-
-
-def sr_folder(row: FaceRow) -> str:
-    """The folder of a row's faces beside the page."""
-    return f"sr-{slug(row.name)}"
 
 
 def data_uri(path: Path) -> str:
@@ -105,7 +100,7 @@ def _face(place: SavedFaces, table: FaceTable, position: int) -> dict[str, Any]:
 
 
 def _sr(place: SavedFaces, row: FaceRow, image_id: str) -> Path:
-    return place.sr(row.name, row.revision, image_id)
+    return place.sr(row.label, row.revision, image_id)
 
 
 def _texts(face: dict[str, Any]) -> Iterator[str]:
