@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -70,6 +71,12 @@ class ModelRequest:
             return plugins().load(self.target).load(scale, _without_name(options), device)
         loading = Loading(self.argument, self.target, options, self.describe(scale), scale)
         return PREFIXES[self.kind].load(loading, device)
+
+    def remarks(self, faces: Collection[str]) -> list[str]:
+        """What a user should know before a model is run on a set of these faces, a line each."""
+        if not self.kind:
+            return []
+        return PREFIXES[self.kind].remarks(self.target, dict(self.options), faces)
 
 
 @dataclass(frozen=True)

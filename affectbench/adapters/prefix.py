@@ -6,7 +6,7 @@ file's bytes where the value is a file). Moving or renaming a file changes nothi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,12 +33,17 @@ class Loading:
     scale: int
 
 
+def _nothing_odd(_target: str, _options: Mapping[str, str], _faces: Collection[str]) -> list[str]:
+    return []
+
+
 @dataclass(frozen=True)
 class PrefixAdapter:
     """An adapter. `options` are its own beside the common ones; `any_option` takes others too.
 
     `check(target)` gives the row name and raises if there is no such target; `content(target)`
     is what decides the outputs; `load(loading, device)` is the only part that needs torch.
+    `remarks(target, options, faces)` says what is odd about it for the faces of a set.
     """
 
     prefix: str
@@ -49,6 +54,7 @@ class PrefixAdapter:
     content: Callable[[str], dict[str, Any]]
     load: Callable[[Loading, torch.device], Model | StoredResults]
     any_option: bool = False
+    remarks: Callable[[str, Mapping[str, str], Collection[str]], list[str]] = _nothing_odd
 
     @property
     def known_options(self) -> tuple[str, ...]:

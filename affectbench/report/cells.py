@@ -176,7 +176,8 @@ def _notes(run: Run, table: pd.DataFrame) -> tuple[str, ...]:
         if failures_of(str(row["mark"]))
     ]
     gaps = [f"left out: {gap}" for gap in settings.get("gaps", ())]
-    return ("; ".join(facts), *used, *failures, *gaps)
+    remarks = [f"note: {remark}" for remark in settings.get("remarks", ())]
+    return ("; ".join(facts), *used, *failures, *gaps, *remarks)
 
 
 def _few_faces(run: Run) -> dict[str, int]:

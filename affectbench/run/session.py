@@ -59,7 +59,8 @@ def run_comparison(
             computed += len(todo)
         folder.drop_empty_partials()
         cells = [cell for plan in plans for cell in plan.cells]
-        _write_run(folder, request, plans[0], cells, command)
+        remarks = [remark for plan in plans for remark in plan.remarks]
+        _write_run(folder, request, plans[0], cells, remarks, command)
         records = [folder.record(cell) for cell in cells]
     failed = tuple(r for r in records if r and r.status == "failed" and r.role == "model")
     return Outcome(out, computed, failed)
@@ -88,7 +89,12 @@ def _is_due(folder: RunFolder, plan: DatasetPlan, cell: Cell, rerun: Rerun) -> b
 
 
 def _write_run(
-    folder: RunFolder, request: RunRequest, plan: DatasetPlan, cells: Sequence[Cell], command: str
+    folder: RunFolder,
+    request: RunRequest,
+    plan: DatasetPlan,
+    cells: Sequence[Cell],
+    remarks: Sequence[str],
+    command: str,
 ) -> None:
     content = {
         "schema": SCHEMA,
@@ -99,6 +105,7 @@ def _write_run(
             "datasets": [name for name, _ in request.datasets],
             "metrics": list(plan.metrics),
             "gaps": list(plan.gaps),
+            **({"remarks": list(remarks)} if remarks else {}),
             "judges": list(request.judges),
             "versus": request.versus,
             "convention": request.convention,
