@@ -8,6 +8,7 @@ revision comes from the faces that are there, so that no two selections are mixe
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,7 +17,7 @@ from pathlib import Path
 from affectbench.errors import InputError, listed
 from affectbench.images.formats import SUFFIXES
 from affectbench.images.listing import by_id, face_id, list_folder, list_images, printable
-from affectbench.images.opening import require_regular
+from affectbench.images.opening import require_regular, why_not
 from affectbench.images.reading import Pixels, read_image
 from affectbench.types import DatasetSpec
 
@@ -66,15 +67,24 @@ def require_folder(folder: Path | None, spec: DatasetSpec) -> Path:
             f"--data {spec.name}=DIR, or --data-root DIR if they are in DIR/{spec.name}. "
             f"Layout: {spec.layout}"
         )
-    if not os.path.isdir(folder):  # unlike Path.is_dir, it never raises
-        kind = "is a file, not a folder" if os.path.exists(folder) else "no such folder"
-        raise InputError(f"{folder}: {kind}; layout of '{spec.name}': {spec.layout}")
+    try:
+        mode = folder.stat().st_mode
+    except FileNotFoundError:
+        raise InputError(
+            f"{folder}: no such folder; layout of '{spec.name}': {spec.layout}"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise InputError(why_not(folder, error)) from None
+    if not stat.S_ISDIR(mode):
+        raise InputError(
+            f"{folder}: is a file, not a folder; layout of '{spec.name}': {spec.layout}"
+        )
     return folder
 
 
 def first_folder(*candidates: Path) -> Path | None:
     """The first of them that exists and is a folder."""
-    return next((path for path in candidates if os.path.isdir(path)), None)
+    return next((path for path in candidates if path.is_dir()), None)
 
 
 def all_images(folder: Path) -> dict[str, Path]:

@@ -99,14 +99,14 @@ def _twins(one: Path, other: Path) -> str:
     if len(stems) == 1:
         return f"{one} and {other.name} have the same name but for the suffix; keep one of them"
     return (
-        f"{one.parent}: {ascii(one.name)} and {ascii(other.name)} are one name in two spellings; "
+        f"{one.parent}: {one.name!a} and {other.name!a} are one name in two spellings; "
         "keep one of them"
     )
 
 
 def _inside(folder: Path) -> list[Path]:
     try:
-        names = sorted(os.listdir(folder))
+        paths = sorted(folder.iterdir())
     except NotADirectoryError:
         raise InputError(f"{folder}: is a file, a folder of images is needed") from None
     except PermissionError:
@@ -115,8 +115,8 @@ def _inside(folder: Path) -> list[Path]:
         raise InputError(f"{folder}: no such folder") from None
     except (OSError, ValueError) as error:
         raise InputError(why_not(folder, error)) from None
-    visible = (n for n in names if not n.startswith(".") and n.lower() not in _LEFT_BEHIND)
-    return [folder / name for name in visible]
+    hidden = (p.name.startswith(".") or p.name.lower() in _LEFT_BEHIND for p in paths)
+    return [path for path, skipped in zip(paths, hidden, strict=True) if not skipped]
 
 
 def _is_image(path: Path) -> bool:

@@ -14,8 +14,8 @@ _PNG_KEPT = frozenset({b"IHDR", b"PLTE", b"tRNS", b"acTL", b"fcTL", b"fdAT", b"I
 _JPEG = b"\xff\xd8"
 _START_OF_SCAN = 0xDA
 _JPEG_DROPPED = frozenset({*range(0xE1, 0xEE), 0xEF, 0xFE})  # APP1 to 13 and 15, COM
-_JPEG_COLOURS = {0xE0: 16, 0xEE: 14}  # JFIF and Adobe, which say what the channels are: bytes needed
-
+_JPEG_COLOURS = {0xE0: 16, 0xEE: 14}
+"""JFIF and Adobe, which say what the channels are, and how many bytes they need for it."""
 
 _TIFF: dict[bytes, Literal["little", "big"]] = {b"II*\0": "little", b"MM\0*": "big"}
 _TIFF_KEPT = frozenset(

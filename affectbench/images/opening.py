@@ -55,7 +55,7 @@ def why_not(path: Path | str, error: OSError | ValueError) -> str:
     """Why a path cannot be used, as the text of an InputError."""
     shown = str(path)
     if isinstance(error, FileNotFoundError):
-        if os.path.islink(path):
+        if Path(path).is_symlink():
             return f"{shown}: is a link to a file that is not there"
         return f"{shown}: no such file"
     if isinstance(error, PermissionError):

@@ -112,7 +112,7 @@ def _read(path: Path, use: Callable[[Image.Image], _T]) -> _T:
             raise
         except Image.DecompressionBombError:
             raise InputError(_too_large(str(path), None)) from None
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             # What a decoder may raise is written nowhere: struct.error, TypeError, ...
             failure = error
         file.seek(0)
@@ -122,7 +122,7 @@ def _read(path: Path, use: Callable[[Image.Image], _T]) -> _T:
                 return _used(io.BytesIO(bare), path, use)
         except InputError:
             raise
-        except Exception:  # noqa: BLE001, S110
+        except Exception:
             pass  # the pixels are damaged, too: the first failure says more
         raise InputError(_unreadable(path, head, failure)) from failure
 
@@ -139,7 +139,7 @@ def _used(file: BinaryIO, path: Path, use: Callable[[Image.Image], _T]) -> _T:
 
 
 def _leave_lying(image: Image.Image) -> None:
-    """Let Pillow not turn a TIFF while it loads: damaged notes would fail it, pixels read or not."""
+    """Keep Pillow from turning a TIFF while it loads, which fails where its notes are damaged."""
     _orientation(image)  # Pillow keeps what it finds, which it cannot read later
     vars(image)["load_end"] = lambda: None
 
@@ -188,7 +188,7 @@ def _orientation(image: Image.Image) -> int:
     try:
         with _quiet():
             value = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:  # noqa: BLE001
+    except Exception:
         return 1
     return value if isinstance(value, int) else 1
 

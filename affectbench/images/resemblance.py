@@ -1,8 +1,8 @@
 """Whether results belong to the originals that they are paired with.
 
-Names alone pair a folder of results with a set, and two sets may use the same names. A result, however
-poor, still has the coarse light and dark of its own face, so that at 8x8 pixels it is closer to its
-original than to most others:
+Names alone pair a folder of results with a set, and two sets may use the same names. A result,
+however poor, still has the coarse light and dark of its own face, so that at 8x8 pixels it is
+closer to its original than to most others:
 
 1. Each image is averaged to 8x8, the mean of each channel is taken off, and what is left is
    scaled to length 1: brightness, colour cast and contrast do not count.
@@ -21,6 +21,7 @@ Wrong pairs are unlike for about nine of ten faces. docs/add-a-data-set.md has w
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +47,8 @@ def sketch(pixels: Pixels) -> Sketch:
         return np.zeros(SIDE * SIDE * 3)
     image = Image.fromarray(np.ascontiguousarray(pixels))
     small = np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BOX), dtype=np.float64)
-    return _unit((small - small.mean((0, 1))).reshape(1, -1))[0]
+    found: Sketch = _unit((small - small.mean((0, 1))).reshape(1, -1))[0]
+    return found
 
 
 def unlike(results: Sequence[Sketch], originals: Sequence[Sketch]) -> NDArray[np.bool_]:
@@ -68,4 +70,4 @@ def unlike(results: Sequence[Sketch], originals: Sequence[Sketch]) -> NDArray[np
 
 def _unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     length = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.divide(rows, length, out=np.zeros_like(rows), where=length > _FLAT)
+    return cast(Sketch, np.divide(rows, length, out=np.zeros_like(rows), where=length > _FLAT))

@@ -59,8 +59,7 @@ def run_comparison(
             computed += len(todo)
         folder.drop_empty_partials()
         cells = [cell for plan in plans for cell in plan.cells]
-        remarks = [remark for plan in plans for remark in plan.remarks]
-        _write_run(folder, request, plans[0], cells, remarks, command)
+        _write_run(folder, request, plans, command)
         records = [folder.record(cell) for cell in cells]
     failed = tuple(r for r in records if r and r.status == "failed" and r.role == "model")
     return Outcome(out, computed, failed)
@@ -91,11 +90,11 @@ def _is_due(folder: RunFolder, plan: DatasetPlan, cell: Cell, rerun: Rerun) -> b
 def _write_run(
     folder: RunFolder,
     request: RunRequest,
-    plan: DatasetPlan,
-    cells: Sequence[Cell],
-    remarks: Sequence[str],
+    plans: Sequence[DatasetPlan],
     command: str,
 ) -> None:
+    plan, cells = plans[0], [cell for plan in plans for cell in plan.cells]
+    remarks = [remark for plan in plans for remark in plan.remarks]
     content = {
         "schema": SCHEMA,
         "command": command,
