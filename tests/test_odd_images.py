@@ -161,7 +161,7 @@ def test_no_other_format_is_tried(tmp_path, monkeypatch, suffix, content):
     monkeypatch.setattr(subprocess, "Popen", lambda *a, **_k: started.append(a))
     Image.init()
     for name in set(Image.OPEN) - set(SUFFIXES_OF):
-        factory, accept = Image.OPEN[name]
+        _, accept = Image.OPEN[name]
         monkeypatch.setitem(Image.OPEN, name, (lambda *_a, n=name, **_k: started.append(n), accept))
     path = file(tmp_path / f"f1{suffix}", content)
     with pytest.raises(InputError, match=r"f1.*is not an image in a format that is read here"):

@@ -212,6 +212,7 @@ def _plan_dataset(
 ) -> DatasetPlan:
     dataset = _open(name, folder, request.plain_folders)
     ids = request.ids or tuple(dataset.ids[: request.limit])
+    remarks = _remarks(request, name, dataset)
     note(f"{name}: reading {len(ids)} faces")
     pairs = FacePairs(dataset, request.protocol)
     plan = DatasetPlan(
@@ -228,7 +229,7 @@ def _plan_dataset(
         save_images=request.save_images,
         metrics=selection.metrics,
         gaps=selection.gaps,
-        remarks=_remarks(request, name, dataset),
+        remarks=remarks,
         pairs=pairs,
     )
     measures = _measures(request, plan.framing, selection)
