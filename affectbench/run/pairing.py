@@ -12,8 +12,8 @@ from affectbench.images.resemblance import sketch, unlike
 from affectbench.run.plan import DatasetPlan
 from affectbench.types import ModelSpec, StoredResults
 
-CHECKED = 1000
-"""So many faces are looked at; of a larger set some, evenly spread."""
+CHECKED = 300
+"""So many faces are looked at; of a larger set some, evenly spread: each is decoded once more."""
 
 SHARE = 0.2
 """A larger share of unlike results is refused. Wrong pairs have 0.8 and more, right ones 0.1."""
