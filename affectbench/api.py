@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from affectbench.adapters import ModelRequest, parse_model, parse_models
 from affectbench.errors import InputError, listed
 from affectbench.faces.regions import CROP_VERSION
-from affectbench.images.reading import by_stem, image_size, list_images
+from affectbench.images.listing import by_id, list_images, printable
+from affectbench.images.reading import image_size
 from affectbench.judges import DEFAULT_JUDGE, expand_judges
 from affectbench.run.measures import SmallestImage
 from affectbench.run.plan import RunRequest
@@ -48,6 +49,11 @@ class Comparison:
     def gaps(self) -> tuple[str, ...]:
         """Metrics that a group brought and that were left out, and why, one text each."""
         return tuple(str(gap) for gap in self.run.settings.get("gaps", ()))
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What is odd about the faces' and the results' files, one text each."""
+        return tuple(str(remark) for remark in self.run.settings.get("remarks", ()))
 
     @property
     def failed(self) -> tuple[str, ...]:
@@ -145,6 +151,7 @@ def score(
     device: str = "auto",
     seed: int = 0,
     save_images: bool = False,
+    allow_mismatch: bool = False,
     out: Path | str | None = None,
     command: str = "affectbench.score",
     note: Note = lambda _text: None,
@@ -153,14 +160,18 @@ def score(
     """Measure a folder of results against the folder of originals, paired by file name.
 
     Images are taken as they are: nothing is resized. `framing` says where the face is, `scale`
-    matters to conventions whose border depends on it, and `crop` to ECM as in `compare`. Raises
-    InputError, naming the files, if the folders do not pair up or sizes differ.
+    matters to conventions whose border depends on it, and `crop` to ECM as in `compare`. Results
+    that do not look like the originals of their names are refused (they are in `failed`), unless
+    `allow_mismatch` insists on them. Raises InputError, naming the files, if the folders do not
+    pair up or sizes differ.
     """
     sizes = _require_pairs(Path(sr), Path(hr))
     uniform = len(set(sizes.values())) == 1
+    insisted = "@mismatch=allow" if allow_mismatch else ""
+    row, dataset = (printable(Path(folder).resolve().name) for folder in (sr, hr))
     request = RunRequest(
-        models=(parse_model(f"images:{sr}@name={Path(sr).resolve().name}"),),
-        datasets=((Path(hr).resolve().name, Path(hr)),),
+        models=(parse_model(f"images:{sr}@name={row}{insisted}"),),
+        datasets=((dataset, Path(hr)),),
         metrics=tuple(metrics),
         judges=expand_judges(judges),
         convention=convention,
@@ -257,7 +268,7 @@ def _folder(name: str, data_root: Path | str | None, data: Mapping[str, Path | s
 
 def _require_pairs(sr: Path, hr: Path) -> dict[Path, tuple[int, int]]:
     """The sizes of the originals."""
-    results, originals = by_stem(list_images(sr)), by_stem(list_images(hr))
+    results, originals = by_id(list_images(sr)), by_id(list_images(hr))
     missing = [stem for stem in originals if stem not in results]
     extra = [stem for stem in results if stem not in originals]
     if missing or extra:

@@ -13,7 +13,8 @@ import pytest
 from PIL import ExifTags, Image
 
 from affectbench.errors import InputError
-from affectbench.images.reading import by_stem, image_size, list_images, read_image
+from affectbench.images.listing import by_id, list_images
+from affectbench.images.reading import image_size, read_image
 
 
 @pytest.fixture
@@ -212,12 +213,12 @@ def test_list_images_refuses(tmp_path):
 
 
 def test_by_stem_refuses_two_files_of_one_name():
-    assert by_stem([Path("x/a.png"), Path("x/b.jpg")]) == {
+    assert by_id([Path("x/a.png"), Path("x/b.jpg")]) == {
         "a": Path("x/a.png"),
         "b": Path("x/b.jpg"),
     }
     with pytest.raises(InputError, match=r"a\.png.*a\.jpg|a\.jpg.*a\.png"):
-        by_stem([Path("x/a.png"), Path("x/a.jpg")])
+        by_id([Path("x/a.png"), Path("x/a.jpg")])
 
 
 def test_unreadable_files_and_folders(tmp_path, pixels):
@@ -229,7 +230,8 @@ def test_unreadable_files_and_folders(tmp_path, pixels):
 import os, sys
 from pathlib import Path
 from affectbench.errors import InputError
-from affectbench.images.reading import list_images, read_image
+from affectbench.images.listing import list_images
+from affectbench.images.reading import read_image
 image, closed = (Path(a) for a in sys.argv[1:3])
 if os.geteuid() == 0:
     os.setgid(65534)

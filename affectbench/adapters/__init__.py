@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import unicodedata
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -81,6 +82,12 @@ class ModelRequest:
         spec = self.describe(scale)
         loading = Loading(self.argument, self.target, options, spec, scale, lr_size)
         return PREFIXES[self.kind].load(loading, device)
+
+    def remarks(self, faces: Collection[str]) -> list[str]:
+        """What a user should know before a model is run on a set of these faces, a line each."""
+        if not self.kind:
+            return []
+        return PREFIXES[self.kind].remarks(self.target, dict(self.options), faces)
 
 
 @dataclass(frozen=True)

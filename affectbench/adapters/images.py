@@ -1,26 +1,35 @@
-"""`images:FOLDER`: super-resolved faces that exist already, paired with references by file name."""
+"""`images:FOLDER`: super-resolved faces that exist already, paired with references by file name.
+
+The runner refuses results that do not look like the faces that they are paired with (see
+`images.resemblance`), unless `@mismatch=allow` insists on them.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from affectbench.adapters.prefix import Loading, PrefixAdapter, file_hash
-from affectbench.errors import InputError, ModelError
-from affectbench.images.reading import Pixels, by_stem, list_images, read_image
+from affectbench.errors import InputError, ModelError, listed
+from affectbench.images.listing import by_id, face_id, list_folder, list_images, printable
+from affectbench.images.opening import open_regular
+from affectbench.images.reading import Pixels, read_image
 from affectbench.types import ModelSpec, StoredResults
 
 if TYPE_CHECKING:
     import torch
 
+MISMATCH = "mismatch"
+ALLOWED = "pairs were not checked (@mismatch=allow)"
+
 
 @dataclass(frozen=True)
 class ImageFolder:
-    """The images of a folder by name without suffix. Files that no id asks for are ignored.
+    """The images of a folder by the ids of their faces. Those that no id asks for are ignored.
 
     `hashes` are the SHA-256 of the files by name when the revision was made of them: what is
     scored is what was hashed.
@@ -29,10 +38,11 @@ class ImageFolder:
     spec: ModelSpec
     folder: Path
     hashes: Mapping[str, str]
+    mismatch_allowed: bool = False
 
     @cached_property
     def _paths(self) -> dict[str, Path]:
-        return by_stem(self.folder / name for name in self.hashes)
+        return by_id(self.folder / name for name in self.hashes)
 
     def read(self, image_id: str) -> Pixels:
         """The SR image (H, W, 3); InputError if there is none or it is no usable image.
@@ -50,8 +60,9 @@ class ImageFolder:
 
 def _bytes_of(path: Path) -> bytes:
     try:
-        return path.read_bytes()
-    except OSError as error:
+        with open_regular(path) as file:
+            return file.read()
+    except (OSError, InputError) as error:
         raise _changed(path) from error
 
 
@@ -62,8 +73,8 @@ def _changed(path: Path) -> ModelError:
 
 
 def _check(target: str) -> str:
-    by_stem(list_images(target))
-    return Path(target).resolve().name
+    by_id(list_images(target))
+    return printable(Path(target).resolve().name)
 
 
 def _content(target: str) -> dict[str, Any]:
@@ -75,16 +86,42 @@ def _load(loading: Loading, _device: torch.device) -> StoredResults:
     again = IMAGES.describe(loading.spec.name, loading.target, loading.options)
     if again.revision != loading.spec.revision:
         raise _changed(Path(loading.target))
-    return ImageFolder(loading.spec, Path(loading.target), hashes)
+    allowed = _is_allowed(loading.options)
+    spec = replace(loading.spec, note=ALLOWED) if allowed else loading.spec
+    return ImageFolder(spec, Path(loading.target), hashes, allowed)
+
+
+def _is_allowed(options: Mapping[str, str]) -> bool:
+    value = options.get(MISMATCH)
+    if value not in (None, "allow"):
+        raise InputError(f"images: @{MISMATCH}={value} is not known; the one value is 'allow'")
+    return value is not None
+
+
+def _remarks(target: str, options: Mapping[str, str], faces: Collection[str]) -> list[str]:
+    """Files that are no images, faces without a result and results without a face."""
+    listing = list_folder(target)
+    found = [face_id(path.name) for path in listing.images]
+    lacking = sorted(set(faces).difference(found))
+    unasked = sorted(set(found).difference(faces))
+    remarks = [listing.remark()]
+    if lacking:
+        remarks.append(f"{len(lacking)} of {len(faces)} faces have no result: {listed(lacking)}")
+    if unasked:
+        remarks.append(f"{len(unasked)} results belong to no face: {listed(unasked)}")
+    if _is_allowed(options):
+        remarks.append(ALLOWED)
+    return [remark for remark in remarks if remark]
 
 
 IMAGES = PrefixAdapter(
     prefix="images",
     syntax="images:FOLDER",
     title="results that exist already, paired by file name",
-    options=(),
+    options=(MISMATCH,),
     check=_check,
     content=_content,
     load=_load,
     covers="image files",
+    remarks=_remarks,
 )

@@ -7,7 +7,7 @@ file changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +41,10 @@ class Loading:
     lr_size: int
 
 
+def _nothing_odd(_target: str, _options: Mapping[str, str], _faces: Collection[str]) -> list[str]:
+    return []
+
+
 @dataclass(frozen=True)
 class PrefixAdapter:
     """An adapter. `options` are its own beside the common ones; `any_option` takes others too.
@@ -48,6 +52,7 @@ class PrefixAdapter:
     `check(target)` gives the row name and raises if there is no such target; `content(target)`
     is what decides the outputs; `load(loading, device)` is the only part that needs torch. `covers`
     says in words what `content` is, and `lacks` what it does not cover before the model is loaded.
+    `remarks(target, options, faces)` says what is odd about it for the faces of a set.
     """
 
     prefix: str
@@ -60,6 +65,7 @@ class PrefixAdapter:
     any_option: bool = False
     covers: str = ""
     lacks: str = ""
+    remarks: Callable[[str, Mapping[str, str], Collection[str]], list[str]] = _nothing_odd
 
     @property
     def known_options(self) -> tuple[str, ...]:

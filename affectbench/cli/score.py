@@ -34,6 +34,11 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
         "--save-images", action="store_true", help="keep HR, LR and SR of each face (with --out)"
     )
     parser.add_argument(
+        "--allow-mismatch",
+        action="store_true",
+        help="score results that do not look like the originals of their names",
+    )
+    parser.add_argument(
         "--as",
         dest="published",
         metavar="CONVENTION",
@@ -55,6 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.hr,
             framing=arguments.framing,
             save_images=arguments.save_images,
+            allow_mismatch=arguments.allow_mismatch,
             note=shown.note,
             progress=shown.advance,
             **options,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def print_comparison(result: Comparison, as_json: bool) -> None:
-    """The comparison table; on stderr what was left out."""
+    """The comparison table; on stderr what was left out, and what is odd about the files."""
     from affectbench.report.cells import lay_out
     from affectbench.report.render import to_json, to_terminal
 
@@ -32,6 +32,8 @@ def print_comparison(result: Comparison, as_json: bool) -> None:
             print("", *panel_lines(build_panel(result.run, result.table), taus), sep="\n")
     for gap in result.gaps:
         print(f"left out: {gap}", file=sys.stderr)
+    for remark in result.remarks:
+        print(f"note: {remark}", file=sys.stderr)
 
 
 def print_place(folder: Path) -> None:

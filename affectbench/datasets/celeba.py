@@ -20,6 +20,7 @@ from affectbench.datasets.files import (
     all_images,
     first_folder,
     images_of,
+    read_lines,
     require_all,
     require_folder,
     require_some,
@@ -74,7 +75,7 @@ def _open_celeba(folder: Path | None) -> FaceFiles:
     spec = _CELEBA
     if len(paths) < len(TEST_IDS):
         spec = titled(spec, f"CelebA, {len(paths)} of the 1,000 test faces of FSRNet and DIC")
-    return FaceFiles(spec, paths, WHOLE, CROP)
+    return FaceFiles(spec, paths, WHOLE, CROP, flat=folder)
 
 
 def _open_official(folder: Path | None) -> FaceFiles:
@@ -106,11 +107,7 @@ def _partition_file(folder: Path, images: Path) -> Path:
 
 def _test_split(path: Path) -> tuple[str, ...]:
     """The ids of the lines `NNNNNN.jpg 2` (blank or comma between)."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error})") from error
-    pairs = [re.split(r"[,\s]+", line.strip()) for line in lines]
+    pairs = [re.split(r"[,\s]+", line.strip()) for line in read_lines(path)]
     ids = tuple(pair[0].rpartition(".")[0] for pair in pairs if pair[1:] == [TEST_PARTITION])
     if not ids:
         raise InputError(f"{path}: has no line 'NNNNNN.jpg {TEST_PARTITION}', so no test split")

@@ -67,12 +67,14 @@ def _open_numbered(root: Path) -> FaceFiles:
 def _open_flat(root: Path) -> FaceFiles:
     paths = all_images(root)
     if not all(re.fullmatch(r"\d{5}", stem) for stem in paths):
-        return FaceFiles(titled(_SPEC, f"FFHQ, {len(paths)}-face subset, ids unknown"), paths)
+        return FaceFiles(
+            titled(_SPEC, f"FFHQ, {len(paths)}-face subset, ids unknown"), paths, flat=root
+        )
     paths = require_some(paths, TEST_IDS, root, "the ids 60000 to 69999")
     if len(paths) == len(TEST_IDS):
-        return FaceFiles(_SPEC, paths)
+        return FaceFiles(_SPEC, paths, flat=root)
     title = f"FFHQ, {len(paths):,} of the ids 60000 to 69999"
-    return FaceFiles(titled(_SPEC, title), paths)
+    return FaceFiles(titled(_SPEC, title), paths, flat=root)
 
 
 FFHQ = DatasetPlugin(_SPEC, _open)

@@ -8,13 +8,17 @@ revision comes from the faces that are there, so that no two selections are mixe
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from affectbench.errors import InputError, listed
-from affectbench.images.reading import SUFFIXES, Pixels, by_stem, list_images, read_image
+from affectbench.images.formats import SUFFIXES
+from affectbench.images.listing import by_id, face_id, list_folder, list_images, printable
+from affectbench.images.opening import require_regular, why_not
+from affectbench.images.reading import Pixels, read_image
 from affectbench.types import DatasetSpec
 
 Crop = tuple[int, int, int, int]
@@ -23,17 +27,26 @@ Crop = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class FaceFiles:
-    """One file per face. Images of the size `whole` are cut to `crop`; others are faces already."""
+    """One file per face. Images of the size `whole` are cut to `crop`; others are faces already.
+
+    `flat` is the folder whose files are all meant to be faces, if there is one.
+    """
 
     spec: DatasetSpec
     paths: Mapping[str, Path]
     whole: tuple[int, int] | None = None
     crop: Crop | None = None
+    flat: Path | None = None
 
     @cached_property
     def ids(self) -> tuple[str, ...]:
-        """The image ids, sorted: the file names without suffix."""
+        """The image ids, sorted: the file names without suffix (`images.listing.face_id`)."""
         return tuple(sorted(self.paths))
+
+    def remarks(self) -> list[str]:
+        """Which files of the folder are no faces."""
+        remark = list_folder(self.flat).remark() if self.flat else ""
+        return [f"{printable(str(self.flat))}: {remark}"] if remark else []
 
     def read(self, image_id: str) -> Pixels:
         """The face (H, W, 3), uint8; InputError, naming the file, if it cannot be read."""
@@ -54,9 +67,18 @@ def require_folder(folder: Path | None, spec: DatasetSpec) -> Path:
             f"--data {spec.name}=DIR, or --data-root DIR if they are in DIR/{spec.name}. "
             f"Layout: {spec.layout}"
         )
-    if not folder.is_dir():
-        kind = "is a file, not a folder" if folder.exists() else "no such folder"
-        raise InputError(f"{folder}: {kind}; layout of '{spec.name}': {spec.layout}")
+    try:
+        mode = folder.stat().st_mode
+    except FileNotFoundError:
+        raise InputError(
+            f"{folder}: no such folder; layout of '{spec.name}': {spec.layout}"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise InputError(why_not(folder, error)) from None
+    if not stat.S_ISDIR(mode):
+        raise InputError(
+            f"{folder}: is a file, not a folder; layout of '{spec.name}': {spec.layout}"
+        )
     return folder
 
 
@@ -66,16 +88,28 @@ def first_folder(*candidates: Path) -> Path | None:
 
 
 def all_images(folder: Path) -> dict[str, Path]:
-    """Every image directly in a folder by its name without suffix; two of one name are an error."""
-    return by_stem(list_images(folder))
+    """Every image directly in a folder by the id of its face; two of one id are an error."""
+    return by_id(list_images(folder))
 
 
 def images_of(folder: Path, ids: Collection[str]) -> dict[str, Path]:
     """The images of those ids that are there, fast also among CelebA's 202,599 files."""
     wanted = frozenset(ids)
     with os.scandir(folder) as inside:
-        names = sorted(e.name for e in inside if e.name.rpartition(".")[0] in wanted)
-    return by_stem(path for name in names if (path := folder / name).suffix.lower() in SUFFIXES)
+        names = sorted(e.name for e in inside if face_id(e.name) in wanted)
+    found = by_id(path for name in names if (path := folder / name).suffix.lower() in SUFFIXES)
+    for path in found.values():
+        require_regular(path)
+    return found
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a list in UTF-8, with or without the mark that some editors begin it with."""
+    require_regular(path)
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error})") from error
 
 
 def select(paths: Mapping[str, Path], ids: Collection[str]) -> dict[str, Path]:

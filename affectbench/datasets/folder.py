@@ -22,4 +22,4 @@ def open_folder(name: str, folder: Path) -> FaceFiles:
         layout="square face images DIR/*",
         source="a folder of the user",
     )
-    return FaceFiles(spec, paths)
+    return FaceFiles(spec, paths, flat=folder)

@@ -9,9 +9,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from affectbench.datasets.files import FaceFiles, all_images, require_all, require_folder, titled
+from affectbench.datasets.files import (
+    FaceFiles,
+    all_images,
+    read_lines,
+    require_all,
+    require_folder,
+    titled,
+)
 from affectbench.errors import InputError
-from affectbench.images.reading import SUFFIXES, by_stem
+from affectbench.images.formats import SUFFIXES
+from affectbench.images.listing import by_id, face_id
 from affectbench.types import DatasetPlugin, DatasetSpec
 
 LIST = "testnames.txt"
@@ -31,22 +39,19 @@ def _open(folder: Path | None) -> FaceFiles:
     folder = require_folder(folder, _SPEC)
     if not (folder / LIST).is_file():
         paths = all_images(folder)
-        return FaceFiles(titled(_SPEC, f"Helen, {len(paths):,} faces"), paths)
+        return FaceFiles(titled(_SPEC, f"Helen, {len(paths):,} faces"), paths, flat=folder)
     names = _names(folder / LIST)
     inside = [*folder.glob("*"), *folder.glob("*/*")]
-    images = [path for path in inside if path.suffix.lower() in SUFFIXES and path.stem in names]
-    paths = require_all(by_stem(images), names, folder, f"names of {LIST}")
+    images = [p for p in inside if p.suffix.lower() in SUFFIXES and face_id(p.name) in names]
+    paths = require_all(by_id(images), names, folder, f"names of {LIST}")
     return FaceFiles(titled(_SPEC, f"Helen, {len(paths):,} faces of {LIST}"), paths)
 
 
 def _names(path: Path) -> set[str]:
-    try:
-        lines = path.read_text(encoding="utf-8").split()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error})") from error
-    if not lines:
+    names = {face_id(name) for line in read_lines(path) for name in line.split()}
+    if not names:
         raise InputError(f"{path}: is empty; it lists one image name a line")
-    return {Path(n).stem if Path(n).suffix.lower() in SUFFIXES else n for n in lines}
+    return names
 
 
 HELEN = DatasetPlugin(_SPEC, _open)

@@ -6,37 +6,58 @@
 | grey, palette                         | converted to RGB (exact: no value changes)             |
 | RGBA, grey or palette with alpha      | taken if fully opaque, else refused                    |
 | EXIF orientation                      | applied, as every viewer does                          |
+| EXIF or other notes that are damaged  | ignored: the pixels count                              |
 | 16-bit, 32-bit, CMYK, LAB, YCbCr      | refused: the conversion is a choice that is the user's |
 | colour profile                        | ignored: the numbers in the file count                 |
 | animated (more than one frame)        | refused                                                |
 | more than 64 million pixels           | refused                                                |
+| no regular file: a pipe, a device ... | refused, and never waited for                          |
+
+The formats are those of `images.formats`, by content; no other is ever tried.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from io import BytesIO
 from pathlib import Path
 from threading import Lock
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from affectbench.errors import InputError
+from affectbench.images.depth import is_deep
+from affectbench.images.formats import HEAD_BYTES, READ, formats_for, has_signature
+from affectbench.images.notes import without_notes
+from affectbench.images.opening import open_regular
 
 Pixels = NDArray[np.uint8]
 """An RGB image, shape (H, W, 3)."""
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm"})
 MAX_PIXELS = 64_000_000
 EXACT_MODES = frozenset({"RGB", "L", "P", "1"})
 ALPHA_MODES = frozenset({"RGBA", "LA", "PA"})
+
+_T = TypeVar("_T")
 _FILTERS = Lock()  # of warnings: they belong to the process, and images are read by several threads
-_QUARTER_TURNS = frozenset({5, 6, 7, 8})  # values of EXIF's orientation that swap the sides
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes an image upright, by the value of EXIF's orientation; any other value does nothing."""
+
+_QUARTER_TURNS = frozenset({5, 6, 7, 8})
 
 
 def read_image(path: str | os.PathLike[str], content: bytes | None = None) -> Pixels:
@@ -46,8 +67,7 @@ def read_image(path: str | os.PathLike[str], content: bytes | None = None) -> Pi
 
     Raises InputError, naming the file and the remedy, for anything that cannot be read exactly.
     """
-    with _opened(Path(path), content) as image:
-        return rgb_pixels(image, str(path))
+    return _read(Path(path), lambda image: rgb_pixels(image, str(path)), content)
 
 
 def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
@@ -55,19 +75,20 @@ def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
 
     Raises InputError for files that cannot be an image of these rules.
     """
-    with _opened(Path(path)) as image:
+
+    def size(image: Image.Image) -> tuple[int, int]:
         # Some versions of Pillow swap the sides of a lying TIFF when they open it.
-        lying = image.getexif().get(ExifTags.Base.Orientation) in _QUARTER_TURNS
-        return ImageOps.exif_transpose(image).size if lying else image.size
+        lying = _orientation(image) in _QUARTER_TURNS
+        return _upright(image).size if lying else image.size
+
+    return _read(Path(path), size)
 
 
 def rgb_pixels(image: Image.Image, name: str = "image") -> Pixels:
     """The pixels of an open Pillow image as RGB uint8 (H, W, 3), orientation applied."""
     if image.width * image.height > MAX_PIXELS:
         raise InputError(_too_large(name, image.size))
-    image.load()  # an orientation may follow the pixels
-    turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
-    upright = ImageOps.exif_transpose(image) if turned else image
+    upright = _upright(image)
     if upright.mode in ALPHA_MODES or "transparency" in upright.info:
         upright = upright.convert("RGBA")
         if upright.getchannel("A").getextrema()[0] != 255:
@@ -81,87 +102,97 @@ def rgb_pixels(image: Image.Image, name: str = "image") -> Pixels:
     return np.array(rgb, dtype=np.uint8)
 
 
-def list_images(folder: str | os.PathLike[str]) -> list[Path]:
-    """The image files directly in a folder, sorted by name; hidden ones (`.name`) are left out.
+def _read(path: Path, use: Callable[[Image.Image], _T], content: bytes | None = None) -> _T:
+    """What `use` makes of the image in a file; whatever a decoder raises becomes an InputError."""
+    with open_regular(path) if content is None else io.BytesIO(content) as file:
+        head = file.read(HEAD_BYTES)
+        if not head:
+            raise InputError(f"{path}: the file is empty (0 bytes); write or copy it again")
+        try:
+            return _used(file, path, use)
+        except InputError:
+            raise
+        except Image.DecompressionBombError:
+            raise InputError(_too_large(str(path), None)) from None
+        except Exception as error:
+            # What a decoder may raise is written nowhere: struct.error, TypeError, ...
+            failure = error
+        file.seek(0)
+        bare = without_notes(file.read())
+        try:
+            if bare is not None:
+                return _used(io.BytesIO(bare), path, use)
+        except InputError:
+            raise
+        except Exception:
+            pass  # the pixels are damaged, too: the first failure says more
+        raise InputError(_unreadable(path, head, failure)) from failure
 
-    Raises InputError if it is not a readable folder or holds no image.
-    """
-    folder = Path(folder)
-    try:
-        if not folder.exists():
-            raise InputError(f"{folder}: no such folder")
-        if not folder.is_dir():
-            raise InputError(f"{folder}: is a file, a folder of images is needed")
-        inside = (p for p in folder.iterdir() if not p.name.startswith("."))
-        found = sorted(p for p in inside if p.suffix.lower() in SUFFIXES)
-    except PermissionError:
-        raise InputError(f"{folder}: no permission to list it; check its owner and mode") from None
-    if not found:
-        raise InputError(f"{folder}: holds no images (looked for {', '.join(sorted(SUFFIXES))})")
-    return found
+
+def _used(file: BinaryIO, path: Path, use: Callable[[Image.Image], _T]) -> _T:
+    file.seek(0)
+    with _quiet():
+        image = Image.open(file, formats=formats_for(path))
+    with image:
+        _refuse_unusual(image, path)
+        if image.format == "TIFF":
+            _leave_lying(image)
+        return use(image)
 
 
-def by_stem(paths: Iterable[Path]) -> dict[str, Path]:
-    """Paths keyed by their name without suffix; two files of one stem are an InputError."""
-    keyed: dict[str, Path] = {}
-    for path in paths:
-        other = keyed.setdefault(path.stem, path)
-        if other != path:
-            raise InputError(f"{path} and {other.name} have the same name but for the suffix")
-    return keyed
+def _leave_lying(image: Image.Image) -> None:
+    """Keep Pillow from turning a TIFF while it loads, which fails where its notes are damaged."""
+    _orientation(image)  # Pillow keeps what it finds, which it cannot read later
+    vars(image)["load_end"] = lambda: None
+
+
+def _unreadable(path: Path, head: bytes, error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        if not has_signature(head):
+            return f"{path}: is not an image in a format that is read here ({READ})"
+        return f"{path}: the image is damaged or truncated (its header cannot be read)"
+    why = str(error) or type(error).__name__
+    return f"{path}: the image is damaged or truncated ({why})"
 
 
 @contextmanager
-def _opened(path: Path, content: bytes | None = None) -> Iterator[Image.Image]:
-    """The file as a Pillow image; everything that goes wrong inside becomes an InputError."""
-    try:
-        if not content and path.is_file() and path.stat().st_size == 0:
-            raise InputError(f"{path}: the file is empty (0 bytes); write or copy it again")
-        with _FILTERS, warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # refused below
-            image = Image.open(path if content is None else BytesIO(content))
-        with image:
-            _refuse_unusual(image, path)
-            yield image
-    except InputError:
-        raise
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except PermissionError:
-        raise InputError(f"{path}: no permission to read it; check its owner and mode") from None
-    except IsADirectoryError:
-        raise InputError(f"{path}: is a folder, an image file is needed") from None
-    except UnidentifiedImageError:
-        raise InputError(f"{path}: is not an image in a format that Pillow reads") from None
-    except Image.DecompressionBombError:
-        raise InputError(_too_large(str(path), None)) from None
-    except (OSError, SyntaxError, ValueError) as error:
-        raise InputError(f"{path}: the image is damaged or truncated ({error})") from error
+def _quiet() -> Iterator[None]:
+    """No warning of Pillow's: sizes are refused below, and damaged notes do not matter."""
+    with _FILTERS, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _refuse_unusual(image: Image.Image, path: Path) -> None:
-    if getattr(image, "n_frames", 1) > 1:
+    with _quiet():
+        frames = getattr(image, "n_frames", 1)
+    if frames > 1:
         raise InputError(f"{path}: is animated or has several pages; save the one frame you mean")
     if image.width * image.height > MAX_PIXELS:
         raise InputError(_too_large(str(path), image.size))
-    if _is_deep(image):
+    if is_deep(image):
         raise InputError(_odd_format(str(path), "more (or other) than 8 bits a channel"))
 
 
-def _is_deep(image: Image.Image) -> bool:
-    """Whether Pillow would scale the file's values to 8 bits without saying so.
+def _upright(image: Image.Image) -> Image.Image:
+    """The image, loaded, as its orientation says."""
+    image.load()  # an orientation may follow the pixels
+    turn = _TURNS.get(_orientation(image))
+    return image if turn is None else image.transpose(turn)
 
-    It does for 16-bit RGB PNG, TIFF and PPM: the mode is RGB, and only the decoder's arguments
-    (a raw mode such as `RGB;16B`, or the maximum of a PPM) tell.
-    """
-    for tile in getattr(image, "tile", ()):
-        arguments = tile[3] if isinstance(tile[3], tuple) else (tile[3],)
-        if any(isinstance(a, str) and ";16" in a for a in arguments):
-            return True
-        maximum = arguments[-1]
-        if tile[0] in ("ppm", "ppm_plain") and isinstance(maximum, int) and maximum != 255:
-            return True
-    return False
+
+def _orientation(image: Image.Image) -> int:
+    """The value of EXIF's orientation; 1, upright, where there is none or it cannot be read."""
+    if image.format == "TIFF":
+        value = getattr(image, "tag_v2", {}).get(ExifTags.Base.Orientation)
+        if value is not None:
+            return value if isinstance(value, int) else 1
+    try:
+        with _quiet():
+            value = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:
+        return 1
+    return value if isinstance(value, int) else 1
 
 
 def _odd_format(name: str, what: str) -> str:

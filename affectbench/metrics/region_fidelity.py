@@ -25,7 +25,6 @@ from affectbench.types import (
     Judge,
     MetricPlugin,
     MetricSettings,
-    MetricSpec,
 )
 
 if TYPE_CHECKING:
@@ -44,11 +43,13 @@ def identify(settings: MetricSettings) -> Mapping[str, Any]:
     }
 
 
-def _plugin(whole: MetricSpec, region: Region, title: str) -> MetricPlugin:
+def _plugin(whole: MetricPlugin, region: Region, title: str) -> MetricPlugin:
     """PSNR or SSIM of a region, from the same metric of the whole image."""
-    name = f"{whole.name}_{region}"
-    spec = replace(whole, name=name, version="1", title=title)
-    return MetricPlugin(spec, identify, _builder(whole.name, region), _identical(name))
+    measure = whole.spec.name
+    name = f"{measure}_{region}"
+    spec = replace(whole.spec, name=name, version="1", title=title)
+    build = _builder(measure, region)
+    return MetricPlugin(spec, identify, build, _identical(name), min_side=whole.min_side)
 
 
 def _builder(
@@ -81,7 +82,7 @@ def _identical(name: str) -> Callable[[Columns], Mapping[str, float]]:
     return summarise
 
 
-PSNR_EYES = _plugin(PSNR.spec, "eyes", "PSNR of the eyes with their lids")
-PSNR_MOUTH = _plugin(PSNR.spec, "mouth", "PSNR of the mouth")
-SSIM_EYES = _plugin(SSIM.spec, "eyes", "SSIM of the eyes with their lids")
-SSIM_MOUTH = _plugin(SSIM.spec, "mouth", "SSIM of the mouth")
+PSNR_EYES = _plugin(PSNR, "eyes", "PSNR of the eyes with their lids")
+PSNR_MOUTH = _plugin(PSNR, "mouth", "PSNR of the mouth")
+SSIM_EYES = _plugin(SSIM, "eyes", "SSIM of the eyes with their lids")
+SSIM_MOUTH = _plugin(SSIM, "mouth", "SSIM of the mouth")

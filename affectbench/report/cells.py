@@ -186,7 +186,8 @@ def _notes(run: Run, table: pd.DataFrame) -> tuple[str, ...]:
         for row, lacks in unsure.items()
     ]
     gaps = [f"left out: {gap}" for gap in settings.get("gaps", ())]
-    return ("; ".join(facts), *used, *failures, *again, *gaps)
+    remarks = [f"note: {remark}" for remark in settings.get("remarks", ())]
+    return ("; ".join(facts), *used, *failures, *again, *gaps, *remarks)
 
 
 def _few_faces(run: Run) -> dict[str, int]:

@@ -187,6 +187,11 @@ class _Work:
                 columns = self.folder.columns(cell)
                 # A face without a region (`crop/2`) has no probabilities, and cannot be chosen.
                 known = ~np.isnan(columns["ecm"])
+                if not known.any():
+                    raise ModelError(
+                        "one-face cannot be chosen: no reference has a face region, since its "
+                        "landmarks are not found"
+                    )
                 columns = {name: column[known] for name, column in columns.items()}
                 p = np.stack([columns[f"p_{name}"] for name in judge.classes], axis=1)
                 chosen = best_constant_face(

@@ -36,6 +36,7 @@ from affectbench.types import (
     JudgeSpec,
     MetricPlugin,
     MetricSettings,
+    RemarkableDataset,
     TestProtocol,
     as_json,
     content_id,
@@ -133,7 +134,8 @@ class DatasetPlan:
     """All cells of one data set: what an executor is given.
 
     `metrics` are those of the cells, `gaps` says which others were left out and why: both are
-    the same for all data sets of a run.
+    the same for all data sets of a run. `remarks` says what is odd about the set's files or about
+    stored results for it.
     """
 
     name: str
@@ -149,6 +151,7 @@ class DatasetPlan:
     save_images: bool
     metrics: tuple[str, ...]
     gaps: tuple[str, ...]
+    remarks: tuple[str, ...]
     pairs: FacePairs = field(compare=False, repr=False)
 
     def batches(self) -> Iterator[tuple[int, tuple[str, ...]]]:
@@ -254,6 +257,7 @@ def _plan_dataset(
         save_images=request.save_images,
         metrics=selection.metrics,
         gaps=selection.gaps,
+        remarks=_remarks(request, name, dataset),
         pairs=pairs,
     )
     measures = _measures(request, plan.framing, selection)
@@ -268,6 +272,12 @@ def _plan_dataset(
         for measure in measured
     ]
     return replace(plan, cells=tuple(cells))
+
+
+def _remarks(request: RunRequest, name: str, dataset: Dataset) -> tuple[str, ...]:
+    own = dataset.remarks() if isinstance(dataset, RemarkableDataset) else ()
+    models = [f"{m.label}: {remark}" for m in request.models for remark in m.remarks(dataset.ids)]
+    return tuple(f"{name}: {remark}" for remark in (*own, *models))
 
 
 def _title(spec: DatasetSpec, framing: str | None) -> str:

@@ -62,7 +62,7 @@ def run_comparison(
         folder.require_present()
         folder.drop_empty_partials()
         cells = [cell for plan in plans for cell in plan.cells]
-        _write_run(folder, request, plans[0], cells, command)
+        _write_run(folder, request, plans, command)
         records = [folder.record(cell) for cell in cells]
     failed = tuple(r for r in records if r and r.status == "failed" and r.role == "model")
     return Outcome(out, computed, failed)
@@ -102,8 +102,13 @@ def _is_due(
 
 
 def _write_run(
-    folder: RunFolder, request: RunRequest, plan: DatasetPlan, cells: Sequence[Cell], command: str
+    folder: RunFolder,
+    request: RunRequest,
+    plans: Sequence[DatasetPlan],
+    command: str,
 ) -> None:
+    plan, cells = plans[0], [cell for plan in plans for cell in plan.cells]
+    remarks = [remark for plan in plans for remark in plan.remarks]
     content = {
         "schema": SCHEMA,
         "command": command,
@@ -113,6 +118,7 @@ def _write_run(
             "datasets": [name for name, _ in request.datasets],
             "metrics": list(plan.metrics),
             "gaps": list(plan.gaps),
+            **({"remarks": list(remarks)} if remarks else {}),
             "judges": list(request.judges),
             "versus": request.versus,
             "convention": request.convention,

@@ -21,6 +21,7 @@ from affectbench.images.reading import Pixels
 from affectbench.images.tensors import pixels, stack, unit_range
 from affectbench.metrics.cost_metric import measure_cost
 from affectbench.run.anchors import JPEG_QUALITY, derangement
+from affectbench.run.pairing import checked_spec
 from affectbench.run.plan import DatasetPlan
 from affectbench.run.rows import Row
 from affectbench.types import Model, ModelSpec, StoredResults
@@ -105,9 +106,9 @@ class ModelSource:
 class StoredSource:
     """Results that exist already. A missing or odd one fails alone; all of them fail the row."""
 
-    def __init__(self, results: StoredResults) -> None:
+    def __init__(self, results: StoredResults, spec: ModelSpec) -> None:
         self._results = results
-        self.spec = results.spec
+        self.spec = spec
 
     def produce(self, batch: Batch) -> Produced:
         """Read the results of a batch."""
@@ -179,7 +180,8 @@ def load_source(row: Row, plan: DatasetPlan, device: torch.device) -> Source:
     if isinstance(loaded, StoredResults):
         if loaded.spec.revision != row.spec.revision:
             raise ModelError(f"{row.label}: results changed while the run was under way; run again")
-        return StoredSource(loaded)
+        allowed = getattr(loaded, "mismatch_allowed", False)
+        return StoredSource(loaded, loaded.spec if allowed else checked_spec(loaded, plan))
     return ModelSource(loaded, plan.protocol.scale, device)
 
 

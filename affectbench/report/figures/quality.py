@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 QUALITY = ("lpips-alex", "psnr", "ssim")
 """The first of these that the run has is the quality axis."""
 LINES = ("wrong-face", "one-face")
+_NO_POINT = "No model has a value on both axes."
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ def quality_figure(view: View) -> Drawing:
         reason = f"{title} needs ECM and one of LPIPS, PSNR and SSIM; this run has not both."
         return absent("quality", view.dataset, title, reason)
     points, anchors = _points(view.table, "ecm", quality, _judge(view)), _anchors(view.table)
+    if not points:
+        return absent("quality", view.dataset, title, _NO_POINT)
     return Drawing(
         kind="quality",
         dataset=view.dataset,
@@ -77,6 +80,8 @@ def cost_figure(view: View) -> Drawing:
     table = view.table[view.table["model"].isin(speeds.index) & (view.table["role"] == "model")]
     table = table.assign(speed=table["model"].map(speeds))
     points = _points(table, "ecm", "speed", _judge(view))
+    if not points:
+        return absent("cost", view.dataset, title, _NO_POINT)
     speed = Head("speed", "faces/s", "", "higher")
     return Drawing(
         kind="cost",

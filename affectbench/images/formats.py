@@ -1,0 +1,68 @@
+"""Which files are images: the formats that are read, their suffixes and their first bytes.
+
+Pillow knows some forty formats and chooses by content, whatever a file is called. Only those that
+face images come in are ever tried: none of the others, of which EPS starts another program
+(Ghostscript) and several were written for files that one trusts.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+from PIL import Image
+
+SUFFIXES_OF: dict[str, tuple[str, ...]] = {
+    "AVIF": (".avif", ".avifs"),
+    "BMP": (".bmp", ".dib"),
+    "GIF": (".gif",),
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".mpo"),
+    "JPEG2000": (".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
+    "PNG": (".png", ".apng"),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm", ".pfm"),
+    "QOI": (".qoi",),
+    "TGA": (".tga", ".icb", ".vda", ".vst"),
+    "TIFF": (".tif", ".tiff"),
+    "WEBP": (".webp",),
+}
+"""By the names that Pillow gives the formats."""
+
+SUFFIXES = frozenset(suffix for suffixes in SUFFIXES_OF.values() for suffix in suffixes)
+READ = ", ".join(SUFFIXES_OF)
+HEAD_BYTES = 32
+
+_SIGNATURES = re.compile(
+    rb"\x89PNG\r\n\x1a\n"
+    rb"|\xff\xd8\xff"
+    rb"|GIF8[79]a"
+    rb"|BM.{12}[\x0c\x10\x28\x34\x38\x40\x6c\x7c]\0\0\0"  # BMP: the size of its second header
+    rb"|II[*+]\0|MM\0[*+]|MM[*]\0"
+    rb"|RIFF.{4}WEBP"
+    rb"|P[1-6]\s+(?:\d|#)|P[fF]\s+\d"
+    rb"|\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51\0"
+    rb"|.{4}ftypavi[fs]"
+    rb"|qoif",
+    re.DOTALL,
+)
+
+
+def formats_for(path: Path) -> list[str]:
+    """The formats to try for a file, by Pillow's names.
+
+    TGA has no signature, and other files pass for one: only its own suffixes stand for it.
+    """
+    tga = path.suffix.lower() in SUFFIXES_OF["TGA"]
+    return [name for name in _at_hand() if name != "TGA"] + (["TGA"] if tga else [])
+
+
+@cache
+def _at_hand() -> tuple[str, ...]:
+    """Those that this release of Pillow knows: AVIF came with 11.3."""
+    Image.init()
+    return tuple(name for name in SUFFIXES_OF if name in Image.OPEN)
+
+
+def has_signature(head: bytes) -> bool:
+    """Whether a file that begins so is an image of one of these formats, damaged or not."""
+    return _SIGNATURES.match(head) is not None

@@ -1,0 +1,132 @@
+"""Which images a folder holds, and by which id a face is known.
+
+Files with an image's suffix count as images, and so do files whose first bytes are those of one,
+whatever they are called. All others are reported; hidden files and what file managers leave behind
+are passed over. An image that cannot be read is an error, never left out.
+
+A face's id is its file's name without an image's suffix. Unicode has two spellings of letters with
+accents, and file systems change one into the other: both are one id (NFC). Bytes of a name that
+are not UTF-8 are written `\\xNN`, so that the id is text wherever it is printed or stored.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from affectbench.errors import InputError, listed
+from affectbench.images.formats import HEAD_BYTES, READ, SUFFIXES, has_signature
+from affectbench.images.opening import open_regular, require_regular, why_not
+
+_LEFT_BEHIND = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The files directly in a folder, sorted by name: the images, and the `others`."""
+
+    folder: Path
+    images: tuple[Path, ...]
+    others: tuple[Path, ...]
+
+    def remark(self) -> str:
+        """A line about files that are no images; empty if there are none."""
+        if not self.others:
+            return ""
+        count = len(self.others)
+        files = "1 file is no image" if count == 1 else f"{count} files are no images"
+        names = listed(printable(path.name) for path in self.others)
+        return f"{files} of a format that is read: {names}"
+
+
+def list_folder(folder: str | os.PathLike[str]) -> Listing:
+    """What a folder holds.
+
+    Raises InputError if it is not a readable folder or holds no image, and, naming it, for
+    anything with an image's suffix that is no regular file: a folder, a pipe, a device, a link
+    to nothing.
+    """
+    folder = Path(folder)
+    paths = _inside(folder)
+    images = [path for path in paths if _is_image(path)]
+    kept = frozenset(images)
+    others = [path for path in paths if path not in kept and not path.is_dir()]
+    listing = Listing(folder, tuple(images), tuple(others))
+    if not images:
+        why = f"; {listing.remark()}" if others else ""
+        raise InputError(f"{folder}: holds no images (formats: {READ}){why}")
+    return listing
+
+
+def list_images(folder: str | os.PathLike[str]) -> list[Path]:
+    """The image files directly in a folder, sorted by name; errors as in `list_folder`."""
+    return list(list_folder(folder).images)
+
+
+def face_id(name: str) -> str:
+    """The id of a face from its file's name, by the rules of this module.
+
+    >>> face_id("anna.JPG"), face_id("anna.v2"), face_id("Zoe\\u0308.png") == "Zo\\u00eb"
+    ('anna', 'anna.v2', True)
+    """
+    path = Path(name)
+    stem = path.stem if path.suffix.lower() in SUFFIXES else path.name
+    return unicodedata.normalize("NFC", printable(stem))
+
+
+def printable(name: str) -> str:
+    """A name that any encoding of Unicode can hold: bytes that were not UTF-8 become `\\xNN`."""
+    marked = re.sub("[\udc80-\udcff]", lambda m: f"\\x{ord(m[0]) - 0xDC00:02x}", name)
+    return marked.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def by_id(paths: Iterable[Path]) -> dict[str, Path]:
+    """Paths keyed by the ids of their faces; two files of one id are an InputError."""
+    keyed: dict[str, Path] = {}
+    for path in paths:
+        other = keyed.setdefault(face_id(path.name), path)
+        if other != path:
+            raise InputError(_twins(other, path))
+    return keyed
+
+
+def _twins(one: Path, other: Path) -> str:
+    stems = {p.stem if p.suffix.lower() in SUFFIXES else p.name for p in (one, other)}
+    if len(stems) == 1:
+        return f"{one} and {other.name} have the same name but for the suffix; keep one of them"
+    return (
+        f"{one.parent}: {one.name!a} and {other.name!a} are one name in two spellings; "
+        "keep one of them"
+    )
+
+
+def _inside(folder: Path) -> list[Path]:
+    try:
+        paths = sorted(folder.iterdir())
+    except NotADirectoryError:
+        raise InputError(f"{folder}: is a file, a folder of images is needed") from None
+    except PermissionError:
+        raise InputError(f"{folder}: no permission to list it; check its owner and mode") from None
+    except FileNotFoundError:
+        raise InputError(f"{folder}: no such folder") from None
+    except (OSError, ValueError) as error:
+        raise InputError(why_not(folder, error)) from None
+    hidden = (p.name.startswith(".") or p.name.lower() in _LEFT_BEHIND for p in paths)
+    return [path for path, skipped in zip(paths, hidden, strict=True) if not skipped]
+
+
+def _is_image(path: Path) -> bool:
+    if path.suffix.lower() in SUFFIXES:
+        require_regular(path)
+        return True
+    if not path.is_file():
+        return False
+    try:
+        with open_regular(path) as file:
+            return has_signature(file.read(HEAD_BYTES))
+    except (InputError, OSError):
+        return False  # nothing says that it is an image: it is reported with the others
