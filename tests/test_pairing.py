@@ -205,7 +205,7 @@ def test_missing_and_unreadable_results_do_not_hide_wrong_ones(tmp_path, hr):
 def test_the_option_has_one_value(tmp_path, hr):
     done = affectbench_here(
         *("compare", "--models", f"images:{hr}@mismatch=yes", "--datasets", "p"),
-        *("--data", f"p={hr}", "--out", tmp_path / "out"),
+        *("--data", f"p={hr}", "--hr-size", 64, "--out", tmp_path / "out"),
     )
     assert done.returncode == 2
     assert "the one value is 'allow'" in done.stderr
