@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from affectbench.adapters.checkpoint import CHECKPOINT
+from affectbench.adapters.containment import contained
+from affectbench.adapters.declared import require_sound
 from affectbench.adapters.images import IMAGES
 from affectbench.adapters.onnx import ONNX
 from affectbench.adapters.prefix import Loading, require_file
@@ -53,9 +55,11 @@ class ModelRequest:
         `load`. Raises an AffectBenchError if a file cannot be read or an option is unknown.
         """
         options = dict(self.options)
-        if not self.kind:
-            return plugins().load(self.target).describe(scale, _without_name(options))
-        return PREFIXES[self.kind].describe(self.label, self.target, options)
+        with contained(self.argument):
+            if self.kind:
+                return PREFIXES[self.kind].describe(self.label, self.target, options)
+            spec = plugins().load(self.target).describe(scale, _without_name(options))
+            return require_sound(spec, self.argument)
 
     def load(self, scale: int, device: str | torch.device = "cpu") -> Model | StoredResults:
         """The model itself, ready for `scale` on `device`.
@@ -66,10 +70,14 @@ class ModelRequest:
         import torch
 
         device, options = torch.device(device), dict(self.options)
-        if not self.kind:
-            return plugins().load(self.target).load(scale, _without_name(options), device)
-        loading = Loading(self.argument, self.target, options, self.describe(scale), scale)
-        return PREFIXES[self.kind].load(loading, device)
+        with contained(self.argument):
+            if self.kind:
+                loading = Loading(self.argument, self.target, options, self.describe(scale), scale)
+                model = PREFIXES[self.kind].load(loading, device)
+            else:
+                model = plugins().load(self.target).load(scale, _without_name(options), device)
+            require_sound(model.spec, self.argument)
+            return model
 
 
 @dataclass(frozen=True)
