@@ -7,6 +7,7 @@ A model is written as the name of an installed plug-in (`bicubic`) or as `PREFIX
 from __future__ import annotations
 
 import difflib
+import threading
 from collections import Counter
 from dataclasses import dataclass
 from functools import cache
@@ -20,7 +21,13 @@ from affectbench.adapters.images import IMAGES
 from affectbench.adapters.onnx import ONNX
 from affectbench.adapters.prefix import Loading, require_file
 from affectbench.adapters.python import PYTHON
-from affectbench.adapters.syntax import kernel_option, require_known, split_options, without_options
+from affectbench.adapters.syntax import (
+    KERNELS,
+    kernel_option,
+    require_known,
+    split_options,
+    without_options,
+)
 from affectbench.errors import AffectBenchError, InputError, UnknownNameError, WeightsError
 from affectbench.registry import Registry
 from affectbench.types import Model, ModelPlugin, ModelSpec, StoredResults
@@ -39,7 +46,8 @@ class ModelRequest:
     """A model that was asked for: small, picklable, and nothing loaded.
 
     `argument` is the text it was parsed from; `label` names its row. `kind` is a prefix, or
-    empty for a plug-in.
+    empty for a plug-in. `isolate` loads and runs it in a process of its own, `timeout` as well:
+    the seconds that loading it and each batch may take.
     """
 
     argument: str
@@ -47,6 +55,18 @@ class ModelRequest:
     kind: str
     target: str
     options: tuple[tuple[str, str], ...]
+    isolate: bool = False
+    timeout: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.timeout is not None and not 0 < self.timeout < threading.TIMEOUT_MAX:
+            raise InputError(f"a timeout of {self.timeout:g} s: must be a number above 0")
+
+    @property
+    def _runs_apart(self) -> bool:
+        """Whether a process of its own loads it: of stored results and resampling none runs."""
+        own = self.kind == "images" or (not self.kind and self.target in KERNELS)
+        return not own and (self.isolate or self.timeout is not None)
 
     def describe(self, scale: int) -> ModelSpec:
         """What is known of the model without loading it. Cheap; imports no torch.
@@ -70,6 +90,10 @@ class ModelRequest:
         import torch
 
         device, options = torch.device(device), dict(self.options)
+        if self._runs_apart:
+            from affectbench.adapters.isolation import load_isolated
+
+            return load_isolated(self.argument, scale, device, self.timeout)
         with contained(self.argument):
             if self.kind:
                 loading = Loading(self.argument, self.target, options, self.describe(scale), scale)

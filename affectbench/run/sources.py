@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from affectbench.adapters.containment import contained
 from affectbench.adapters.contract import checked_sr
 from affectbench.adapters.independence import require_independent
+from affectbench.adapters.isolation import apply
 from affectbench.datasets.pairs import FacePairs
 from affectbench.errors import InputError, ModelError
 from affectbench.images.reading import Pixels
@@ -100,8 +100,7 @@ class ModelSource:
     def cost(self, lr: torch.Tensor) -> dict[str, float]:
         """What one LR face (1, 3, h, w), uint8, costs the model: see `metrics.cost`."""
         try:
-            with contained(self.spec.name):
-                return measure_cost(self._model, unit_range(lr).to(self._device))
+            return apply(measure_cost, self._model, unit_range(lr).to(self._device))
         except ModelError:  # its faces are all there
             return {}
 
