@@ -99,10 +99,24 @@ def _stderr_of_its_own() -> Any:
     """Return a stream to stderr that code can close or take apart without harm to others."""
     if sys.stderr is None:
         return io.StringIO()
-    with suppress(AttributeError, OSError, ValueError):
-        if sys.stderr.fileno() == 2:
-            return os.fdopen(2, "w", 1, errors="backslashreplace", closefd=False)
-    return sys.stderr  # that of a notebook or a test
+    try:
+        number = sys.stderr.fileno()
+        return os.fdopen(number, "w", 1, "utf-8", "backslashreplace", closefd=False)
+    except (AttributeError, OSError, ValueError):
+        return _Lent(sys.stderr)  # that of a notebook: no file
+
+
+class _Lent:
+    """A stream that cannot be closed."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def close(self) -> None:
+        """Leave it open."""
 
 
 def _open_descriptors() -> list[int]:
