@@ -67,17 +67,18 @@ def network_for(network: Network, device: torch.device) -> tuple[Network, int | 
     try:
         moved = network.to(device)
         network = moved if isinstance(moved, torch.nn.Module) else network
-    except torch.OutOfMemoryError:
+    except torch.cuda.OutOfMemoryError:
         raise
     except Exception:  # as its class likes
         pass
     with suppress(Exception):
         network.eval()
     parameters = list(network.parameters())
+    if any(torch.nn.parameter.is_lazy(parameter) for parameter in parameters):
+        return network, None
     for parameter in parameters:
         parameter.requires_grad_(False)
-    lazy = any(torch.nn.parameter.is_lazy(parameter) for parameter in parameters)
-    return network, None if lazy else sum(parameter.numel() for parameter in parameters)
+    return network, sum(parameter.numel() for parameter in parameters)
 
 
 def plain_tensor(out: Any, name: str) -> torch.Tensor:
@@ -89,13 +90,13 @@ def plain_tensor(out: Any, name: str) -> torch.Tensor:
     if not isinstance(out, torch.Tensor):
         raise ModelError(f"{name}: gave a {type(out).__name__}, not a tensor")
     with torch._C.DisableTorchFunctionSubclass():
+        if torch._C._dispatch_keys(out).has(torch._C.DispatchKey.Python):
+            raise ModelError(f"{name}: gave a {type(out).__name__}; a plain tensor is needed")
+        if out.is_meta:
+            raise ModelError(f"{name}: gave a tensor on the device 'meta', which has no values")
+        if out.layout is not torch.strided:
+            raise ModelError(f"{name}: gave a tensor of {out.layout}; a dense one is needed")
         tensor = torch.Tensor.as_subclass(out, torch.Tensor)
-    if torch._C._dispatch_keys(tensor).has(torch._C.DispatchKey.Python):
-        raise ModelError(f"{name}: gave a {type(out).__name__}; a plain tensor is needed")
-    if tensor.is_meta:
-        raise ModelError(f"{name}: gave a tensor on the device 'meta', which has no values")
-    if tensor.layout is not torch.strided:
-        raise ModelError(f"{name}: gave a tensor of {tensor.layout}; a dense one is needed")
     # Nothing can be computed with floats of 8 bits; all of them are floats of 32 bits too.
     tiny = tensor.is_floating_point() and tensor.element_size() == 1
     return tensor.float() if tiny else tensor
