@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,6 +97,8 @@ def compare(
     save_images: bool = False,
     out: Path | str | None = None,
     rerun: Rerun = "missing",
+    isolate: bool = False,
+    timeout: float | None = None,
     command: str = "affectbench.compare",
     note: Note = lambda _text: None,
     progress: Progress = lambda _text, _done, _total: None,
@@ -109,6 +111,8 @@ def compare(
     left out, and `gaps` says why. The first of `judges` is the headline judge; `panel` stands for
     all judges that come with the library. `crop` is the version of the face region that ECM is
     taken on: `crop/1`, the framing's box, or `crop/2`, from the landmarks of each reference.
+    With `isolate` each model runs in a process of its own, so that one that crashes costs its row
+    alone; so does `timeout`, which is also how many seconds it may take to load, and for a batch.
     Results are kept in `out` and reused by the next call; without `out` nothing is kept. Raises an
     AffectBenchError for input that cannot be used; a model that fails while it runs is reported in
     `failed`.
@@ -119,8 +123,9 @@ def compare(
     """
     names = [datasets] if isinstance(datasets, str) else list(datasets)
     names = [name.strip() for text in names for name in text.split(",")]
+    requests = _requests(models)
     request = RunRequest(
-        models=_requests(models),
+        models=tuple(replace(r, isolate=isolate, timeout=timeout) for r in requests),
         datasets=tuple((name, _folder(name, data_root, data or {})) for name in names),
         metrics=tuple(metrics),
         judges=expand_judges(judges),

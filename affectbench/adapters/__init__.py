@@ -7,6 +7,7 @@ A model is written as the name of an installed plug-in (`bicubic`) or as `PREFIX
 from __future__ import annotations
 
 import difflib
+import threading
 import unicodedata
 from collections import Counter
 from collections.abc import Collection
@@ -16,11 +17,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from affectbench.adapters.checkpoint import CHECKPOINT
+from affectbench.adapters.containment import contained
+from affectbench.adapters.declared import require_sound
 from affectbench.adapters.images import IMAGES
 from affectbench.adapters.onnx import ONNX
 from affectbench.adapters.prefix import LR_SIZE, Loading, require_file
 from affectbench.adapters.python import PYTHON
-from affectbench.adapters.syntax import kernel_option, require_known, split_options, without_options
+from affectbench.adapters.syntax import (
+    KERNELS,
+    kernel_option,
+    require_known,
+    split_options,
+    without_options,
+)
 from affectbench.errors import AffectBenchError, InputError, UnknownNameError, WeightsError
 from affectbench.registry import Registry
 from affectbench.types import Model, ModelPlugin, ModelSpec, StoredResults
@@ -39,7 +48,8 @@ class ModelRequest:
     """A model that was asked for: small, picklable, and nothing loaded.
 
     `argument` is the text it was parsed from; `label` names its row. `kind` is a prefix, or
-    empty for a plug-in.
+    empty for a plug-in. `isolate` loads and runs it in a process of its own, `timeout` as well:
+    the seconds that loading it and each batch may take.
     """
 
     argument: str
@@ -47,6 +57,18 @@ class ModelRequest:
     kind: str
     target: str
     options: tuple[tuple[str, str], ...]
+    isolate: bool = False
+    timeout: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.timeout is not None and not 0 < self.timeout < threading.TIMEOUT_MAX:
+            raise InputError(f"a timeout of {self.timeout:g} s: must be a number above 0")
+
+    @property
+    def _runs_apart(self) -> bool:
+        """Whether a process of its own loads it: of stored results and resampling none runs."""
+        own = self.kind == "images" or (not self.kind and self.target in KERNELS)
+        return not own and (self.isolate or self.timeout is not None)
 
     def describe(self, scale: int) -> ModelSpec:
         """What is known of the model without loading it. Cheap; imports no torch.
@@ -56,9 +78,11 @@ class ModelRequest:
         AffectBenchError if a file cannot be read or an option is unknown.
         """
         options = dict(self.options)
-        if not self.kind:
-            return plugins().load(self.target).describe(scale, _without_name(options))
-        return PREFIXES[self.kind].describe(self.label, self.target, options)
+        with contained(self.argument):
+            if self.kind:
+                return PREFIXES[self.kind].describe(self.label, self.target, options)
+            spec = plugins().load(self.target).describe(scale, _without_name(options))
+            return require_sound(spec, self.argument)
 
     @property
     def known_when_built(self) -> bool:
@@ -77,11 +101,19 @@ class ModelRequest:
         import torch
 
         device, options = torch.device(device), dict(self.options)
-        if not self.kind:
-            return plugins().load(self.target).load(scale, _without_name(options), device)
-        spec = self.describe(scale)
-        loading = Loading(self.argument, self.target, options, spec, scale, lr_size)
-        return PREFIXES[self.kind].load(loading, device)
+        if self._runs_apart:
+            from affectbench.adapters.isolation import load_isolated
+
+            return load_isolated(self.argument, scale, device, lr_size, self.timeout)
+        with contained(self.argument):
+            if self.kind:
+                spec = self.describe(scale)
+                loading = Loading(self.argument, self.target, options, spec, scale, lr_size)
+                model = PREFIXES[self.kind].load(loading, device)
+            else:
+                model = plugins().load(self.target).load(scale, _without_name(options), device)
+            require_sound(model.spec, self.argument)
+            return model
 
     def remarks(self, faces: Collection[str]) -> list[str]:
         """What a user should know before a model is run on a set of these faces, a line each."""

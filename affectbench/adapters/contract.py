@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 
 from affectbench.adapters import ModelRequest
-from affectbench.adapters.network import scale_of
+from affectbench.adapters.containment import contained
+from affectbench.adapters.network import plain_tensor, scale_of
 from affectbench.errors import AffectBenchError, InputError, ModelError
 from affectbench.images.tensors import quantise, unit_range
 from affectbench.types import Model, StoredResults
@@ -43,7 +44,7 @@ def run_model(model: Model, lr: torch.Tensor, scale: int) -> torch.Tensor:
     Clamped and rounded half to even. Raises ModelError if the model raises or gives something of
     another shape or range, or that is not finite.
     """
-    return quantise(_checked(model, lr, scale))
+    return quantise(checked_sr(model, lr, scale))
 
 
 def check_contract(
@@ -60,7 +61,7 @@ def check_contract(
         return found
     lr = _faces(_FACES, lr_size, lr_size).to(device)
     try:
-        sr = _checked(model, lr, scale)
+        sr = checked_sr(model, lr, scale)
     except ModelError as error:
         return [*found, Finding("output", False, str(error))]
     found.append(Finding("output", True, f"{tuple(sr.shape)}, finite"))
@@ -72,25 +73,31 @@ def check_contract(
     return found
 
 
-def _checked(model: Model, lr: torch.Tensor, scale: int) -> torch.Tensor:
+def checked_sr(model: Model, lr: torch.Tensor, scale: int, seed: int = 0) -> torch.Tensor:
+    """SR as float32, neither clamped nor rounded; raises as `run_model` does.
+
+    `seed` is where global random numbers start: a model whose results differ by it draws some.
+    """
     name = model.spec.name
     try:
-        with torch.inference_mode():
-            sr = model(lr)
+        with contained(name, seed), torch.inference_mode():
+            sr = plain_tensor(model(lr), name)
+            factor = scale_of(sr, lr, name)
+            if factor != scale:
+                raise ModelError(
+                    f"{name}: gave {sr.shape[-1]}x{sr.shape[-2]} pixels for "
+                    f"{lr.shape[-1]}x{lr.shape[-2]}: it is a x{factor} model and x{scale} was "
+                    "asked for"
+                )
+            if not sr.is_floating_point():
+                raise ModelError(f"{name}: gave {sr.dtype}; floats in [0, 1] are needed")
+            _require_range(sr, name)
+            # A copy: the model may use its tensor again for the next batch.
+            return sr.to(torch.float32, copy=True)
+    except ModelError:
+        raise
     except AffectBenchError as error:
         raise ModelError(str(error)) from error
-    except Exception as error:
-        raise ModelError(f"{name}: raised {type(error).__name__}: {error}") from error
-    factor = scale_of(sr, lr, name)
-    if factor != scale:
-        raise ModelError(
-            f"{name}: gave {sr.shape[-1]}x{sr.shape[-2]} pixels for {lr.shape[-1]}x{lr.shape[-2]}: "
-            f"it is a x{factor} model and x{scale} was asked for"
-        )
-    if not sr.is_floating_point():
-        raise ModelError(f"{name}: gave {sr.dtype}; floats in [0, 1] are needed")
-    _require_range(sr, name)
-    return sr.float()
 
 
 def _require_range(sr: torch.Tensor, name: str) -> None:
@@ -148,10 +155,10 @@ def _range(_model: Model, _lr: torch.Tensor, sr: torch.Tensor, _scale: int) -> I
 
 
 def _repeats(model: Model, lr: torch.Tensor, sr: torch.Tensor, scale: int) -> Iterator[Finding]:
-    again = _checked(model, lr, scale)
+    again = checked_sr(model, lr, scale, seed=1)
     yield _equal("determinism", again, sr, "a second run")
-    _checked(model, lr.flip(-1), scale)
-    later = _checked(model, lr, scale)
+    checked_sr(model, lr.flip(-1), scale)
+    later = checked_sr(model, lr, scale, seed=2)
     yield _equal("LR only", later, sr, "the same faces after others")
 
 
@@ -161,7 +168,7 @@ def _equal(name: str, one: torch.Tensor, other: torch.Tensor, what: str) -> Find
 
 
 def _batches(model: Model, lr: torch.Tensor, sr: torch.Tensor, scale: int) -> Iterator[Finding]:
-    alone = torch.cat([_checked(model, face[None], scale) for face in lr])
+    alone = torch.cat([checked_sr(model, face[None], scale) for face in lr])
     difference = float((alone - sr).abs().max())
     detail = f"one face alone differs by {difference:.2g} (at most {BATCH_TOLERANCE:g})"
     yield Finding("batch invariance", difference <= BATCH_TOLERANCE, detail)
@@ -169,7 +176,7 @@ def _batches(model: Model, lr: torch.Tensor, sr: torch.Tensor, scale: int) -> It
 
 def _input_kept(model: Model, lr: torch.Tensor, _sr: torch.Tensor, scale: int) -> Iterator[Finding]:
     given = lr.clone()
-    _checked(model, given, scale)
+    checked_sr(model, given, scale)
     kept = torch.equal(given, lr)
     yield Finding("input kept", kept, "unchanged" if kept else "the model changes its input")
 
@@ -178,7 +185,7 @@ def _odd_sizes(model: Model, lr: torch.Tensor, _sr: torch.Tensor, scale: int) ->
     height, width = lr.shape[-2] + 1, lr.shape[-1] + 3
     multiple = model.spec.size_multiple
     try:
-        _checked(model, _faces(1, height, width).to(lr.device), scale)
+        checked_sr(model, _faces(1, height, width).to(lr.device), scale)
     except ModelError as error:
         claimed = f"and it claims any size: {error}" if multiple == 1 else "which it does not claim"
         yield Finding("odd sizes", multiple != 1, f"{width}x{height} fails, {claimed}")
@@ -188,7 +195,7 @@ def _odd_sizes(model: Model, lr: torch.Tensor, _sr: torch.Tensor, scale: int) ->
 
 def _speed(model: Model, lr: torch.Tensor, _sr: torch.Tensor, scale: int) -> Iterator[Finding]:
     began = time.perf_counter()
-    _checked(model, lr, scale).cpu()
+    checked_sr(model, lr, scale).cpu()
     seconds = (time.perf_counter() - began) / len(lr)
     yield Finding("speed", True, f"{1000 * seconds:.1f} ms a face in a batch of {len(lr)}")
 

@@ -13,7 +13,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
@@ -34,6 +34,20 @@ class Built:
     adapted: AdaptedNetwork
     reads: Reads
     sources: set[Path] = field(default_factory=set)
+
+
+@runtime_checkable
+class Watched(Protocol):
+    """A model whose calls are watched for what its revision does not cover."""
+
+    @property
+    def unforeseen(self) -> str:
+        """What calls have depended on and the revision does not cover."""
+        ...
+
+    def final_spec(self) -> ModelSpec:
+        """The spec after the last call, with all that its revision turned out not to cover."""
+        ...
 
 
 class UserModel:

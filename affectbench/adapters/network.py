@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from contextlib import suppress
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,8 +41,8 @@ class AdaptedNetwork:
         # Exactly the given values where nothing is to convert.
         plain = (low, high) == (0.0, 1.0)
         out = self.network(padded if plain else padded * (high - low) + low)
-        factor = scale_of(out, padded, self.spec.name)
-        sr = cast(torch.Tensor, out)
+        sr = plain_tensor(out, self.spec.name)
+        factor = scale_of(sr, padded, self.spec.name)
         if not plain:
             sr = (sr - low) / (high - low)
         height, width = lr.shape[-2:]
@@ -52,10 +53,57 @@ class AdaptedNetwork:
         return resample(sr, height * self._scale, width * self._scale, str(self._then))
 
 
-def scale_of(sr: Any, lr: torch.Tensor, name: str) -> int:
+def network_for(network: Network, device: torch.device) -> tuple[Network, int | None]:
+    """Return a network on the device and for evaluation, and how many parameters it has.
+
+    Functions stay as they are, and so does what a class of networks refuses: a program of
+    torch.export has no modes, a quantised network may not be moved. That hides nothing: on the
+    wrong device it raises, and in training mode a face alone gives another result than in a batch.
+    """
+    if isinstance(network, torch.export.ExportedProgram):
+        network = network.module()
+    if not isinstance(network, torch.nn.Module):
+        return network, None
+    try:
+        moved = network.to(device)
+        network = moved if isinstance(moved, torch.nn.Module) else network
+    except torch.cuda.OutOfMemoryError:
+        raise
+    except Exception:  # as its class likes
+        pass
+    with suppress(Exception):
+        network.eval()
+    parameters = list(network.parameters())
+    if any(torch.nn.parameter.is_lazy(parameter) for parameter in parameters):
+        return network, None
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+    return network, sum(parameter.numel() for parameter in parameters)
+
+
+def plain_tensor(out: Any, name: str) -> torch.Tensor:
+    """Return what a model gave as a tensor of torch's own class, dense and with values.
+
+    A subclass that only adds to a tensor (an image of torchvision, a parameter) becomes one; one
+    that stands for something else is refused, since it could answer any question as it likes.
+    """
+    if not isinstance(out, torch.Tensor):
+        raise ModelError(f"{name}: gave a {type(out).__name__}, not a tensor")
+    with torch._C.DisableTorchFunctionSubclass():
+        if torch._C._dispatch_keys(out).has(torch._C.DispatchKey.Python):
+            raise ModelError(f"{name}: gave a {type(out).__name__}; a plain tensor is needed")
+        if out.is_meta:
+            raise ModelError(f"{name}: gave a tensor on the device 'meta', which has no values")
+        if out.layout is not torch.strided:
+            raise ModelError(f"{name}: gave a tensor of {out.layout}; a dense one is needed")
+        tensor = torch.Tensor.as_subclass(out, torch.Tensor)
+    # Nothing can be computed with floats of 8 bits; all of them are floats of 32 bits too.
+    tiny = tensor.is_floating_point() and tensor.element_size() == 1
+    return tensor.float() if tiny else tensor
+
+
+def scale_of(sr: torch.Tensor, lr: torch.Tensor, name: str) -> int:
     """How many times larger SR is than LR; ModelError unless it is SR of that LR at all."""
-    if not isinstance(sr, torch.Tensor):
-        raise ModelError(f"{name}: gave a {type(sr).__name__}, not a tensor")
     factor = sr.shape[-1] // lr.shape[-1] if sr.ndim == 4 else 0
     expected = (*lr.shape[:2], lr.shape[-2] * factor, lr.shape[-1] * factor)
     if factor < 1 or tuple(sr.shape) != expected:

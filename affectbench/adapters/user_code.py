@@ -6,7 +6,7 @@ import hashlib
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,26 +15,16 @@ from typing import Any
 
 import torch
 
+from affectbench.adapters.declared import declared, require_sound
 from affectbench.adapters.identity import Built, identified
-from affectbench.adapters.network import AdaptedNetwork
+from affectbench.adapters.network import AdaptedNetwork, network_for
 from affectbench.adapters.origins import local_sources
 from affectbench.adapters.prefix import COMMON_OPTIONS, Loading, option_content
 from affectbench.adapters.python import content_of_target, is_file, source_of, split_target
 from affectbench.adapters.reads import Reads, watching
 from affectbench.adapters.syntax import kernel_option, require_known, require_scale
-from affectbench.errors import AffectBenchError, InputError, ModelError
-from affectbench.types import Model, ModelSpec
-
-DECLARABLE = (
-    "scale",
-    "licence",
-    "parameters",
-    "value_range",
-    "size_multiple",
-    "trained_on",
-    "trained_against",
-    "note",
-)
+from affectbench.errors import InputError, ModelError
+from affectbench.types import Model
 
 
 def load_user_model(loading: Loading, device: torch.device) -> Model:
@@ -58,7 +48,7 @@ def _build(loading: Loading, device: torch.device) -> Built:
     source = source_of(loading.target) if is_file(home) else None
     then = kernel_option(loading.options, loading.argument)
     reads, known = Reads(), set(sys.modules)
-    with _user_code(loading.argument, source):
+    with _without_traces(source):
         text = source.read_bytes() if source else b""
         with watching(reads, calling=False):
             module = _import_file(source, text) if source else importlib.import_module(home)
@@ -70,12 +60,10 @@ def _build(loading: Loading, device: torch.device) -> Built:
         sources = local_sources(module, others)
     if not callable(network):
         raise ModelError(f"{loading.argument}: returned a {type(network).__name__}, not a model")
-    declared = _declared(loading, network, factory, module)
-    parameters = None
-    if isinstance(network, torch.nn.Module):
-        network = network.to(device).eval().requires_grad_(False)
-        parameters = sum(p.numel() for p in network.parameters())
-    spec = replace(loading.spec, **{"parameters": parameters, **declared})
+    said = declared(loading.argument, loading.options, network, factory, module)
+    network, parameters = network_for(network, device)
+    spec = replace(loading.spec, **{"parameters": parameters, **said})
+    require_sound(spec, loading.argument)
     if spec.scale is not None:
         require_scale(spec.scale, loading.scale, then, loading.argument)
         if spec.scale != loading.scale:
@@ -84,21 +72,14 @@ def _build(loading: Loading, device: torch.device) -> Built:
 
 
 @contextmanager
-def _user_code(argument: str, source: Path | None) -> Iterator[None]:
-    """Whatever the user's code raises becomes a ModelError that names the model.
-
-    For a file, neighbours can be imported meanwhile; no .pyc and no module name stays behind.
-    """
+def _without_traces(source: Path | None) -> Iterator[None]:
+    """Let a file import its neighbours; no .pyc and no module name stays behind."""
     wrote, known, path = sys.dont_write_bytecode, set(sys.modules), list(sys.path)
     if source is not None:
         sys.dont_write_bytecode = True
         sys.path.insert(0, str(source.resolve().parent))
     try:
         yield
-    except AffectBenchError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise ModelError(f"{argument}: raised {type(error).__name__}: {error}") from error
     finally:
         sys.dont_write_bytecode = wrote
         if source is not None:
@@ -144,26 +125,3 @@ def _arguments(
     if missing:
         raise InputError(f"{loading.argument}: the factory needs {', '.join(missing)}")
     return {key: value for key, value in given.items() if key in takes}
-
-
-def _declared(loading: Loading, *places: object) -> dict[str, Any]:
-    """What the first `spec` among the places says; the user's options win over it."""
-    specs = (getattr(place, "spec", None) for place in places)
-    found = next((spec for spec in specs if spec is not None), None)
-    if found is None:
-        return {}
-    if isinstance(found, ModelSpec):
-        found = {field: getattr(found, field) for field in DECLARABLE}
-    if not isinstance(found, Mapping) or not set(found) <= set(DECLARABLE):
-        raise ModelError(
-            f"{loading.argument}: its spec is {found!r}; a ModelSpec or a dict is needed, of "
-            + ", ".join(DECLARABLE)
-        )
-    plain = {key: _tuple(key, value) for key, value in found.items() if value is not None}
-    return {key: value for key, value in plain.items() if key not in loading.options}
-
-
-def _tuple(key: str, value: Any) -> Any:
-    if key not in ("trained_on", "trained_against", "value_range"):
-        return value
-    return (value,) if isinstance(value, str) else tuple(value)

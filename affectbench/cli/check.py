@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 
-from affectbench.cli.options import Verbs, new_parser
+from affectbench.cli.options import Verbs, add_isolating, new_parser
 from affectbench.cli.tables import print_specs
 from affectbench.types import as_json
 
 _EXAMPLES = """\
   affectbench check bicubic
-  affectbench check python:my_model.py:build --scale 8
+  affectbench check python:my_model.py:build --scale 8 --timeout 60
 """
 
 
@@ -23,6 +24,7 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
     parser.add_argument("--scale", type=int, default=8)
     parser.add_argument("--lr-size", type=int, default=16, metavar="PX")
     parser.add_argument("--device", default="cpu")
+    add_isolating(parser)
     parser.add_argument("--json", action="store_true", help="as JSON")
 
 
@@ -31,7 +33,9 @@ def run(arguments: argparse.Namespace) -> int:
     from affectbench.adapters import parse_model
     from affectbench.adapters.contract import check_contract
 
-    request = parse_model(arguments.model)
+    request = replace(
+        parse_model(arguments.model), isolate=arguments.isolate, timeout=arguments.timeout
+    )
     findings = check_contract(request, arguments.scale, arguments.device, lr_size=arguments.lr_size)
     rows = [as_json(finding) for finding in findings]
     print_specs(rows, ("name", "ok", "detail"), arguments.json)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from affectbench.cli.options import (
     Verbs,
+    add_isolating,
     add_measuring,
     comma_list,
     measuring,
@@ -49,6 +50,7 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
         help="how LR is made (default: pil-bicubic)",
     )
     add_measuring(parser)
+    add_isolating(parser)
     parser.add_argument("--versus", default="bicubic", metavar="MODEL", help="paired tests against")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N faces of each set")
     parser.add_argument(
@@ -81,6 +83,8 @@ def run(arguments: argparse.Namespace) -> int:
             limit=arguments.limit,
             save_images=arguments.save_images,
             rerun=arguments.rerun,
+            isolate=arguments.isolate,
+            timeout=arguments.timeout,
             note=shown.note,
             progress=shown.advance,
             **options,

@@ -79,6 +79,21 @@ def add_measuring(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the table as JSON")
 
 
+def add_isolating(parser: argparse.ArgumentParser) -> None:
+    """Whether models run in processes of their own, and how long a call of one may take."""
+    parser.add_argument(
+        "--isolate",
+        action="store_true",
+        help="run each model in a process of its own: one that crashes costs its row alone",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        metavar="SECONDS",
+        help="how long a model may take to load, and for each batch (implies --isolate)",
+    )
+
+
 def measuring(arguments: argparse.Namespace) -> dict[str, Any]:
     """The options of `add_measuring` as keywords of `api.compare` and `api.score`."""
     names = (

@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 from affectbench.records import SCHEMA, Record, write_atomic
 from affectbench.run.folder import RunFolder
 from affectbench.run.plan import Cell, DatasetPlan, RunRequest, make_plan
+from affectbench.run.provenance import BATCHES
 
 Rerun = Literal["missing", "failed", "all"]
 
@@ -95,10 +96,18 @@ def _is_due(
     if not folder.is_whole(cell, record, plan.ids):
         note(f"{folder.images_path(cell)}: is damaged or not whole, its cell is computed again")
         return True
+    if record.role == "model" and not _holds_for(record, plan.batch_size):
+        return True
     if not plan.save_images:
         return False
     made = set(plan.ids) - {image_id for image_id, _ in record.failed}
     return folder.lacks_images(plan, cell.row, made)
+
+
+def _holds_for(record: Record, batch_size: int) -> bool:
+    """Whether a model's values are those of this batch size too: old records do not say so."""
+    made_of = record.provenance
+    return BATCHES in made_of or made_of.get("batch_size", batch_size) == batch_size
 
 
 def _write_run(

@@ -13,12 +13,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from affectbench.adapters.contract import run_model
-from affectbench.adapters.identity import UserModel
+from affectbench.adapters.contract import checked_sr
+from affectbench.adapters.identity import Watched
+from affectbench.adapters.independence import require_independent
+from affectbench.adapters.isolation import apply
 from affectbench.datasets.pairs import FacePairs
 from affectbench.errors import InputError, ModelError
 from affectbench.images.reading import Pixels
-from affectbench.images.tensors import pixels, stack, unit_range
+from affectbench.images.tensors import pixels, quantise, stack, unit_range
 from affectbench.metrics.cost_metric import measure_cost
 from affectbench.run.anchors import JPEG_QUALITY, derangement
 from affectbench.run.pairing import checked_spec
@@ -75,32 +77,43 @@ def read_batch(pairs: FacePairs, ids: Sequence[str]) -> Batch:
 
 
 class ModelSource:
-    """A model: sees the LR faces and nothing else."""
+    """A model: sees the LR faces and nothing else.
+
+    The first batch shows whether it is one of single faces; ModelError if it is not.
+    """
 
     def __init__(self, model: Model, scale: int, device: torch.device) -> None:
         self._model = model
         self._scale = scale
         self._device = device
+        self._is_independent = False
 
     @property
     def spec(self) -> ModelSpec:
         """What the model says of itself, after all that it was seen to do."""
-        if isinstance(self._model, UserModel):
-            return self._model.final_spec()
-        return self._model.spec
+        return self._model.final_spec() if isinstance(self._model, Watched) else self._model.spec
 
     def produce(self, batch: Batch) -> Produced:
         """Run the model; time is that of the model alone."""
         lr = unit_range(batch.lr).to(self._device)
         began = time.perf_counter()
-        sr = run_model(self._model, lr, self._scale)
-        kept, seconds = tuple(range(len(batch.ids))), time.perf_counter() - began
-        lacks = self._model.unforeseen if isinstance(self._model, UserModel) else ""
-        return Produced(sr.cpu(), kept, {}, seconds, lacks)
+        sr = checked_sr(self._model, lr, self._scale)
+        shown = quantise(sr).cpu()
+        seconds = time.perf_counter() - began
+        if not self._is_independent:
+            # Made again: a model may have changed what it was given.
+            lr = unit_range(batch.lr).to(self._device)
+            require_independent(self._model, lr, sr, self._scale)
+            self._is_independent = True
+        lacks = self._model.unforeseen if isinstance(self._model, Watched) else ""
+        return Produced(shown, tuple(range(len(batch.ids))), {}, seconds, lacks)
 
     def cost(self, lr: torch.Tensor) -> dict[str, float]:
         """What one LR face (1, 3, h, w), uint8, costs the model: see `metrics.cost`."""
-        return measure_cost(self._model, unit_range(lr).to(self._device))
+        try:
+            return apply(measure_cost, self._model, unit_range(lr).to(self._device))
+        except ModelError:  # its faces are all there
+            return {}
 
 
 class StoredSource:

@@ -1,0 +1,274 @@
+"""A model in a process of its own: one that crashes, exits or never returns costs its row alone.
+
+Results are to the last bit those of the same process: the child has the same threads and settings
+and runs the same code. Its standard output is stderr, it has no input, and it ends with this
+process, however that ends: the kernel sends SIGIO to the child's process group once the other end
+of a pipe, which nobody writes to, is closed.
+
+Messages are a header in JSON and the bytes of one tensor, so nothing that a child says is run
+here. That makes no sandbox: the child has the rights of its user.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import weakref
+from collections.abc import Callable
+from contextlib import suppress
+from multiprocessing.connection import wait
+from typing import Any, BinaryIO, cast
+
+import torch
+
+from affectbench.adapters import parse_model
+from affectbench.adapters.containment import contained
+from affectbench.adapters.global_state import portable_state, set_portable_state
+from affectbench.adapters.identity import Watched
+from affectbench.adapters.network import plain_tensor
+from affectbench.errors import AffectBenchError, InputError, ModelError
+from affectbench.types import Model, ModelSpec, as_json
+
+if sys.platform != "win32":
+    import fcntl
+
+_SIZES = struct.Struct("<QQ")
+_PATIENCE = 1.0  # seconds
+_CHILD = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from affectbench.adapters.isolation import serve; serve(*map(int, sys.argv[2:]))"
+)
+
+Measure = Callable[[Model, torch.Tensor], dict[str, float]]
+
+
+def load_isolated(
+    argument: str, scale: int, device: torch.device, lr_size: int, timeout: float | None
+) -> Model:
+    """Return the model of an argument, loaded and run by a child.
+
+    ModelError if it cannot be loaded; the same of each call that the child does not survive, or
+    that takes longer than `timeout` seconds.
+    """
+    if sys.platform == "win32":
+        raise InputError("--isolate and --timeout need the pipes of Linux or macOS")
+    child = _Child(argument, timeout)
+    child.ask({"do": "start", "state": portable_state()}, timed=False)
+    wanted = {"scale": scale, "device": str(device), "lr_size": lr_size}
+    about, _ = child.ask({"do": "load", **wanted})
+    return IsolatedModel(child, _spec(about["spec"]))
+
+
+class IsolatedModel:
+    """A model that a child runs."""
+
+    def __init__(self, child: _Child, spec: ModelSpec) -> None:
+        self.spec = spec
+        self.unforeseen = ""
+        self._child = child
+
+    def final_spec(self) -> ModelSpec:
+        """The spec after the last call: see `identity.Watched`."""
+        about, _ = self._child.ask({"do": "spec"})
+        return _spec(about["spec"])
+
+    def __call__(self, lr: torch.Tensor) -> torch.Tensor:
+        """What the model gives for LR."""
+        about, data = _packed(lr)
+        about, data = self._child.ask({"do": "run", "seed": torch.initial_seed(), **about}, data)
+        self.unforeseen = str(about["lacks"])
+        return _unpacked(about, data).to(lr.device)
+
+    def apply(self, measure: Measure, lr: torch.Tensor) -> dict[str, float]:
+        """What a function of this library, importable by its name, says of the model and LR."""
+        about, data = _packed(lr)
+        where = {"module": measure.__module__, "function": measure.__name__}
+        answer, _ = self._child.ask({"do": "apply", **where, **about}, data)
+        return {str(name): float(value) for name, value in answer["result"].items()}
+
+
+def apply(measure: Measure, model: Model, lr: torch.Tensor) -> dict[str, float]:
+    """Return `measure(model, lr)`, computed where the model is."""
+    if isinstance(model, IsolatedModel):
+        return model.apply(measure, lr)
+    with contained(model.spec.name):
+        return measure(model, lr)
+
+
+class _Child:
+    """The process of one model, and what to say of it once it is gone."""
+
+    def __init__(self, argument: str, timeout: float | None) -> None:
+        self._argument = argument
+        self._timeout = timeout
+        self._late = False
+        asked, asking = os.pipe()
+        answers, answering = os.pipe()
+        lifeline, kept = os.pipe()
+        theirs = (asked, answering, lifeline)
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _CHILD, json.dumps(sys.path), *map(str, theirs)],
+            stdin=subprocess.DEVNULL,
+            stdout=2 if sys.__stderr__ is not None else subprocess.DEVNULL,
+            pass_fds=theirs,
+            start_new_session=True,
+        )
+        for number in theirs:
+            os.close(number)
+        self._to, self._from = os.fdopen(asking, "wb"), os.fdopen(answers, "rb")
+        self._end = weakref.finalize(self, _end, self._process, kept, self._to, self._from)
+
+    def ask(
+        self, header: dict[str, Any], data: bytes = b"", timed: bool = True
+    ) -> tuple[dict[str, Any], bytes]:
+        """Return what the child answers; ModelError if that is an error or nothing."""
+        clock = None
+        if timed and self._timeout is not None:
+            clock = threading.Timer(self._timeout, self._stop_late)
+            clock.daemon = True
+            clock.start()
+        try:
+            _send(self._to, {**header, "argument": self._argument}, data)
+            while not wait([self._from], _PATIENCE):
+                if self._process.poll() is not None:  # and another one holds its end of the pipe
+                    raise EOFError
+            about, answer = _receive(self._from)
+        except (OSError, EOFError, ValueError, struct.error) as error:
+            raise ModelError(f"{self._argument}: {self._fate()}") from error
+        except BaseException:  # such as Ctrl-C: an answer that nobody waits for is under way
+            self._end()
+            raise
+        finally:
+            if clock is not None:
+                clock.cancel()
+        if "error" in about:
+            raise ModelError(str(about["error"]))
+        return about, answer
+
+    def _stop_late(self) -> None:
+        self._late = True
+        _kill(self._process)
+
+    def _fate(self) -> str:
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_PATIENCE)
+        self._end()
+        code = self._process.returncode
+        if self._late:
+            return f"did not return within {self._timeout:g} s (--timeout), and was ended"
+        if code >= 0:
+            return f"ended its process with exit code {code}"
+        hint = " (is memory short?)" if -code == signal.SIGKILL else ""
+        return f"its process was ended by {signal.Signals(-code).name}{hint}"
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End the child and whatever it started."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _end(process: subprocess.Popen[bytes], lifeline: int, *pipes: BinaryIO) -> None:
+    _kill(process)
+    process.wait()
+    os.close(lifeline)
+    for pipe in pipes:
+        with suppress(OSError):
+            pipe.close()
+
+
+def serve(asked: int, answering: int, lifeline: int) -> None:
+    """Answer, as the child, until nobody asks any more."""
+    for number in (asked, answering, lifeline):
+        os.set_inheritable(number, False)
+    _end_with(lifeline)
+    requests, replies, served = os.fdopen(asked, "rb"), os.fdopen(answering, "wb"), _Served()
+    while True:
+        try:
+            header, data = _receive(requests)
+        except EOFError:
+            return
+        try:
+            _send(replies, *served.answer(header, data))
+        except AffectBenchError as error:
+            _send(replies, {"error": str(error)})
+
+
+class _Served:
+    """The model of a child."""
+
+    _model: Model
+    _device: torch.device
+
+    def answer(self, header: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+        """Do what a header says."""
+        if header["do"] == "start":
+            set_portable_state(header["state"])
+            return {}, b""
+        if header["do"] == "load":
+            self._device = torch.device(header["device"])
+            asked = header["scale"], self._device, header["lr_size"]
+            self._model = cast(Model, parse_model(header["argument"]).load(*asked))
+            return {"spec": as_json(self._model.spec)}, b""
+        watched = self._model if isinstance(self._model, Watched) else None
+        if header["do"] == "spec":
+            return {"spec": as_json(watched.final_spec() if watched else self._model.spec)}, b""
+        lr, name = _unpacked(header, data).to(self._device), self._model.spec.name
+        with contained(name, header.get("seed", 0)):
+            if header["do"] == "apply":
+                measure = getattr(importlib.import_module(header["module"]), header["function"])
+                return {"result": measure(self._model, lr)}, b""
+            with torch.inference_mode():
+                about, data = _packed(plain_tensor(self._model(lr), name))
+            return {**about, "lacks": watched.unforeseen if watched else ""}, data
+
+
+def _end_with(lifeline: int) -> None:
+    """Have the kernel end this process, and what it starts, once the other end is closed."""
+    fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
+    fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
+    if wait([lifeline], 0):  # it is closed already
+        raise SystemExit
+
+
+def _send(stream: BinaryIO, header: dict[str, Any], data: bytes = b"") -> None:
+    text = json.dumps(header).encode()
+    stream.write(_SIZES.pack(len(text), len(data)) + text)
+    stream.write(data)
+    stream.flush()
+
+
+def _receive(stream: BinaryIO) -> tuple[dict[str, Any], bytes]:
+    """Return header and data; EOFError if the other side is gone."""
+    text, data = _SIZES.unpack(_exactly(stream, _SIZES.size))
+    header = json.loads(_exactly(stream, text))
+    return header, _exactly(stream, data)
+
+
+def _exactly(stream: BinaryIO, size: int) -> bytes:
+    data = stream.read(size)
+    if len(data) < size:
+        raise EOFError
+    return data
+
+
+def _packed(tensor: torch.Tensor) -> tuple[dict[str, Any], bytes]:
+    data = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+    return {"shape": list(tensor.shape), "dtype": str(tensor.dtype)}, data
+
+
+def _unpacked(header: dict[str, Any], data: bytes) -> torch.Tensor:
+    dtype = getattr(torch, header["dtype"].removeprefix("torch."))
+    flat = torch.frombuffer(bytearray(data), dtype=dtype) if data else torch.empty(0, dtype=dtype)
+    return flat.reshape(header["shape"])
+
+
+def _spec(fields: dict[str, Any]) -> ModelSpec:
+    values = {key: tuple(v) if isinstance(v, list) else v for key, v in fields.items()}
+    return ModelSpec(**values)
