@@ -1,8 +1,12 @@
-"""PSNR and SSIM of batches of 8-bit images.
+"""PSNR and SSIM of batches of 8-bit images, whole or over masks.
+
+A region is a mask (N, H, W), and the whole image is the mask that is true everywhere, which None
+stands for: both take the same error map and the same SSIM map, whatever the convention.
 
 PSNR is exact. SSIM is computed in float64, or in float32 by `ssim_float32`, within 1e-6, where
-that is faster: on the CPU, for images with at least `FLOAT32_WINDOWS` positions of the window.
-Rounding errors average out over positions; small images have too few of them, and cost little.
+that is faster: on the CPU, for whole images with at least `FLOAT32_WINDOWS` positions of the
+window. Rounding errors average out over positions; small images and regions have too few of them,
+and cost little.
 """
 
 from __future__ import annotations
@@ -29,7 +33,9 @@ fewer, 128x128 have more, also without a border of 8."""
 FLOAT32_FORMS = (("valid", "none", "kept"), ("interior", "none", "kept"))
 """Edges, shrinking and negative values of the conventions that float32 serves."""
 
-Measure = Callable[[torch.Tensor, torch.Tensor, Convention, int], torch.Tensor]
+Mask = torch.Tensor | None
+"""Booleans (N, H, W); None is true everywhere."""
+Measure = Callable[[torch.Tensor, torch.Tensor, Convention, int, Mask], torch.Tensor]
 
 
 class FidelityMetric:
@@ -51,7 +57,7 @@ class FidelityMetric:
     def score(self, sr: torch.Tensor, hr: torch.Tensor, reference: None) -> Columns:  # noqa: ARG002
         """One column, named like the metric."""
         sr, hr = sr.to(self._device), hr.to(self._device)
-        values = self._measure(sr, hr, self._convention, self._border)
+        values = self._measure(sr, hr, self._convention, self._border, None)
         return {self._name: np.asarray(values.cpu())}
 
 
@@ -62,61 +68,102 @@ def measured(
     rules = find_convention(convention)
     border = rules.border_at(scale)
     x, y = as_pair(sr, hr)
-    return measure(quantise(x), quantise(y), rules, border)
+    return measure(quantise(x), quantise(y), rules, border, None)
 
 
 def psnr_values(
-    sr: torch.Tensor, hr: torch.Tensor, convention: Convention, border: int
+    sr: torch.Tensor, hr: torch.Tensor, convention: Convention, border: int, mask: Mask = None
 ) -> torch.Tensor:
     """PSNR in dB (N,), float64, of uint8 images (N, 3, H, W): 10 log10(255^2 / MSE).
 
-    The MSE is taken over all pixels and channels of one image. Identical images have infinity,
-    unless the convention adds something to the MSE.
+    The MSE is taken over all channels and the pixels of one image that the mask holds. Without
+    any error it is infinity, unless the convention adds something to the MSE; NaN for a mask that
+    is empty once the border is cut off.
     """
     _require_room(sr, hr, convention, border, 1)
-    planes = _chunks(sr, hr, convention, border, convention.luma_quantisation)
-    mse = torch.cat([mean_square(x, y) for x, y in planes])
+    chunks = _chunks(sr, hr, mask, convention, border, quantisation=convention.luma_quantisation)
+    mse = torch.cat([mean_square(x, y, inside) for x, y, inside in chunks])
     return 10.0 * torch.log10(
         convention.peak**2 / (mse + convention.mse_floor * convention.peak**2)
     )
 
 
-def mean_square(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+def mean_square(x: torch.Tensor, y: torch.Tensor, mask: Mask = None) -> torch.Tensor:
     """The mean squared difference (N,), float64, of planes (N, C, H, W), uint8 or float64.
 
     Exact for uint8: sums of squares over up to 256 pixels are whole numbers below 2^24.
     """
     if x.dtype != torch.uint8:
-        return (x - y).flatten(1).square_().mean(1)
+        return mean_over((x - y).square_(), mask)
     squares = (x.float() - y.float()).square_()
+    if mask is not None:
+        squares.mul_(mask.unsqueeze(1))
     rows = torch.split(squares, 256, dim=-1)
     totals = [row.sum(-1).double().flatten(1).sum(1) for row in rows]
-    return torch.stack(totals).sum(0) / x[0].numel()
+    return torch.stack(totals).sum(0) / _counted(x, mask)
+
+
+def mean_over(values: torch.Tensor, mask: Mask) -> torch.Tensor:
+    """The mean (N,) of a map (N, C, H, W) over channels and a mask's pixels; NaN without any."""
+    if mask is not None:
+        values = torch.where(mask.unsqueeze(1), values, 0.0)
+    return values.flatten(1).sum(1) / _counted(values, mask)
+
+
+def _counted(values: torch.Tensor, mask: Mask) -> torch.Tensor | int:
+    """How many values (N, C, H, W) of each image a mask holds."""
+    if mask is None:
+        return values[0].numel()
+    return mask.flatten(1).sum(1) * values.shape[1]
 
 
 def ssim_values(
-    sr: torch.Tensor, hr: torch.Tensor, convention: Convention, border: int
+    sr: torch.Tensor, hr: torch.Tensor, convention: Convention, border: int, mask: Mask = None
 ) -> torch.Tensor:
-    """SSIM (N,), float64, of uint8 images (N, 3, H, W): the mean of the SSIM map and channels."""
+    """SSIM (N,), float64, of uint8 images (N, 3, H, W): the mean of the SSIM map and channels.
+
+    The map holds a value for each window; it counts if the mask holds the window's middle pixel
+    (i + size // 2, j + size // 2), so that a window reaches half its size beyond the mask. NaN if
+    the mask holds the middle of none. Where a convention averages images down, a pixel of the
+    small image is in the mask if at least half of it is.
+    """
     _require_room(sr, hr, convention, border, convention.size)
     measure, values = mean_ssim, CHUNK_VALUES
-    if _float32_will_do(sr, convention, border):
+    if mask is None and _float32_will_do(sr, convention, border):
         measure, values = mean_ssim_float32, 8 * CHUNK_VALUES  # it has chunks of its own
-    chunks = _chunks(sr, hr, convention, border, convention.ssim_quantisation, values=values)
-    return torch.cat([measure(x, y, convention) for x, y in chunks])
+    quantisation = convention.ssim_quantisation
+    chunks = _chunks(sr, hr, mask, convention, border, quantisation=quantisation, values=values)
+    return torch.cat(
+        [
+            measure(_levels(x, convention), _levels(y, convention), convention, inside)
+            for x, y, inside in chunks
+        ]
+    )
 
 
-def mean_ssim(x: torch.Tensor, y: torch.Tensor, convention: Convention) -> torch.Tensor:
+def _levels(planes: torch.Tensor, convention: Convention) -> torch.Tensor:
+    """The levels whose SSIM a convention takes."""
+    return planes if convention.ssim_levels == "kept" else 256.0 - planes.double()
+
+
+def mean_ssim(
+    x: torch.Tensor, y: torch.Tensor, convention: Convention, mask: Mask = None
+) -> torch.Tensor:
     """The mean of the SSIM map (N,), float64, of planes (N, C, H, W), uint8 or float64."""
-    x, y = (_framed(planes.double(), convention) for planes in (x, y))
+    x, y = (_framed(planes, convention) for planes in (x, y))
     values = ssim_map(x, y, convention)
     if convention.negative == "zero":
         values = values.clamp_(min=0.0)
-    return values.flatten(1).mean(1)
+    return mean_over(values, None if mask is None else _middles(mask, values, convention))
 
 
-def mean_ssim_float32(x: torch.Tensor, y: torch.Tensor, convention: Convention) -> torch.Tensor:
-    """`mean_ssim` within 1e-6, in float32 on the CPU."""
+def mean_ssim_float32(
+    x: torch.Tensor,
+    y: torch.Tensor,
+    convention: Convention,
+    mask: Mask = None,  # noqa: ARG001
+) -> torch.Tensor:
+    """`mean_ssim` of whole images within 1e-6, in float32 on the CPU."""
     planes = ssim_of_planes(
         x.flatten(0, 1),
         y.flatten(0, 1),
@@ -164,11 +211,26 @@ def ssim_map(x: torch.Tensor, y: torch.Tensor, convention: Convention) -> torch.
 
 def _framed(planes: torch.Tensor, convention: Convention) -> torch.Tensor:
     """Planes (N, C, H, W) as SSIM takes them: averaged down, or continued beyond their edges."""
-    if convention.shrink == "to-256":
-        planes = F.avg_pool2d(planes, max(1, round(min(planes.shape[-2:]) / 256)))
+    planes = _shrunk(planes.double(), convention)
     if convention.edges == "reflected":
         planes = F.pad(planes, (convention.size // 2,) * 4, mode="reflect")
     return planes
+
+
+def _shrunk(planes: torch.Tensor, convention: Convention) -> torch.Tensor:
+    if convention.shrink == "none":
+        return planes
+    return F.avg_pool2d(planes, max(1, round(min(planes.shape[-2:]) / 256)))
+
+
+def _middles(mask: torch.Tensor, values: torch.Tensor, convention: Convention) -> torch.Tensor:
+    """Which windows of an SSIM map (N, C, h, w) have their middle in a mask (N, H, W)."""
+    inside = _shrunk(mask.unsqueeze(1).double(), convention).squeeze(1) >= 0.5
+    if convention.edges == "reflected":
+        return inside
+    height, width = values.shape[-2:]
+    first = convention.size // 2
+    return inside[:, first : first + height, first : first + width]
 
 
 def _constants(convention: Convention) -> tuple[float, float]:
@@ -214,17 +276,26 @@ def _filtered_along(planes: torch.Tensor, taps: list[float], axis: int) -> torch
 def _chunks(
     sr: torch.Tensor,
     hr: torch.Tensor,
+    mask: Mask,
     convention: Convention,
     border: int,
-    quantisation: Quantisation,
     *,
+    quantisation: Quantisation,
     values: int = CHUNK_VALUES,
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+) -> Iterator[tuple[torch.Tensor, torch.Tensor, Mask]]:
+    """Planes of SR and HR and their mask, without the border, a few images at once."""
     # A GPU takes all at once: nothing is read back before the last image is done.
     images = max(1, values // sr[0].numel()) if sr.device.type == "cpu" else len(sr)
-    for pair in zip(torch.split(sr, images), torch.split(hr, images), strict=True):
-        x, y = (_planes(pixels, convention, border, quantisation) for pixels in pair)
-        yield x, y
+    for start in range(0, len(sr), images):
+        some = slice(start, start + images)
+        x, y = (_planes(pixels[some], convention, border, quantisation) for pixels in (sr, hr))
+        yield x, y, None if mask is None else _within(mask[some], border).to(x.device)
+
+
+def _within(images: torch.Tensor, border: int) -> torch.Tensor:
+    """Images (..., H, W) without their border."""
+    height, width = images.shape[-2:]
+    return images[..., border : height - border, border : width - border]
 
 
 def _planes(
@@ -233,8 +304,7 @@ def _planes(
     """What is compared: planes (N, C, H, W) in 0 to 255, uint8 or float64, without the border."""
     if pixels.device.type == "mps":  # has no float64
         pixels = pixels.cpu()
-    height, width = pixels.shape[-2:]
-    pixels = pixels[..., border : height - border, border : width - border]
+    pixels = _within(pixels, border)
     if convention.colour == "rgb":
         return pixels
     return luma(pixels, convention.colour, quantisation)

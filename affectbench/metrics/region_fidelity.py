@@ -1,11 +1,12 @@
 """PSNR and SSIM where expressions live: `psnr_eyes`, `psnr_mouth`, `ssim_eyes`, `ssim_mouth`.
 
-By the run's convention, over the region's mask (`faces.masks`), drawn from the landmarks of the
-reference. A face whose landmarks are not found on the reference, or whose mask is empty once the
-convention's border is cut off, has no value (NaN) and is counted.
+By the run's convention, with all that it says of whole images, over the region's mask
+(`faces.masks`), drawn from the landmarks of the reference. A face whose landmarks are not found on
+the reference, or whose mask is empty once the convention's border is cut off, has no value (NaN)
+and is counted.
 
-SSIM is local: its map holds a value for each whole window, and the value counts if the window's
-middle pixel is in the mask. A window reaches half its size (5 pixels with 11) beyond the mask.
+SSIM is local: its map holds a value for each window, and the value counts if the window's middle
+pixel is in the mask. A window reaches half its size (5 pixels with 11) beyond the mask.
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ from affectbench.types import (
     Judge,
     MetricPlugin,
     MetricSettings,
-    MetricSpec,
 )
 
 if TYPE_CHECKING:
@@ -44,11 +44,12 @@ def identify(settings: MetricSettings) -> Mapping[str, Any]:
     }
 
 
-def _plugin(whole: MetricSpec, region: Region, title: str) -> MetricPlugin:
+def _plugin(whole: MetricPlugin, region: Region, title: str) -> MetricPlugin:
     """PSNR or SSIM of a region, from the same metric of the whole image."""
-    name = f"{whole.name}_{region}"
-    spec = replace(whole, name=name, version="1", title=title)
-    return MetricPlugin(spec, identify, _builder(whole.name, region), _identical(name))
+    name = f"{whole.spec.name}_{region}"
+    spec = replace(whole.spec, name=name, version="2", title=title)
+    build = _builder(whole.spec.name, region)
+    return MetricPlugin(spec, identify, build, _identical(name), min_side=whole.min_side)
 
 
 def _builder(
@@ -81,7 +82,7 @@ def _identical(name: str) -> Callable[[Columns], Mapping[str, float]]:
     return summarise
 
 
-PSNR_EYES = _plugin(PSNR.spec, "eyes", "PSNR of the eyes with their lids")
-PSNR_MOUTH = _plugin(PSNR.spec, "mouth", "PSNR of the mouth")
-SSIM_EYES = _plugin(SSIM.spec, "eyes", "SSIM of the eyes with their lids")
-SSIM_MOUTH = _plugin(SSIM.spec, "mouth", "SSIM of the mouth")
+PSNR_EYES = _plugin(PSNR, "eyes", "PSNR of the eyes with their lids")
+PSNR_MOUTH = _plugin(PSNR, "mouth", "PSNR of the mouth")
+SSIM_EYES = _plugin(SSIM, "eyes", "SSIM of the eyes with their lids")
+SSIM_MOUTH = _plugin(SSIM, "mouth", "SSIM of the mouth")
