@@ -11,7 +11,7 @@ and cost little.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -200,9 +200,9 @@ def ssim_map(x: torch.Tensor, y: torch.Tensor, convention: Convention) -> torch.
     taps = window_taps(convention)
     c1, c2 = _constants(convention)
     total, difference = x + y, x - y
-    mean_s, mean_d = _filtered(total, taps).square_(), _filtered(difference, taps).square_()
-    var_s = _filtered(total.square_(), taps).sub_(mean_s)
-    var_d = _filtered(difference.square_(), taps).sub_(mean_d)
+    mean_s, mean_d = window_means(total, taps).square_(), window_means(difference, taps).square_()
+    var_s = window_means(total.square_(), taps).sub_(mean_s)
+    var_d = window_means(difference.square_(), taps).sub_(mean_d)
     half = 0.5 * _normaliser(convention)
     above = (mean_s - mean_d).mul_(0.5).add_(c1) * (var_s - var_d).mul_(half).add_(c2)
     below = mean_s.add_(mean_d).mul_(0.5).add_(c1) * var_s.add_(var_d).mul_(half).add_(c2)
@@ -248,19 +248,24 @@ def window_taps(convention: Convention) -> list[float]:
     """The weights of the separable window along one side: symmetric, their sum is 1."""
     if convention.window == "uniform":
         return [1.0 / convention.size] * convention.size
-    offsets = np.arange(convention.size) - convention.size // 2
-    weights = np.exp(-0.5 * (offsets / convention.sigma) ** 2)
+    return gaussian_taps(convention.size, convention.sigma)
+
+
+def gaussian_taps(size: int, sigma: float) -> list[float]:
+    """The weights of a Gaussian window along one side; their sum is 1."""
+    offsets = np.arange(size) - size // 2
+    weights = np.exp(-0.5 * (offsets / sigma) ** 2)
     return [float(weight) for weight in weights / weights.sum()]
 
 
-def _filtered(planes: torch.Tensor, taps: list[float]) -> torch.Tensor:
+def window_means(planes: torch.Tensor, taps: Sequence[float]) -> torch.Tensor:
     """Planes (N, C, H, W) weighted by the window in both directions, whole windows only."""
     for axis in (-1, -2):
         planes = _filtered_along(planes, taps, axis)
     return planes
 
 
-def _filtered_along(planes: torch.Tensor, taps: list[float], axis: int) -> torch.Tensor:
+def _filtered_along(planes: torch.Tensor, taps: Sequence[float], axis: int) -> torch.Tensor:
     # Sums of shifted views: three to eight times faster than a convolution in float64.
     last = len(taps) - 1
     length = planes.shape[axis] - last

@@ -1,4 +1,4 @@
-"""Metrics of pairs of images in [0, 1], as the runner and as users call them."""
+"""Metrics of pairs of 8-bit images, as the runner and as users call them."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import numpy as np
 import torch
 
 from affectbench.errors import InputError
-from affectbench.images.tensors import ImageLike, as_pair, quantise, require_same_shape, unit_range
+from affectbench.images.tensors import ImageLike, as_pair, quantise, require_same_shape
 from affectbench.types import Columns, MetricSpec
 
 CHUNK_VALUES = 1 << 22
 """Values that a measure sees at once, so that memory does not grow with the batch."""
 
 Measure = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""SR and HR (N, 3, H, W), float32 in [0, 1], to one value per image (N,)."""
+"""SR and HR (N, 3, H, W), uint8, to one value per image (N,)."""
 
 
 class PairMetric:
-    """A measure as the runner calls it: on uint8 images (N, 3, H, W), divided by 255."""
+    """A measure as the runner calls it: on uint8 images (N, 3, H, W)."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ def pair_values(
     images = max(1, chunk_values // sr[0].numel())
     chunks = zip(torch.split(sr, images), torch.split(hr, images), strict=True)
     with torch.no_grad(), torch.autocast(sr.device.type, enabled=False):
-        return torch.cat([measure(unit_range(x), unit_range(y)) for x, y in chunks])
+        return torch.cat([measure(x, y) for x, y in chunks])
 
 
 def require_size(spec: MetricSpec, images: torch.Tensor) -> None:

@@ -118,11 +118,17 @@ def _lpips_of(net: str) -> MetricPlugin:
 
 
 def _measured(plugin: MetricPlugin, sr: ImageLike, hr: ImageLike) -> torch.Tensor:
-    from affectbench.images.tensors import as_pair
+    from affectbench.images.tensors import as_pair, unit_range
     from affectbench.metrics.pairs import measured
 
     x, y = as_pair(sr, hr)
-    return measured(plugin.spec, load_network(plugin, x.device), x, y, CHUNK_VALUES)
+    network = load_network(plugin, x.device)
+
+    def compared(sr: torch.Tensor, hr: torch.Tensor) -> torch.Tensor:
+        distances: torch.Tensor = network(unit_range(sr), unit_range(hr))
+        return distances
+
+    return measured(plugin.spec, compared, x, y, CHUNK_VALUES)
 
 
 def _plugin(spec: MetricSpec, backbone: Asset, *others: Asset) -> MetricPlugin:

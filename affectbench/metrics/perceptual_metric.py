@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import torch
 
@@ -38,10 +40,13 @@ class PerceptualMetric:
         require_same_shape(sr, hr)
         if reference is None:
             sr, hr = sr.to(self._device), hr.to(self._device)
-            values = pair_values(self._spec, self._network, sr, hr, self._chunk_values)
+            values = pair_values(self._spec, self._distance, sr, hr, self._chunk_values)
         else:
             values = self._compared(sr, reference)
         return {self._spec.name: values.cpu().numpy().astype(np.float64)}
+
+    def _distance(self, sr: torch.Tensor, hr: torch.Tensor) -> torch.Tensor:
+        return cast(torch.Tensor, self._network(unit_range(sr), unit_range(hr)))
 
     @torch.no_grad()
     def _compared(self, sr: torch.Tensor, reference: list[Features]) -> torch.Tensor:

@@ -1,7 +1,7 @@
-"""Fidelity beside PSNR and SSIM: `mae`, and `ms_ssim`, `vif`, `gmsd` and `haarpsi` through `piq`.
+"""Fidelity beside PSNR and SSIM: `mae`, `ms_ssim`, `vif`, and `gmsd` and `haarpsi` through `piq`.
 
-All compare 8-bit images divided by 255, whole, without a border: the conventions of PSNR and SSIM
-do not apply. What they look at is what `piq` 0.8 does with RGB images:
+All compare 8-bit images, whole, without a border: the conventions of PSNR and SSIM do not apply.
+What they look at is what `piq` 0.8 does with RGB images:
 
 | metric          | colour                                  | smallest side |
 |-----------------|-----------------------------------------|---------------|
@@ -48,7 +48,7 @@ SMALL_WEIGHTS = WEIGHTS[:4]
 def require_piq() -> None:
     """MissingExtraError if `piq`, or the torchvision that it needs, is not installed."""
     if not all(importlib.util.find_spec(name) for name in ("piq", "torchvision")):
-        raise MissingExtraError("ms_ssim, ms_ssim_small, vif, gmsd and haarpsi (piq)", "metrics")
+        raise MissingExtraError("gmsd and haarpsi (piq)", "metrics")
 
 
 def mae(sr: ImageLike, hr: ImageLike) -> torch.Tensor:
@@ -71,8 +71,8 @@ def ms_ssim(sr: ImageLike, hr: ImageLike) -> torch.Tensor:
 
     prod_j cs_j^w_j over five scales, with SSIM itself at the coarsest one: each scale halves the
     one before by 2x2 means, the window is Gaussian 11x11 with sigma 1.5, w are `WEIGHTS`. Negative
-    means count as 0. Images need 161 pixels a side. Arguments, result and errors as in `mae`;
-    MissingExtraError without `piq`. Source: Wang, Simoncelli and Bovik, Asilomar 2003.
+    means count as 0. Images need 161 pixels a side. Arguments, result and errors as in `mae`.
+    Source: Wang, Simoncelli and Bovik, Asilomar 2003.
     """
     return _measured(MS_SSIM, sr, hr)
 
@@ -90,8 +90,8 @@ def vif(sr: ImageLike, hr: ImageLike) -> torch.Tensor:
     """Visual information fidelity in the pixel domain, one value per image, higher is better.
 
     0 without information, 1 for identical images, more than 1 where SR has more contrast than HR;
-    a flat HR has no information to keep, and its value is of rounding alone. Not symmetric.
-    Arguments, result and errors as in `ms_ssim`. Source: Sheikh and Bovik, IEEE TIP 15(2), 2006,
+    1 of a flat HR, which has no information to lose. Not symmetric. Arguments, result and errors
+    as in `mae`. Source: Sheikh and Bovik, IEEE TIP 15(2), 2006,
     as `vif_p` of its authors.
     """
     return _measured(VIF, sr, hr)
@@ -100,7 +100,8 @@ def vif(sr: ImageLike, hr: ImageLike) -> torch.Tensor:
 def gmsd(sr: ImageLike, hr: ImageLike) -> torch.Tensor:
     """Gradient magnitude similarity deviation, one value per image, 0 is best, lower is better.
 
-    Arguments, result and errors as in `ms_ssim`. Source: Xue et al., IEEE TIP 23(2), 2014.
+    Arguments, result and errors as in `mae`; MissingExtraError without `piq`.
+    Source: Xue et al., IEEE TIP 23(2), 2014.
     """
     return _measured(GMSD, sr, hr)
 
@@ -108,7 +109,7 @@ def gmsd(sr: ImageLike, hr: ImageLike) -> torch.Tensor:
 def haarpsi(sr: ImageLike, hr: ImageLike) -> torch.Tensor:
     """Haar wavelet-based perceptual similarity in [0, 1], one per image, higher is better.
 
-    Exactly 1 for identical images. Arguments, result and errors as in `ms_ssim`. Source:
+    Exactly 1 for identical images. Arguments, result and errors as in `gmsd`. Source:
     Reisenhofer et al., Signal Processing: Image Communication 61, 2018.
     """
     return _measured(HAARPSI, sr, hr)
@@ -139,11 +140,18 @@ def _builder(
 
 
 def _spec(
-    name: str, title: str, direction: Direction, *, high: float, min_size: int, source: str
+    name: str,
+    title: str,
+    direction: Direction,
+    *,
+    high: float,
+    min_size: int,
+    source: str,
+    version: str = "1",
 ) -> MetricSpec:
     return MetricSpec(
         name=name,
-        version="1",
+        version=version,
         title=title,
         group="fidelity",
         direction=direction,
@@ -153,15 +161,19 @@ def _spec(
     )
 
 
-def _through_piq(spec: MetricSpec, scale_weights: tuple[float, ...] = ()) -> MetricPlugin:
-    """A metric that `piq` computes, with the weights of its scales if it has some."""
-
+def _through_piq(spec: MetricSpec) -> MetricPlugin:
     def identify(_settings: MetricSettings) -> Mapping[str, Any]:
         require_piq()
-        package = {"package": f"piq {version('piq')}"}
-        return {**package, "scale_weights": list(scale_weights)} if scale_weights else package
+        return {"package": f"piq {version('piq')}"}
 
     return MetricPlugin(spec, identify, _builder(spec), require=require_piq)
+
+
+def _scaled(spec: MetricSpec, weights: tuple[float, ...]) -> MetricPlugin:
+    def identify(_settings: MetricSettings) -> Mapping[str, Any]:
+        return {"scale_weights": list(weights)}
+
+    return MetricPlugin(spec, identify, _builder(spec))
 
 
 def _nothing_more(_settings: MetricSettings) -> Mapping[str, Any]:
@@ -178,37 +190,42 @@ _MAE = _spec(
 )
 MAE = MetricPlugin(_MAE, _nothing_more, _builder(_MAE))
 
-MS_SSIM = _through_piq(
+MS_SSIM = _scaled(
     _spec(
         "ms_ssim",
         "Multi-scale structural similarity",
         "higher",
         high=1.0,
         min_size=161,
-        source="Wang, Simoncelli and Bovik, Asilomar 2003; piq",
+        source="Wang, Simoncelli and Bovik, Asilomar 2003; as in piq",
+        version="2",
     ),
     WEIGHTS,
 )
-MS_SSIM_SMALL = _through_piq(
+MS_SSIM_SMALL = _scaled(
     _spec(
         "ms_ssim_small",
         "Multi-scale SSIM of four scales",
         "higher",
         high=1.0,
         min_size=81,
-        source="MS-SSIM (Wang, Simoncelli and Bovik, 2003) without its coarsest scale; piq",
+        source="MS-SSIM (Wang, Simoncelli and Bovik, 2003) without its coarsest scale; as in piq",
+        version="2",
     ),
     SMALL_WEIGHTS,
 )
-VIF = _through_piq(
-    _spec(
+VIF = MetricPlugin(
+    _VIF := _spec(
         "vif",
         "Visual information fidelity, pixel domain",
         "higher",
         high=float("inf"),
         min_size=41,
-        source="Sheikh and Bovik, IEEE TIP 15(2), 2006; piq",
-    )
+        source="Sheikh and Bovik, IEEE TIP 15(2), 2006; as in piq",
+        version="2",
+    ),
+    _nothing_more,
+    _builder(_VIF),
 )
 GMSD = _through_piq(
     _spec(
