@@ -6,12 +6,18 @@ import math
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
 from tiny_judge import TinyJudge, faces, unit
 
-from affectbench import emotion_consistency, emotion_consistency_loss, load_judge
+from affectbench import (
+    EmotionConsistency,
+    emotion_consistency,
+    emotion_consistency_loss,
+    load_judge,
+)
 from affectbench.errors import InputError, UnknownNameError
 from affectbench.metrics.ecm import ecm_parts
 from affectbench.metrics.ecm_metric import CHUNK, EcmMetric
@@ -66,6 +72,23 @@ def test_every_kind_of_input_gives_the_same_score(
         one = emotion_consistency(kind, hr[3], JUDGE)
         assert len(one) == 1
         assert float(one) == pytest.approx(expected["ecm"][3], abs=1e-6)
+
+
+@pytest.mark.parametrize("level", [0.3, 0.49])
+def test_floats_are_rounded_to_8_bits(pair: tuple[np.ndarray, np.ndarray], level: float) -> None:
+    """As PSNR, SSIM and LPIPS round them: a batch in memory has the ECM of its files."""
+    sr, hr = pair
+    judge = TinyJudge()
+    exact = emotion_consistency(sr, hr, judge).to_frame()
+    between = (unit(sr) + level / 255).clamp(max=1.0)
+    found = emotion_consistency(between, unit(hr), judge).to_frame()
+    pd.testing.assert_frame_equal(found, exact)
+    streamed = EmotionConsistency(judge)
+    streamed.update(between, unit(hr))
+    assert float(streamed.compute()["ecm_mean"]) == pytest.approx(exact.ecm.mean(), abs=1e-12)
+    as_given = emotion_consistency_loss(between, unit(hr), judge, reduction="none")
+    of_levels = emotion_consistency_loss(unit(sr), unit(hr), judge, reduction="none")
+    assert not torch.equal(as_given, of_levels)  # training sees the values as they are
 
 
 def test_identical_images_score_exactly_zero(pair: tuple[np.ndarray, np.ndarray]) -> None:

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from affectbench.errors import InputError
 from affectbench.images.luma import Quantisation, luma
-from affectbench.images.tensors import ImageLike, as_pair, quantise, require_same_shape
+from affectbench.images.tensors import ImageLike, as_pair, require_same_shape
 from affectbench.metrics.conventions import Convention, find_convention
 from affectbench.metrics.ssim_float32 import EXACT_SIDE, LONGEST, ssim_of_planes
 from affectbench.types import Columns
@@ -64,11 +64,11 @@ class FidelityMetric:
 def measured(
     measure: Measure, sr: ImageLike, hr: ImageLike, convention: str, scale: int
 ) -> torch.Tensor:
-    """A measure of images as users pass them, rounded to 8 bits by `quantise` first."""
+    """A measure of images as users pass them."""
     rules = find_convention(convention)
     border = rules.border_at(scale)
     x, y = as_pair(sr, hr)
-    return measure(quantise(x), quantise(y), rules, border, None)
+    return measure(x, y, rules, border, None)
 
 
 def psnr_values(

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from affectbench.errors import InputError
-from affectbench.images.tensors import ImageLike, as_pair, quantise, require_same_shape
+from affectbench.images.tensors import ImageLike, as_pair, require_same_shape
 from affectbench.types import Columns, MetricSpec
 
 CHUNK_VALUES = 1 << 22
@@ -77,6 +77,5 @@ def measured(
     hr: ImageLike,
     chunk_values: int = CHUNK_VALUES,
 ) -> torch.Tensor:
-    """A measure of images as users pass them, rounded to 8 bits by `quantise` first: float64."""
-    x, y = as_pair(sr, hr)
-    return pair_values(spec, measure, quantise(x), quantise(y), chunk_values).double()
+    """A measure of images as users pass them: float64."""
+    return pair_values(spec, measure, *as_pair(sr, hr), chunk_values).double()

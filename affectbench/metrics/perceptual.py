@@ -71,7 +71,7 @@ def lpips_over(
     """
     import torch
 
-    from affectbench.images.tensors import as_pair, quantise
+    from affectbench.images.tensors import as_pair
     from affectbench.metrics.pairs import require_size
     from affectbench.metrics.perceptual_networks import region_distances
 
@@ -85,7 +85,7 @@ def lpips_over(
         )
     network = load_network(plugin, x.device)
     regions = masks.to(x.device).unsqueeze(1)
-    return region_distances(network, quantise(x), quantise(y), regions, CHUNK_VALUES).squeeze(1)
+    return region_distances(network, x, y, regions, CHUNK_VALUES).squeeze(1)
 
 
 def dists(sr: ImageLike, hr: ImageLike) -> torch.Tensor:
@@ -119,7 +119,7 @@ def _lpips_of(net: str) -> MetricPlugin:
 
 def _measured(plugin: MetricPlugin, sr: ImageLike, hr: ImageLike) -> torch.Tensor:
     from affectbench.images.tensors import as_pair, unit_range
-    from affectbench.metrics.pairs import measured
+    from affectbench.metrics.pairs import pair_values
 
     x, y = as_pair(sr, hr)
     network = load_network(plugin, x.device)
@@ -128,7 +128,7 @@ def _measured(plugin: MetricPlugin, sr: ImageLike, hr: ImageLike) -> torch.Tenso
         distances: torch.Tensor = network(unit_range(sr), unit_range(hr))
         return distances
 
-    return measured(plugin.spec, compared, x, y, CHUNK_VALUES)
+    return pair_values(plugin.spec, compared, x, y, CHUNK_VALUES).double()
 
 
 def _plugin(spec: MetricSpec, backbone: Asset, *others: Asset) -> MetricPlugin:
