@@ -19,8 +19,7 @@ from affectbench import (
     load_judge,
 )
 from affectbench.errors import InputError, UnknownNameError
-from affectbench.metrics.ecm import ecm_parts
-from affectbench.metrics.ecm_metric import CHUNK, EcmMetric
+from affectbench.metrics.ecm import CHUNK, EcmMetric, ecm_parts
 from affectbench.stats import bca_interval
 from affectbench.types import EXPRESSIONS
 

@@ -16,7 +16,7 @@ from affectbench.aggregate import cell_values
 from affectbench.images.tensors import stack
 from affectbench.judges import load_judge
 from affectbench.metrics import metric_plugin
-from affectbench.metrics.ecm_metric import EcmMetric
+from affectbench.metrics.ecm import EcmMetric
 from affectbench.metrics.expression import concordance
 from affectbench.run import execute, plan
 from affectbench.types import Columns

@@ -22,11 +22,11 @@ from affectbench.faces.oval_crop import cut_square, oval_squares
 from affectbench.images.resizing import enlarge, resize
 from affectbench.images.tensors import stack
 from affectbench.judges import judge_spec
-from affectbench.metrics import fidelity_kernels, metric_plugin
+from affectbench.metrics import fidelity, metric_plugin
 from affectbench.metrics.conventions import CONVENTIONS, find_convention
-from affectbench.metrics.ecm_metric import EcmMetric
-from affectbench.metrics.fidelity_kernels import mean_ssim, psnr_values, ssim_values
-from affectbench.metrics.landmark_metrics import au_columns, nme_columns
+from affectbench.metrics.ecm import EcmMetric
+from affectbench.metrics.fidelity import mean_ssim, psnr_values, ssim_values
+from affectbench.metrics.landmarks import au_columns, nme_columns
 from affectbench.metrics.on_reference_faces import OnReferenceFaces
 from affectbench.report.marks import scorer_of
 from affectbench.report.results import load_run
@@ -254,7 +254,7 @@ def large_pair(side: int) -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("convention", CONVENTIONS)
 def test_the_whole_image_is_a_region(convention: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """In every convention, for alike and unlike images, and for large ones that `piq` shrinks."""
-    monkeypatch.setattr(fidelity_kernels, "FLOAT32_WINDOWS", 1 << 60)  # regions are in float64
+    monkeypatch.setattr(fidelity, "FLOAT32_WINDOWS", 1 << 60)  # regions are in float64
     rules = find_convention(convention)
     border, hr, sr = rules.border_at(8), hr_faces(), bicubic(4)
     for x, y in ((sr, hr), (255 - hr, hr), (hr, hr), large_pair(150), large_pair(400)):

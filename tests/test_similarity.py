@@ -25,7 +25,9 @@ from affectbench.errors import InputError, MissingExtraError
 from affectbench.images.resizing import resize
 from affectbench.images.tensors import stack
 from affectbench.metrics import metric_plugin, similarity
-from affectbench.metrics.similarity import SMALL_WEIGHTS, WEIGHTS
+from affectbench.metrics.catalogue import SMALL_WEIGHTS, WEIGHTS
+from affectbench.metrics.conventions import needed_side, size_gap
+from affectbench.metrics.similarity import MEASURES
 from affectbench.types import MetricSettings
 
 NAMES = ("mae", "ms_ssim", "ms_ssim_small", "vif", "gmsd", "haarpsi")
@@ -223,16 +225,16 @@ def test_vif_of_flat_and_sharpened_images() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_smallest_image(name: str) -> None:
     side = SIDES[name]
-    spec = metric_plugin(name).spec
-    assert spec.min_size == side
+    needed = needed_side(metric_plugin(name).spec, SETTINGS)
+    assert needed == side
     assert function(name)(pattern(1, side), pattern(2, side)).isfinite()
-    assert spec.size_gap(side, side) == ""
+    assert size_gap(name, needed, side, side) == ""
     if side == 1:
         return
     small = pattern(1, side)[:, 1:]
     with pytest.raises(InputError, match=f"{name} needs images of at least {side}x{side} pixels"):
         function(name)(small, small)
-    assert f"these are {side - 1}x{side}" in spec.size_gap(side, side - 1)
+    assert f"these are {side - 1}x{side}" in size_gap(name, needed, side, side - 1)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -254,12 +256,11 @@ def test_large_batches_are_worked_on_in_chunks(monkeypatch: pytest.MonkeyPatch) 
     whole = similarity.vif(sr, hr)
     plugin = metric_plugin("vif")
     seen = []
-    from affectbench.metrics import similarity_kernels
-    from affectbench.metrics.pairs import pair_values
+    from affectbench.metrics.base import pair_values
 
     def counted(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         seen.append(len(x))
-        return similarity_kernels.vif(x, y)
+        return MEASURES["vif"](x, y)
 
     x, y = stack(list(sr)), stack(list(hr))
     values = pair_values(plugin.spec, counted, x, y, chunk_values=2 * 48 * 48 * 3)

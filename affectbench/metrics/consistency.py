@@ -14,8 +14,15 @@ from affectbench.errors import InputError
 from affectbench.faces.regions import crop, face_box
 from affectbench.images.tensors import ImageLike, as_batch, as_pair, require_same_shape, unit_range
 from affectbench.judges import DEFAULT_JUDGE, load_judge
-from affectbench.metrics.ecm import ALPHA, Distance, definition, ecm_parts, smoothed_ecm
-from affectbench.metrics.ecm_metric import face_logits, part_columns
+from affectbench.metrics.ecm import (
+    ALPHA,
+    Distance,
+    definition,
+    ecm_parts,
+    face_logits,
+    part_columns,
+    smoothed_ecm,
+)
 from affectbench.stats import Interval, bca_interval, set_mean
 from affectbench.types import Columns, Judge
 

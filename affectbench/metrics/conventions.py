@@ -49,7 +49,7 @@ from typing import Any, Literal
 
 from affectbench.errors import InputError, UnknownNameError
 from affectbench.images.luma import LumaRule, Quantisation
-from affectbench.types import as_json
+from affectbench.types import MetricSettings, MetricSpec, as_json
 
 Border = int | Literal["scale"]
 
@@ -225,6 +225,25 @@ def _border(text: str) -> Mapping[str, Any]:
     if text.isdecimal() and text.isascii():
         return {"border": int(text)}
     raise InputError(f"border={text}: a number of pixels or 'scale' is needed")
+
+
+def needed_side(spec: MetricSpec, settings: MetricSettings) -> int:
+    """The shorter side in pixels that an image needs to have a value in such a run."""
+    if spec.by_convention == "nothing":
+        return spec.min_size
+    convention = find_convention(settings.convention)
+    inside = convention.size if spec.by_convention == "window" else spec.min_size
+    return inside + 2 * convention.border_at(settings.scale)
+
+
+def size_gap(metric: str, needed: int, height: int, width: int) -> str:
+    """Why a metric has no value of images of that size; empty if it has one."""
+    if min(height, width) >= needed:
+        return ""
+    return (
+        f"{metric} needs images of at least {needed}x{needed} pixels, "
+        f"and these are {width}x{height}"
+    )
 
 
 OPTIONS: dict[str, dict[str, Callable[[str], Mapping[str, Any]]]] = {

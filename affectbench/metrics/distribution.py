@@ -39,7 +39,6 @@ from affectbench.metrics.distances import (
     kernel_difference,
     kernel_sums,
 )
-from affectbench.metrics.emotion import judged
 from affectbench.metrics.vectors import unpack
 from affectbench.stats import MIN_N, jackknife_interval, jackknife_p, sign_flip_p
 from affectbench.types import (
@@ -89,6 +88,8 @@ def _build_inception(
 
 
 def _identify_fed(settings: MetricSettings) -> Mapping[str, Any]:
+    from affectbench.metrics.ecm import judged
+
     return judged(replace(settings, crop=CROP_VERSION))  # whatever region ECM is taken on
 
 

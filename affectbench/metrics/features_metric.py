@@ -9,7 +9,7 @@ import torch
 
 from affectbench.errors import AffectBenchError
 from affectbench.images.tensors import unit_range
-from affectbench.metrics.ecm_metric import face_features
+from affectbench.metrics.ecm import face_features
 from affectbench.metrics.vectors import pack
 from affectbench.types import Columns, FeatureJudge, Judge
 

@@ -10,8 +10,7 @@ from affectbench.aggregate import MIN_CLASS_FACES
 from affectbench.faces.regions import face_box
 from affectbench.images.tensors import ImageLike, as_pair, unit_range
 from affectbench.judges import DEFAULT_JUDGE, judge_spec, load_judge
-from affectbench.metrics.ecm import ALPHA, Distance, definition, ecm_parts
-from affectbench.metrics.ecm_metric import face_logits
+from affectbench.metrics.ecm import ALPHA, Distance, definition, ecm_parts, face_logits
 from affectbench.types import Judge, content_id
 
 
