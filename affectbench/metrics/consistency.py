@@ -16,7 +16,7 @@ from affectbench.images.tensors import ImageLike, as_batch, as_pair, require_sam
 from affectbench.judges import DEFAULT_JUDGE, load_judge
 from affectbench.metrics.ecm import ALPHA, Distance, definition, ecm_parts, smoothed_ecm
 from affectbench.metrics.ecm_metric import face_logits, part_columns
-from affectbench.stats import Interval, bca_interval, set_mean
+from affectbench.stats import Interval, bca_interval, set_mean, shared_rng
 from affectbench.types import Columns, Judge
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class EmotionConsistencyResult:
         return macro_classes(self.columns["label_hr"])[0]
 
     def _interval(self, classes: np.ndarray | None) -> Interval:
-        return bca_interval(self._ecm, np.random.default_rng(self.seed), classes)
+        return bca_interval(self._ecm, shared_rng(self.seed, len(self._ecm)), classes)
 
 
 def emotion_consistency(

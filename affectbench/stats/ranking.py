@@ -24,6 +24,10 @@ from affectbench.stats.sets import (
 from affectbench.types import Direction
 
 
+_ROUNDING = 1e-9
+"""A pattern of signs may tie with what was observed: a statistic this close is no larger."""
+
+
 def holm(p: Sequence[float]) -> list[float]:
     """Holm's step-down adjusted p-values, in the order given.
 
@@ -76,8 +80,24 @@ def best_set(
     tested = np.flatnonzero(np.isfinite(kept).all(axis=0))
     if len(kept) < MIN_N or len(tested) < 2:
         return keep
-    gains = kept[:, tested] if direction == "higher" else -kept[:, tested]
-    pairs = np.array(list(combinations(range(len(tested)), 2)))
+    # Equal models once, in the order of their values: the order given changes no bit.
+    columns, place = np.unique(kept[:, tested], axis=1, return_inverse=True)
+    if columns.shape[1] > 1:
+        keep[tested] = _kept(columns, direction, groups, rng, draws, level)[place.ravel()]
+    return keep
+
+
+def _kept(
+    columns: Floats,
+    direction: Direction,
+    groups: Groups,
+    rng: np.random.Generator,
+    draws: int,
+    level: float,
+) -> NDArray[np.bool_]:
+    """`best_set` of the finite models in the columns of (N, M >= 2)."""
+    gains = columns if direction == "higher" else -columns
+    pairs = np.array(list(combinations(range(gains.shape[1]), 2)))
     means, errors = _studentised(gains, groups, pairs)
     random = errors > 0
     statistic = np.abs(means[random]) / errors[random]
@@ -85,9 +105,9 @@ def best_set(
         gains, groups, pairs[random], errors[random], rng=rng, draws=draws, level=level
     )
     apart = means != 0
-    apart[random] = statistic > limit
-    losers = np.where(means > 0, pairs[:, 1], pairs[:, 0])[apart]
-    keep[tested[losers]] = False
+    apart[random] = statistic > limit * (1.0 + _ROUNDING)
+    keep = np.ones(gains.shape[1], dtype=np.bool_)
+    keep[np.where(means > 0, pairs[:, 1], pairs[:, 0])[apart]] = False
     return keep
 
 
