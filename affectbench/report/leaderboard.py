@@ -65,6 +65,8 @@ def check(root: Path) -> Iterator[str]:
     for folder in board_folders(root):
         try:
             run = load_run(folder)
+            for path, _ in _outdated(run):
+                yield f"{path}: its interval is made anew by affectbench leaderboard build"
             yield from _check_records(run)
             yield from check_csv(root / f"{folder.name}.csv", run)
         except (RecordError, UnknownNameError) as error:
@@ -84,8 +86,6 @@ def _check_records(run: Run) -> Iterator[str]:
     for path in sorted((run.folder / "records").rglob("*.json")):
         if path not in known and read_record(path).status == "ok":
             yield f"{path}: is not part of the board's run.json"
-    for path, _ in _outdated(run):
-        yield f"{path}: its interval was made in another way; affectbench leaderboard build"
     for record in run.records:
         where = f"{run.folder.name}: {record.row}, {column_of(record, run.settings)}"
         if record.id != content_id(record.cell):
