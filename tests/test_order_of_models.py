@@ -14,6 +14,7 @@ from run_writer import RunWriter, ecm_columns
 from affectbench.aggregate import STATISTICS
 from affectbench.metrics.vectors import pack
 from affectbench.records import read_record, write_record
+from affectbench.report.cells import lay_out
 from affectbench.report.leaderboard import _outdated, build, check
 from affectbench.report.render import to_csv
 from affectbench.report.results import load_run
@@ -57,7 +58,9 @@ def table_of(folder: Path) -> pd.DataFrame:
 def test_another_order_of_models_changes_no_byte(tmp_path: Path, n: int) -> None:
     first = table_of(write(tmp_path / "a", NAMES, n))
     assert first["ecm_p"].between(0.0, 1.0).sum() == 5
-    for number, order in enumerate((NAMES[::-1], ("two", "copy", "bicubic", "four", "one", "three"))):
+    for number, order in enumerate(
+        (NAMES[::-1], ("two", "copy", "bicubic", "four", "one", "three"))
+    ):
         again = table_of(write(tmp_path / str(number), order, n))
         assert to_csv(again.loc[first.index].reset_index()) == to_csv(first.reset_index())
 
@@ -85,7 +88,9 @@ def test_another_seed_draws_again(tmp_path: Path) -> None:
     path.write_text(json.dumps(run))
     again = table_of(tmp_path)
     assert (again["ecm_diff_low"] != first["ecm_diff_low"]).loc["one"]
-    assert again["ecm_diff_low"].loc["one"] == pytest.approx(first["ecm_diff_low"].loc["one"], abs=0.01)
+    assert again["ecm_diff_low"].loc["one"] == pytest.approx(
+        first["ecm_diff_low"].loc["one"], abs=0.01
+    )
 
 
 def make_old(folder: Path, name: str = "*") -> list[Path]:
@@ -113,9 +118,7 @@ def test_a_board_of_before_is_written_anew(tmp_path: Path) -> None:
     assert list(check(tmp_path)) == []
     paths = make_old(folder)
     found = list(check(tmp_path))
-    assert [text.partition(": ")[0] for text in found] == [str(p) for p in sorted(paths)] or len(
-        found
-    ) == len(paths)
+    assert sorted(text.partition(": ")[0] for text in found) == [str(path) for path in paths]
     assert all("leaderboard build" in text for text in found)
     build(tmp_path)
     assert list(check(tmp_path)) == []
@@ -142,3 +145,12 @@ def test_kid_does_not_depend_on_who_else_is_there() -> None:
     assert back["p"] == there["p"]
     assert back["diff"] == pytest.approx(-there["diff"], rel=1e-9)
     assert KID.difference(columns["one"], columns["copy"], shared_rng(0, 40)) == there
+
+
+@pytest.mark.parametrize(("n", "says"), [(5, False), (6, True), (29, True), (30, False)])
+def test_a_table_of_few_faces_says_what_its_intervals_are_worth(
+    tmp_path: Path, n: int, says: bool
+) -> None:
+    run = load_run(write(tmp_path, NAMES[:3], n))
+    notes = lay_out(run, build_table(run)).notes
+    assert any(note.startswith("fewer than 30 faces") for note in notes) == says

@@ -175,7 +175,11 @@ def test_difference_p_is_the_larger(rng: Rng) -> None:
 @pytest.mark.parametrize("n", [6, 7, 15])
 def test_patterns_are_counted_whatever_the_number_of_draws(n: int, rng: Rng) -> None:
     signs = np.array(list(itertools.product([-1.0, 1.0], repeat=n)))
-    for change in (rng.normal(0.4, 1, n), rng.integers(-2, 4, n) + 0.0, np.r_[0.0, rng.normal(size=n - 1)]):
+    for change in (
+        rng.normal(0.4, 1, n),
+        rng.integers(-2, 4, n) + 0.0,
+        np.r_[0.0, rng.normal(size=n - 1)],
+    ):
         extreme = np.abs(signs @ change) >= abs(change.sum()) - 1e-9
         assert sign_flip_p(change, rng, draws=10) == pytest.approx(extreme.mean(), rel=1e-12)
 
@@ -226,7 +230,9 @@ def test_equal_columns_have_equal_intervals(rng: Rng) -> None:
     found = bca_intervals(values, shared_rng(0, 300))
     assert found[7] == found[2]
     assert bca_intervals(values[:, ::-1], shared_rng(0, 300)) == found[::-1]
-    assert bca_interval(np.full(8, 0.1), seeded()) == Interval(np.full(8, 0.1).mean(), np.full(8, 0.1).mean())
+    assert bca_interval(np.full(8, 0.1), seeded()) == Interval(
+        np.full(8, 0.1).mean(), np.full(8, 0.1).mean()
+    )
 
 
 def test_a_copy_of_a_model_moves_nobody(rng: Rng) -> None:

@@ -75,12 +75,12 @@ class EmotionConsistencyResult:
 
     @cached_property
     def interval(self) -> Interval:
-        """95 % BCa bootstrap interval (10,000 draws) of `float(r)`; NaN under 6 faces."""
+        """95 % bootstrap interval (10,000 draws) of `float(r)`; NaN under 6 faces."""
         return self._interval(None)
 
     @cached_property
     def macro_interval(self) -> Interval:
-        """95 % BCa bootstrap interval (10,000 draws) of `macro`; NaN under 6 faces."""
+        """95 % bootstrap interval (10,000 draws) of `macro`; NaN under 6 faces."""
         return self._interval(self._classes)
 
     def to_frame(self) -> pd.DataFrame:

@@ -80,7 +80,7 @@ class KernelSums:
 
     @cached_property
     def unpaired(self) -> float:
-        """`distance` with k(x_i, y_i) among the cross terms: unbiased for independent sets alone."""
+        """`distance` with k(x_i, y_i) in the cross term: unbiased for independent sets alone."""
         n = len(self.xx)
         within = self.xx.sum() + self.yy.sum()
         return float(within / (n * (n - 1)) - 2.0 * self.xy.mean() / n) if n > 1 else math.nan

@@ -20,7 +20,8 @@ cells hold these features, so that a value can be made again without the network
   regions. It is not FID, and its numbers compare within one judge only. Its test is that of the
   jackknife in `GROUPS` groups: a label swap would take the eigenvalues of two matrices each time.
 
-A value says nothing of pairs: the anchor `wrong-face`, the same faces in another order, has 0.
+A value says nothing of pairs: the anchor `wrong-face`, the same faces in another order, has 0, and a
+`kid` a little below, since every face meets itself there as another's result.
 
 Intervals are those of the jackknife over faces: how far the value moves with other faces.
 """
@@ -160,7 +161,9 @@ def _compare_kid(a: Columns, b: Columns, rng: np.random.Generator) -> Mapping[st
     return _difference(value, interval.low, interval.high, sign_flip_p(terms, rng))
 
 
-def _compare_torch_fidelity(a: Columns, b: Columns, _rng: np.random.Generator) -> Mapping[str, float]:
+def _compare_torch_fidelity(
+    a: Columns, b: Columns, _rng: np.random.Generator
+) -> Mapping[str, float]:
     (hr, ours), (_, theirs) = _sides(a), _sides(b)
     return _difference(kernel_sums(hr, ours).unpaired - kernel_sums(hr, theirs).unpaired)
 

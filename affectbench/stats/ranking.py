@@ -24,7 +24,6 @@ from affectbench.stats.sets import (
 )
 from affectbench.types import Direction
 
-
 _ROUNDING = 1e-9
 """A pattern of signs may tie with what was observed: a statistic this close is no larger."""
 
