@@ -20,7 +20,7 @@ from affectbench import (
 )
 from affectbench.errors import InputError, UnknownNameError
 from affectbench.metrics.ecm import CHUNK, EcmMetric, ecm_parts
-from affectbench.stats import bca_interval
+from affectbench.stats import bca_interval, shared_rng
 from affectbench.types import EXPRESSIONS
 
 JUDGE = TinyJudge()
@@ -128,7 +128,7 @@ def test_macro_and_intervals(rng: np.random.Generator) -> None:
     assert 2 <= len(means) < frame["label_hr"].nunique()
     assert result.macro == pytest.approx(means.mean(), abs=1e-12)
     assert result.macro != pytest.approx(float(result), abs=1e-4)
-    assert result.interval == bca_interval(frame["ecm"].to_numpy(), np.random.default_rng(3))
+    assert result.interval == bca_interval(frame["ecm"].to_numpy(), shared_rng(3, 80))
     assert result.interval.low < float(result) < result.interval.high
     assert result.macro_interval.low < result.macro < result.macro_interval.high
     assert result.macro_interval != result.interval

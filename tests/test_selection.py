@@ -65,7 +65,7 @@ def test_groups_hold_every_metric_once() -> None:
     names = [name for members in groups().values() for name in members]
     assert sorted(names) == sorted(spec.name for spec in list_metrics())
     assert groups()["expression"][0] == "ecm"
-    assert {"fid", "kid", "fed"} == set(groups()["distribution"])
+    assert {"fid", "kid", "kid-torch-fidelity", "fed"} == set(groups()["distribution"])
 
 
 def test_expansion_keeps_the_order_and_names_each_once() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from affectbench.errors import AffectBenchError, MissingExtraError, MissingPackageError
 from affectbench.metrics import assets
-from affectbench.metrics.distribution import FED, FID, KID  # noqa: F401
+from affectbench.metrics.distribution import FED, FID, KID, KID_TORCH_FIDELITY  # noqa: F401
 from affectbench.types import Direction, JudgeSpec, MetricPlugin, MetricSpec
 
 

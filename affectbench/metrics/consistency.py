@@ -23,7 +23,7 @@ from affectbench.metrics.ecm import (
     part_columns,
     smoothed_ecm,
 )
-from affectbench.stats import Interval, bca_interval, set_mean
+from affectbench.stats import Interval, bca_interval, set_mean, shared_rng
 from affectbench.types import Columns, Judge
 
 if TYPE_CHECKING:
@@ -82,12 +82,12 @@ class EmotionConsistencyResult:
 
     @cached_property
     def interval(self) -> Interval:
-        """95 % BCa bootstrap interval (10,000 draws) of `float(r)`; NaN under 6 faces."""
+        """95 % bootstrap interval (10,000 draws) of `float(r)`; NaN under 6 faces."""
         return self._interval(None)
 
     @cached_property
     def macro_interval(self) -> Interval:
-        """95 % BCa bootstrap interval (10,000 draws) of `macro`; NaN under 6 faces."""
+        """95 % bootstrap interval (10,000 draws) of `macro`; NaN under 6 faces."""
         return self._interval(self._classes)
 
     def to_frame(self) -> pd.DataFrame:
@@ -110,7 +110,7 @@ class EmotionConsistencyResult:
         return macro_classes(self.columns["label_hr"])[0]
 
     def _interval(self, classes: np.ndarray | None) -> Interval:
-        return bca_interval(self._ecm, np.random.default_rng(self.seed), classes)
+        return bca_interval(self._ecm, shared_rng(self.seed, len(self._ecm)), classes)
 
 
 def emotion_consistency(

@@ -1,7 +1,8 @@
 """How far two sets of feature vectors lie apart: Frechet and kernel distance, in float64.
 
-Formulas as in `torch-fidelity`, whose numbers they give; the way to them differs where that is
-faster or does not lose digits.
+The Frechet distance is that of `torch-fidelity`; the way to it differs where that is faster or does
+not lose digits. The kernel distance is for sets whose i-th faces belong together, which
+`torch-fidelity`'s is not: `KernelSums.unpaired` is its number.
 """
 
 from __future__ import annotations
@@ -67,25 +68,39 @@ class KernelSums:
 
     @cached_property
     def distance(self) -> float:
-        """Unbiased squared maximum mean discrepancy; can be negative. NaN for N < 2."""
+        """Squared maximum mean discrepancy, unbiased for paired sets; can be negative. NaN: N < 2.
+
+        (sum_i xx_i + yy_i - 2 (xy_i - same_i)) / (N (N - 1)): the mean of k(x_i, x_j) + k(y_i, y_j)
+        - 2 k(x_i, y_j) over all i != j. x_i and y_i are no two draws: k(x_i, y_i), which is larger
+        than k of two faces, would make the distance too small by about 2 / N of what it is larger.
+        """
         n = len(self.xx)
-        return _mmd(n, self.xx.sum(), self.yy.sum(), self.xy.sum()) if n > 1 else math.nan
+        cross = self.xy.sum() - self.same.sum()
+        return float(_mmd(n, self.xx.sum() + self.yy.sum(), cross)) if n > 1 else math.nan
+
+    @cached_property
+    def unpaired(self) -> float:
+        """`distance` with k(x_i, y_i) in the cross term: unbiased for independent sets alone."""
+        n = len(self.xx)
+        within = self.xx.sum() + self.yy.sum()
+        return float(within / (n * (n - 1)) - 2.0 * self.xy.mean() / n) if n > 1 else math.nan
 
     def without_each(self) -> Vectors:
-        """The distance without the i-th x and y, (N,)."""
+        """The `distance` without the i-th x and y, (N,)."""
         n = len(self.xx) - 1
         if n < 2:
             return np.full(len(self.xx), math.nan)
-        xx, yy = self.xx.sum() - 2.0 * self.xx, self.yy.sum() - 2.0 * self.yy
-        return np.asarray(_mmd(n, xx, yy, self.xy.sum() - self.xy - self.yx + self.same))
+        within = self.xx.sum() - 2.0 * self.xx + self.yy.sum() - 2.0 * self.yy
+        to_others = self.xy - self.same
+        cross = to_others.sum() - to_others - (self.yx - self.same)
+        return np.asarray(_mmd(n, within, cross))
 
 
 def kernel_sums(x: Vectors, y: Vectors) -> KernelSums:
     """The sums of x and y (N, D). Time N^2 D, memory N D.
 
-    `kernel_sums(x, y).distance` is KID of the whole set: what `torch-fidelity` gives for one
-    subset of N, and what its mean over random subsets estimates. Source: Binkowski et al., arXiv
-    1801.01401.
+    `kernel_sums(x, y).distance` is KID of the whole set; `.unpaired` is what `torch-fidelity` gives
+    for one subset of N. Source: Binkowski et al., arXiv 1801.01401.
     """
     xx, yy, xy, yx = (np.zeros(len(x)) for _ in range(4))
     for rows in _blocks(len(x)):
@@ -107,13 +122,14 @@ def kernel_difference(x: Vectors, a: Vectors, b: Vectors) -> tuple[Vectors, Vect
     """
     to_a, to_b, between = kernel_sums(x, a), kernel_sums(x, b), kernel_sums(a, b)
     n = len(x)
-    within = (to_a.yy - to_b.yy + between.xy - between.yx) / (n - 1)
-    terms = within - 2.0 / n * (to_a.yx - to_b.yx)
+    within = to_a.yy - to_b.yy + between.xy - between.yx
+    across = (to_a.yx - to_a.same) - (to_b.yx - to_b.same)
+    terms = (within - 2.0 * across) / (n - 1)
     return terms, to_a.without_each() - to_b.without_each()
 
 
-def _mmd(n: int, xx: Vectors | float, yy: Vectors | float, xy: Vectors | float) -> Any:
-    return (xx + yy) / (n * (n - 1)) - 2.0 * xy / n**2
+def _mmd(n: int, within: Vectors | float, cross: Vectors | float) -> Any:
+    return (within - 2.0 * cross) / (n * (n - 1))
 
 
 def _kernel(x: Vectors, y: Vectors) -> Vectors:

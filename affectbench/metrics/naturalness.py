@@ -15,7 +15,7 @@ of the blocks' 36 numbers, m1 and C1, and those of natural photographs, m2 and C
 
 As in BasicSR 1.4.2, which agrees with the authors' release to 1e-5: luma is MATLAB's, rounded;
 pixels right and below of whole blocks are left out; neighbours wrap around in each block; the half
-size is MATLAB's bicubic. There, float32 in between moves the third decimal in bad cases.
+size is MATLAB's bicubic. There, float32 in between moves the second decimal in bad cases.
 """
 
 from __future__ import annotations

@@ -207,7 +207,7 @@ class _Work:
                 error = f"none of the {record.n} faces has a result; first: {failed[0][1]}"
                 self.folder.seal(cell, replace(record, status="failed", error=error), None)
                 continue
-            values = cell_values(columns, cell.measure.plugin, self.plan.seed, cell.id)
+            values = cell_values(columns, cell.measure.plugin, self.plan.seed)
             images = cell.relative.with_suffix(".parquet").as_posix()
             cost = {**_cost(job.source.spec, about), **measured}
             self.folder.seal(
