@@ -360,7 +360,7 @@ class MetricPlugin:
     made of, such as features, and `finish(columns)` makes it: a record's `value`, `low` and `high`
     (NaN where no interval is known), `n`, and whatever else the metric says of the set. Its
     columns hold one entry per image as usual; a vector is an entry of bytes, little-endian float32
-    (`metrics.vectors`). `difference(a, b, rng)` compares two models' columns of the same faces in
+    (`metrics.distances`). `difference(a, b, rng)` compares two models' columns of the same faces in
     the same order: `diff` (a less b), `diff_low`, `diff_high` and two-sided `p`, NaN where one is
     not known. Both are None for all other kinds.
 
@@ -371,7 +371,7 @@ class MetricPlugin:
     identify: Callable[[MetricSettings], Mapping[str, Any]]
     build: Callable[[MetricSettings, Judge | None, torch.device], ImageMetric]
     summarise: Callable[[Columns], Mapping[str, float]] = _nothing
-    require: Callable[[], None] = _nothing_needed
+    require: Callable[[], object] = _nothing_needed
     finish: Callable[[Columns], Mapping[str, float]] | None = None
     difference: Callable[[Columns, Columns, np.random.Generator], Mapping[str, float]] | None = None
     derive: Callable[[Columns], Columns] = _everything

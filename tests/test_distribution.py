@@ -26,15 +26,16 @@ from affectbench.cli.main import main
 from affectbench.errors import AssetMissingError, InputError, RecordError, WeightsError
 from affectbench.images.tensors import stack
 from affectbench.judges import load_judge
-from affectbench.metrics import inception, metric_plugin
+from affectbench.metrics import distribution, metric_plugin
 from affectbench.metrics.assets import INCEPTION
+from affectbench.metrics.catalogue import FED, FID, KID, KID_TORCH_FIDELITY
 from affectbench.metrics.distances import (
     frechet_distance,
     kernel_difference,
     kernel_sums,
+    pack,
+    unpack,
 )
-from affectbench.metrics.distribution import FED, FID, KID, KID_TORCH_FIDELITY
-from affectbench.metrics.vectors import pack, unpack
 from affectbench.report.leaderboard import _check_records
 from affectbench.report.results import load_run
 from affectbench.run.again import run_again
@@ -525,10 +526,10 @@ def test_weights_that_do_not_fit_or_are_more_than_weights(tmp_path: Path) -> Non
     path = tmp_path / "weights.pth"
     torch.save({"fc.weight": torch.zeros(1)}, path)
     with pytest.raises(WeightsError, match="does not fit InceptionV3"):
-        inception.load_inception(path, CPU)
+        distribution.load_inception(path, CPU)
     torch.save(torch.nn.Linear(1, 1), path)
     with pytest.raises(WeightsError, match="refused"):
-        inception.load_inception(path, CPU)
+        distribution.load_inception(path, CPU)
 
 
 def test_another_file_is_refused(
@@ -559,7 +560,7 @@ def test_fid_in_a_run(toy_faces: Path, tmp_path: Path, monkeypatch: pytest.Monke
 
         return describe
 
-    monkeypatch.setattr(inception, "load_inception", colour_means)
+    monkeypatch.setattr(distribution, "load_inception", colour_means)
     result = compare("nearest", "toy", data={"toy": toy_faces}, metrics=["fid"], **TOY)
     assert sum(seen) == 8 * 4  # HR, nearest, reference and bicubic: fid and kid share them
     table = result.table.set_index("model")

@@ -35,8 +35,7 @@ from affectbench.faces.identity import FaceDescriptor, load_face_descriptor
 from affectbench.images.resizing import enlarge, resize
 from affectbench.images.tensors import stack
 from affectbench.metrics import metric_plugin
-from affectbench.metrics.assets import FACENET
-from affectbench.metrics.catalogue import FACENET_IMPORTS
+from affectbench.metrics.assets import FACENET, FACENET_IMPORTS
 from affectbench.metrics.identity import DlibMetric, IdentityMetric, cosine, facenet_metric
 from affectbench.types import MetricSettings
 

@@ -12,7 +12,7 @@ import pytest
 from run_writer import RunWriter, ecm_columns
 
 from affectbench.aggregate import STATISTICS
-from affectbench.metrics.vectors import pack
+from affectbench.metrics.distances import pack
 from affectbench.records import read_record, write_record
 from affectbench.report.cells import lay_out
 from affectbench.report.leaderboard import _outdated, build, check
@@ -128,7 +128,7 @@ def test_a_board_of_before_is_written_anew(tmp_path: Path) -> None:
 
 
 def test_kid_does_not_depend_on_who_else_is_there() -> None:
-    from affectbench.metrics.distribution import KID
+    from affectbench.metrics.catalogue import KID
     from affectbench.stats import shared_rng
 
     values = columns_of(40)

@@ -25,9 +25,8 @@ from affectbench.errors import InputError, MissingExtraError
 from affectbench.images.resizing import resize
 from affectbench.images.tensors import stack
 from affectbench.metrics import metric_plugin, similarity
-from affectbench.metrics.catalogue import SMALL_WEIGHTS, WEIGHTS
 from affectbench.metrics.conventions import needed_side, size_gap
-from affectbench.metrics.similarity import MEASURES
+from affectbench.metrics.similarity import MEASURES, SMALL_WEIGHTS, WEIGHTS
 from affectbench.types import MetricSettings
 
 NAMES = ("mae", "ms_ssim", "ms_ssim_small", "vif", "gmsd", "haarpsi")

@@ -6,35 +6,20 @@ file is imported when one of its functions is called for the first time.
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from importlib import import_module
+from dataclasses import replace
 from typing import Any
 
-from affectbench.errors import AffectBenchError, MissingExtraError, MissingPackageError
+from affectbench.assets.catalogue import Asset
+from affectbench.errors import AffectBenchError
 from affectbench.metrics import assets
-from affectbench.metrics.distribution import FED, FID, KID, KID_TORCH_FIDELITY  # noqa: F401
+from affectbench.registry import Late
 from affectbench.types import Direction, JudgeSpec, MetricPlugin, MetricSpec
 
 
-@dataclass(frozen=True)
-class _Late:
-    """A function of a family's file, called with the arguments `given` here before its own."""
-
-    module: str
-    name: str
-    given: tuple[object, ...] = ()
-
-    def __call__(self, *arguments: Any) -> Any:
-        """Import the file, and call the function."""
-        function = getattr(import_module(f"affectbench.metrics.{self.module}"), self.name)
-        return function(*self.given, *arguments)
-
-
-def _late(place: str, *given: object) -> Callable[..., Any]:
-    return _Late(*place.split("."), given)
+def _late(place: str, *given: object) -> Late:
+    return Late(f"affectbench.metrics.{place}", given)
 
 
 def _spec(
@@ -55,6 +40,10 @@ def _nothing(*_settings: object) -> dict[str, Any]:
     return {}
 
 
+def _lacks(field: str, what: str) -> Callable[[JudgeSpec], str]:
+    return lambda j: "" if getattr(j, field) else f"judge '{j.name}' gives no {what}"
+
+
 _POSITIVE = (0.0, math.inf)
 _UNIT = (0.0, 1.0)
 _SYMMETRIC = (-1.0, 1.0)
@@ -67,9 +56,9 @@ def _fidelity(spec: MetricSpec, region: str | None = None) -> MetricPlugin:
     measure = spec.name.partition("_")[0]
     return MetricPlugin(
         spec,
-        identify=_late("fidelity.identify", region),
-        build=_late("fidelity.FidelityMetric", measure, region),
-        summarise=_nothing if spec.name == "ssim" else _late("fidelity.identical", spec.name),
+        identify=_late("fidelity:identify", region),
+        build=_late("fidelity:FidelityMetric", measure, region),
+        summarise=_nothing if spec.name == "ssim" else _late("fidelity:identical", spec.name),
     )
 
 
@@ -101,23 +90,13 @@ SSIM_MOUTH = _region(SSIM, "mouth", "SSIM of the mouth")
 
 # Fidelity beside PSNR and SSIM
 
-WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-"""The weights of the five scales of MS-SSIM, finest first (Wang et al., 2003)."""
-SMALL_WEIGHTS = WEIGHTS[:4]
-"""Those of `ms_ssim_small`, divided by their sum: the coarsest scale is left out."""
-
-
-def _require_piq() -> None:
-    if not all(importlib.util.find_spec(name) for name in ("piq", "torchvision")):
-        raise MissingExtraError("gmsd and haarpsi (piq)", "metrics")
-
 
 def _similarity(spec: MetricSpec, **more: Any) -> MetricPlugin:
     more = {"identify": _nothing, **more}
-    return MetricPlugin(spec, build=_late("similarity.build", spec.name), **more)
+    return MetricPlugin(spec, build=_late("similarity:build", spec.name), **more)
 
 
-_THROUGH_PIQ = {"identify": _late("similarity.piq_record"), "require": _require_piq}
+_THROUGH_PIQ = {"identify": _late("similarity:piq_record"), "require": assets.require_piq}
 
 MAE = _similarity(
     _spec(
@@ -132,7 +111,7 @@ MS_SSIM = _similarity(
         version="2",
         min_size=161,
     ),
-    identify=lambda _settings: {"scale_weights": list(WEIGHTS)},
+    identify=_late("similarity:scales_record", 5),
 )
 MS_SSIM_SMALL = _similarity(
     _spec(
@@ -141,7 +120,7 @@ MS_SSIM_SMALL = _similarity(
         version="2",
         min_size=81,
     ),
-    identify=lambda _settings: {"scale_weights": list(SMALL_WEIGHTS)},
+    identify=_late("similarity:scales_record", 4),
 )
 VIF = _similarity(
     _spec(
@@ -171,22 +150,27 @@ HAARPSI = _similarity(
 # What networks see
 
 
-def _perceptual(spec: MetricSpec, *weights: assets.Asset) -> MetricPlugin:
+def _perceptual(spec: MetricSpec, *weights: Asset) -> MetricPlugin:
     return MetricPlugin(
         spec,
-        identify=_late("perceptual.identify", weights),
-        build=_late("perceptual.PerceptualMetric", spec.name),
+        identify=_late("perceptual:identify", weights),
+        build=_late("perceptual:PerceptualMetric", spec.name),
         require=weights[0].require,
     )
 
 
-def _lpips(name: str, title: str, min_size: int) -> MetricSpec:
-    source = "Zhang et al., CVPR 2018, version 0.1"
-    return _spec(name, title, "perceptual", "lower", _POSITIVE, source=source, min_size=min_size)
-
-
-LPIPS_ALEX = _perceptual(_lpips("lpips-alex", "LPIPS of AlexNet", 31), assets.LPIPS_ALEX)
-LPIPS_VGG = _perceptual(_lpips("lpips-vgg", "LPIPS of VGG16", 16), assets.LPIPS_VGG)
+LPIPS_ALEX = _perceptual(
+    _spec(
+        *("lpips-alex", "LPIPS of AlexNet", "perceptual", "lower", _POSITIVE),
+        source="Zhang et al., CVPR 2018, version 0.1",
+        min_size=31,
+    ),
+    assets.LPIPS_ALEX,
+)
+LPIPS_VGG = _perceptual(
+    replace(LPIPS_ALEX.spec, name="lpips-vgg", title="LPIPS of VGG16", min_size=16),
+    assets.LPIPS_VGG,
+)
 DISTS = _perceptual(
     _spec(
         *("dists", "Deep image structure and texture similarity", "perceptual", "lower", _UNIT),
@@ -202,8 +186,8 @@ def _lpips_region(region: str, title: str) -> MetricPlugin:
     name = f"{LPIPS_ALEX.spec.name}_{region}"
     return MetricPlugin(
         replace(LPIPS_ALEX.spec, name=name, title=title),
-        identify=_late("perceptual.identify_region", (assets.LPIPS_ALEX,)),
-        build=_late("perceptual.RegionLpips"),  # both regions from one pass of the network
+        identify=_late("perceptual:identify_region", (assets.LPIPS_ALEX,)),
+        build=_late("perceptual:RegionLpips"),  # both regions from one pass of the network
         require=LPIPS_ALEX.require,
         derive=lambda columns: {name: columns[name]},
     )
@@ -221,25 +205,11 @@ NIQE = MetricPlugin(
         min_size=192,
     ),
     identify=lambda _settings: {"numbers": assets.NIQE.source.sha256},
-    build=_late("naturalness.NiqeMetric"),
-    summarise=_late("naturalness.of_originals"),
+    build=_late("naturalness:NiqeMetric"),
+    summarise=_late("naturalness:of_originals"),
 )
 
 # Persons and landmarks
-
-FACENET_PACKAGE = "facenet-pytorch"
-FACENET_IMPORTS = ("requests", "torchvision", "tqdm")
-"""What it imports. Its own pins of torch, numpy and Pillow are years old: they must stay out."""
-
-
-def _require_facenet() -> None:
-    if importlib.util.find_spec("facenet_pytorch") is None:
-        raise MissingPackageError("metric 'facenet'", f"--no-deps {FACENET_PACKAGE}")
-    missing = [name for name in FACENET_IMPORTS if importlib.util.find_spec(name) is None]
-    if missing:
-        raise MissingPackageError("facenet-pytorch, for metric 'facenet',", " ".join(missing))
-    assets.FACENET.require()
-
 
 IDENTITY = MetricPlugin(
     _spec(
@@ -248,9 +218,9 @@ IDENTITY = MetricPlugin(
         *("identity", "higher", _SYMMETRIC),
         source="King, dlib_face_recognition_resnet_model_v1, 2017",
     ),
-    identify=_late("identity.identify"),
-    build=_late("identity.DlibMetric"),
-    summarise=_late("identity.same_person"),
+    identify=_late("identity:identify"),
+    build=_late("identity:DlibMetric"),
+    summarise=_late("identity:same_person"),
 )
 FACENET = MetricPlugin(
     _spec(
@@ -259,34 +229,33 @@ FACENET = MetricPlugin(
         *("identity", "higher", _SYMMETRIC),
         source="Schroff et al., CVPR 2015; InceptionResnetV1 of facenet-pytorch",
     ),
-    identify=_late("identity.identify_facenet"),
-    build=_late("identity.build_facenet"),
-    require=_require_facenet,
+    identify=_late("identity:identify_facenet"),
+    build=_late("identity:build_facenet"),
+    require=assets.require_facenet,
 )
-NME = MetricPlugin(
-    _spec(
-        *("nme", "Landmark error, by outer eye distance", "landmarks", "lower", _POSITIVE),
-        source="478 points of MediaPipe's face mesh; normalised as in 300-W (ICCVW 2013)",
-    ),
-    identify=_late("landmarks.identify"),
-    build=_late("landmarks.build", "nme"),
-    summarise=_late("landmarks.summarise", "nme"),
+
+
+def _landmarks(name: str, title: str, group: str, source: str) -> MetricPlugin:
+    return MetricPlugin(
+        _spec(name, title, group, "lower", _POSITIVE, source=source),
+        identify=_late("landmarks:identify"),
+        build=_late("landmarks:build", name),
+        summarise=_late("landmarks:summarise", name),
+    )
+
+
+NME = _landmarks(
+    *("nme", "Landmark error, by outer eye distance", "landmarks"),
+    source="478 points of MediaPipe's face mesh; normalised as in 300-W (ICCVW 2013)",
 )
-AU_PROXY = MetricPlugin(
-    _spec(
-        "au_proxy",
-        "Drift of mouth, brows and eyelids, by outer eye distance",
-        *("expression", "lower", _POSITIVE),
-        source="ours: four distances between points of MediaPipe's face mesh",
-    ),
-    identify=_late("landmarks.identify"),
-    build=_late("landmarks.build", "au_proxy"),
-    summarise=_late("landmarks.summarise", "au_proxy"),
+AU_PROXY = _landmarks(
+    *("au_proxy", "Drift of mouth, brows and eyelids, by outer eye distance", "expression"),
+    source="ours: four distances between points of MediaPipe's face mesh",
 )
 
 # What a judge says
 
-_JUDGED: dict[str, Any] = {"identify": _late("ecm.judged"), "build": _late("ecm.build")}
+_JUDGED: dict[str, Any] = {"identify": _late("ecm:judged"), "build": _late("ecm:build")}
 
 
 def _expression(
@@ -302,40 +271,37 @@ ECM = MetricPlugin(
         source="our reading of arXiv 2502.09932: ECM = 0.5 * L_H + ln(L_conf)",
         aggregate="macro",
     ),
-    identify=_late("ecm.identify"),
+    identify=_late("ecm:identify"),
     build=_JUDGED["build"],
-    summarise=_late("ecm.summarise"),
+    summarise=_late("ecm:summarise"),
 )
-AGREEMENT = MetricPlugin(
+
+
+def _derived(spec: MetricSpec) -> MetricPlugin:
+    """What `ecm` computes of a judge's readings, under a name of its own."""
+    return MetricPlugin(spec, **_JUDGED, derive=_late(f"ecm:{spec.name}"))
+
+
+AGREEMENT = _derived(
     _expression(
         *("agreement", "Share of faces that keep their label", "higher", 1.0),
         source="our definition",
-    ),
-    **_JUDGED,
-    derive=_late("expression.agreement"),
+    )
 )
-JS_DIVERGENCE = MetricPlugin(
+JS_DIVERGENCE = _derived(
     _expression(
         *("js_divergence", "Jensen-Shannon divergence of the class probabilities", "lower"),
         highest=math.log(2.0),
         source="Lin, IEEE Transactions on Information Theory 37, 1991",
         unit="nat",
-    ),
-    **_JUDGED,
-    derive=_late("expression.js_divergence"),
+    )
 )
-CONFIDENCE_DRIFT = MetricPlugin(
+CONFIDENCE_DRIFT = _derived(
     _expression(
         *("confidence_drift", "Change of the probability of the reference's class", "lower", 1.0),
         source="our definition: |p_k - q_k|",
-    ),
-    **_JUDGED,
-    derive=_late("expression.confidence_drift"),
+    )
 )
-
-
-def _without_affect(judge: JudgeSpec) -> str:
-    return "" if judge.affect else f"judge '{judge.name}' gives no valence and arousal"
 
 
 def _drift(name: str) -> MetricPlugin:
@@ -343,14 +309,81 @@ def _drift(name: str) -> MetricPlugin:
     return MetricPlugin(
         _expression(f"{name}_drift", title, "lower", math.inf, source="our definition"),
         **_JUDGED,
-        derive=_late("expression.drift", name),
-        summarise=_late("expression.ccc", name),
-        unfit=_without_affect,
+        derive=_late("ecm:drift", name),
+        summarise=_late("ecm:ccc", name),
+        unfit=_lacks("affect", "valence and arousal"),
     )
 
 
 VALENCE_DRIFT = _drift("valence")
 AROUSAL_DRIFT = _drift("arousal")
+
+# Sets of faces
+
+
+def _set(name: str, title: str, lowest: float = 0.0, **more: Any) -> MetricSpec:
+    span = (lowest, math.inf)
+    return _spec(name, title, "distribution", "lower", span, kind="set", **more)
+
+
+def _inception(spec: MetricSpec, kind: str) -> MetricPlugin:
+    return MetricPlugin(
+        spec,
+        identify=_late("distribution:identify_inception"),
+        build=_INCEPTION,
+        require=assets.require_inception,
+        finish=_late(f"distances:finish_{kind}"),
+        difference=_late(f"distances:compare_{kind}"),
+    )
+
+
+_INCEPTION = _late("distribution:build_inception")
+
+FID = _inception(
+    _set(
+        *("fid", "Frechet distance of InceptionV3's features"),
+        source="Heusel et al., arXiv 1706.08500; features of torch-fidelity",
+        few_faces=2048,
+        beside=("kid",),
+    ),
+    "fid",
+)
+KID = _inception(
+    _set(
+        "kid",
+        "Kernel distance of InceptionV3's features, unbiased for paired sets",
+        -math.inf,
+        source="Binkowski et al., arXiv 1801.01401, over pairs of two faces; "
+        "features of torch-fidelity",
+        version="2",
+    ),
+    "kid",
+)
+KID_TORCH_FIDELITY = _inception(
+    _set(
+        "kid-torch-fidelity",
+        "Kernel distance of InceptionV3's features as torch-fidelity has it",
+        -math.inf,
+        source="Binkowski et al., arXiv 1801.01401; torch-fidelity, one subset of all faces",
+        beside=("kid",),
+    ),
+    "torch_fidelity",
+)
+
+
+FED = MetricPlugin(
+    _set(
+        *("fed", "Frechet expression distance: of a judge's features"),
+        source="our definition, after Heusel et al., arXiv 1706.08500",
+        few_faces=1000,
+        per_judge=True,
+    ),
+    identify=_late("distribution:identify_fed"),
+    build=_late("distribution:build_fed"),
+    unfit=_lacks("features", "features"),
+    finish=_late("distances:finish_fed"),
+    difference=_late("distances:compare_fed"),
+)
 
 # What a model costs
 

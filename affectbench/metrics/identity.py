@@ -30,7 +30,7 @@ from affectbench.faces.assets import FACE_RECOGNITION
 from affectbench.faces.identity import load_face_descriptor
 from affectbench.faces.regions import CROP_VERSION, crop, face_box
 from affectbench.images.tensors import resized, unit_range
-from affectbench.metrics import assets, catalogue
+from affectbench.metrics import assets
 from affectbench.metrics.base import undisturbed
 from affectbench.types import Columns, Judge, MetricSettings
 
@@ -107,7 +107,7 @@ def build_facenet(
     device: torch.device,
 ) -> IdentityMetric:
     """Return `facenet`: the cosine of FaceNet's embeddings."""
-    catalogue.FACENET.require()
+    assets.require_facenet()
     return facenet_metric(assets.FACENET.verified()[0], settings.framing, device)
 
 
@@ -154,9 +154,9 @@ def identify(settings: MetricSettings) -> Mapping[str, Any]:
 
 def identify_facenet(settings: MetricSettings) -> Mapping[str, Any]:
     """The face region, FaceNet's weights and the package that has its network."""
-    catalogue.FACENET.require()
+    assets.require_facenet()
     weights = assets.FACENET.verified()[1]
-    package = version(catalogue.FACENET_PACKAGE)
+    package = version(assets.FACENET_PACKAGE)
     return {**_region(settings), "weights": weights, "package": package}
 
 

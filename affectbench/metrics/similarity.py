@@ -34,10 +34,14 @@ from torch.nn import functional as F
 
 from affectbench.images.luma import luma
 from affectbench.images.tensors import ImageLike, unit_range
-from affectbench.metrics import catalogue, metric_plugin
+from affectbench.metrics import assets, catalogue, metric_plugin
 from affectbench.metrics.base import Measure, PairMetric, gaussian_taps, measured, window_means
-from affectbench.types import Judge, MetricPlugin, MetricSettings
+from affectbench.types import Judge, MetricSettings
 
+WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+"""The weights of the five scales of MS-SSIM, finest first (Wang et al., 2003)."""
+SMALL_WEIGHTS = WEIGHTS[:4]
+"""Those of `ms_ssim_small`, divided by their sum: the coarsest scale is left out."""
 VIF_NOISE = 2.0
 """Variance of the noise that VIF supposes in what an eye sees, for levels of 0 to 255."""
 FLAT = 1e-8
@@ -68,7 +72,7 @@ def ms_ssim(sr: ImageLike, hr: ImageLike) -> torch.Tensor:
 
     prod_j cs_j^w_j over five scales, with SSIM itself at the coarsest one: each scale halves the
     one before by 2x2 means, the window is Gaussian 11x11 with sigma 1.5, w are
-    `catalogue.WEIGHTS`. Negative means count as 0. Images need 161 pixels a side. Arguments,
+    `WEIGHTS`. Negative means count as 0. Images need 161 pixels a side. Arguments,
     result and errors as in `mae`. Source: Wang, Simoncelli and Bovik, Asilomar 2003.
     """
     return measured(catalogue.MS_SSIM.spec, _ms_ssim, sr, hr)
@@ -84,7 +88,7 @@ def ms_ssim_small(sr: ImageLike, hr: ImageLike) -> torch.Tensor:
 
 
 def _ms_ssim(
-    sr: torch.Tensor, hr: torch.Tensor, weights: Sequence[float] = catalogue.WEIGHTS
+    sr: torch.Tensor, hr: torch.Tensor, weights: Sequence[float] = WEIGHTS
 ) -> torch.Tensor:
     """MS-SSIM with the weight of each scale, finest first."""
     x, y = sr.double(), hr.double()
@@ -101,8 +105,7 @@ def _ms_ssim(
 
 def _ms_ssim_small(sr: torch.Tensor, hr: torch.Tensor) -> torch.Tensor:
     """MS-SSIM without its coarsest scale; the other weights are divided by their sum."""
-    weights = catalogue.SMALL_WEIGHTS
-    return _ms_ssim(sr, hr, [weight / sum(weights) for weight in weights])
+    return _ms_ssim(sr, hr, [weight / sum(SMALL_WEIGHTS) for weight in SMALL_WEIGHTS])
 
 
 def _ssim_factors(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -183,7 +186,8 @@ def gmsd(sr: ImageLike, hr: ImageLike) -> torch.Tensor:
     Arguments, result and errors as in `mae`; MissingExtraError without `piq`.
     Source: Xue et al., IEEE TIP 23(2), 2014.
     """
-    return _through_piq(catalogue.GMSD, _gmsd, sr, hr)
+    assets.require_piq()
+    return measured(catalogue.GMSD.spec, _gmsd, sr, hr)
 
 
 def _gmsd(sr: torch.Tensor, hr: torch.Tensor) -> torch.Tensor:
@@ -196,7 +200,8 @@ def haarpsi(sr: ImageLike, hr: ImageLike) -> torch.Tensor:
     Exactly 1 for identical images. Arguments, result and errors as in `gmsd`. Source:
     Reisenhofer et al., Signal Processing: Image Communication 61, 2018.
     """
-    return _through_piq(catalogue.HAARPSI, _haarpsi, sr, hr)
+    assets.require_piq()
+    return measured(catalogue.HAARPSI.spec, _haarpsi, sr, hr)
 
 
 def _haarpsi(sr: torch.Tensor, hr: torch.Tensor) -> torch.Tensor:
@@ -212,13 +217,6 @@ def _piq(name: str, sr: torch.Tensor, hr: torch.Tensor) -> torch.Tensor:
     # Imported here: the others need no piq.
     measure = getattr(importlib.import_module("piq"), name)
     return cast(torch.Tensor, measure(unit_range(sr), unit_range(hr), reduction="none"))
-
-
-def _through_piq(
-    plugin: MetricPlugin, measure: Measure, sr: ImageLike, hr: ImageLike
-) -> torch.Tensor:
-    plugin.require()
-    return measured(plugin.spec, measure, sr, hr)
 
 
 MEASURES: Mapping[str, Measure] = {
@@ -244,5 +242,10 @@ def build(
 
 def piq_record(_settings: MetricSettings) -> Mapping[str, str]:
     """Which `piq` computes the metric."""
-    catalogue.GMSD.require()
+    assets.require_piq()
     return {"package": f"piq {version('piq')}"}
+
+
+def scales_record(scales: int, _settings: MetricSettings) -> Mapping[str, list[float]]:
+    """The weights of the scales, before they are divided by their sum."""
+    return {"scale_weights": list(WEIGHTS[:scales])}

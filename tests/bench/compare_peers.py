@@ -41,9 +41,9 @@ from affectbench.datasets import load_dataset
 from affectbench.images.resizing import resize
 from affectbench.metrics import fidelity, similarity
 from affectbench.metrics.assets import DISTS, LPIPS_ALEX, LPIPS_VGG
-from affectbench.metrics.catalogue import SMALL_WEIGHTS
 from affectbench.metrics.naturalness import niqe
 from affectbench.metrics.perceptual import dists, lpips
+from affectbench.metrics.similarity import SMALL_WEIGHTS
 
 ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "docs" / "metrics-compared.md"
