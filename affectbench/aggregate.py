@@ -12,11 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from affectbench.stats import bca_interval, set_mean
+from affectbench.stats import Interval, bca_interval, set_mean, shared_rng
 from affectbench.types import Columns, MetricPlugin, MetricSpec
 
 MIN_CLASS_FACES = 10
 """A class with fewer reference faces has no say in a macro mean: its own mean is too uncertain."""
+
+STATISTICS = 2
+"""The version of how intervals are made; records of before have none."""
 
 Floats = NDArray[np.float64]
 Classes = NDArray[np.intp]
@@ -41,21 +44,17 @@ def macro_classes(labels: ArrayLike) -> tuple[Classes, tuple[str, ...]]:
 
 
 def set_values(
-    columns: Columns,
-    plugin_spec: MetricSpec,
-    extra: Mapping[str, float],
-    seed: int,
-    cell_id: str,
+    columns: Columns, plugin_spec: MetricSpec, extra: Mapping[str, float], seed: int
 ) -> dict[str, Any]:
     """The set's values of one cell, as its record keeps them.
 
-    `value` is what tables show, `low` and `high` its 95 % BCa interval (NaN under 6 faces or if a
+    `value` is what tables show, `low` and `high` its 95 % interval (NaN under 6 faces or if a
     value is infinite), `mean` the plain mean, `n` the number of faces with a value. A macro metric
     adds `classes`, the faces and mean of every class, and `macro_classes`, how many of them count;
-    with 0 of them `value` is the plain mean. `extra` comes on top.
+    with 0 of them `value` is the plain mean. `statistics` is the version of the interval. `extra`
+    comes on top.
 
-    The draws depend on `seed` and `cell_id` (16 hexadecimal digits) alone, never on the order of
-    the work.
+    The draws depend on `seed` and `n` alone: cells with equal values have equal intervals.
     """
     scored = _with_value(columns, plugin_spec.name)
     values = _floats(scored[plugin_spec.name])
@@ -65,16 +64,29 @@ def set_values(
         classes, names = macro_classes(scored["label_hr"])
         result["macro_classes"] = len(names)
         result["classes"] = _by_class(values, scored["label_hr"])
-    interval = bca_interval(values, np.random.default_rng([seed, int(cell_id, 16)]), classes)
+    interval = bca_interval(values, shared_rng(seed, len(values)), classes)
     result["value"] = set_mean(values, classes)
-    return {**extra, **result, "low": interval.low, "high": interval.high}
+    ends = {"low": interval.low, "high": interval.high, "statistics": STATISTICS}
+    return {**extra, **result, **ends}
 
 
-def cell_values(columns: Columns, plugin: MetricPlugin, seed: int, cell_id: str) -> dict[str, Any]:
+def interval_of(columns: Columns, metric: Mapping[str, Any], seed: int) -> Interval:
+    """The interval of a cell whose record has one of another version.
+
+    `metric` is a record's; its `name` and `aggregate` are used.
+    """
+    scored = _with_value(columns, str(metric["name"]))
+    values = _floats(scored[str(metric["name"])])
+    macro = metric["aggregate"] == "macro"
+    classes = macro_classes(scored["label_hr"])[0] if macro else None
+    return bca_interval(values, shared_rng(seed, len(values)), classes)
+
+
+def cell_values(columns: Columns, plugin: MetricPlugin, seed: int) -> dict[str, Any]:
     """The values of one cell, as its record keeps them, for a metric of any kind."""
     if plugin.finish is not None:
         return dict(plugin.finish(columns))
-    return set_values(columns, plugin.spec, plugin.summarise(columns), seed, cell_id)
+    return set_values(columns, plugin.spec, plugin.summarise(columns), seed)
 
 
 def align(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from affectbench.errors import AffectBenchError, UnknownNameError
 
@@ -18,6 +20,22 @@ OPTIONAL_DISTRIBUTIONS = {"affectbench.models": "affectbench-baselines"}
 
 class PluginError(AffectBenchError):
     """An installed plug-in cannot be used."""
+
+
+@dataclass(frozen=True)
+class Late:
+    """A function whose module is imported when it is called: `Late("package.module:name")`.
+
+    Called with the arguments `given` here before its own.
+    """
+
+    place: str
+    given: tuple[object, ...] = ()
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Import the module, and call the function."""
+        module, _, name = self.place.partition(":")
+        return getattr(import_module(module), name)(*self.given, *arguments)
 
 
 class Registry(Generic[T]):

@@ -148,7 +148,9 @@ class MetricSpec:
 
     `aggregate` says how per-image values become the set's value: `mean`, or `macro` (the mean of
     class means over the reference's expression classes). `per_judge` metrics are computed once
-    for each judge of a run. `min_size` is the shorter side in pixels that an image needs.
+    for each judge of a run. `min_size` is the shorter side in pixels that an image needs;
+    `by_convention` says what the run's convention adds to it: its border on both sides (`border`),
+    or the border and the SSIM window in place of `min_size` (`window`).
     A value over fewer than `few_faces` faces is shown with a warning, and the metrics `beside` it
     are computed with it.
     """
@@ -167,19 +169,7 @@ class MetricSpec:
     min_size: int = 1
     few_faces: int = 0
     beside: tuple[str, ...] = ()
-
-    def size_gap(self, height: int, width: int, needed: int | None = None) -> str:
-        """Why images of that size have no value, such as for a table's gap; empty if they have.
-
-        `needed` is the shorter side that they need, if that is not `min_size`.
-        """
-        side = self.min_size if needed is None else needed
-        if min(height, width) >= side:
-            return ""
-        return (
-            f"{self.name} needs images of at least {side}x{side} pixels, "
-            f"and these are {width}x{height}"
-        )
+    by_convention: Literal["nothing", "border", "window"] = "nothing"
 
 
 class Judge(Protocol):
@@ -377,14 +367,13 @@ class MetricPlugin:
 
     `require()` raises MissingExtraError or AssetMissingError if the metric cannot run on this
     machine. It is cheap: a run asks before it does anything else. `unfit(judge)` says why a judge
-    cannot serve the metric; it is empty for one that can. `min_side(settings)` stands for
-    `spec.min_size` where the options of a run decide how large an image has to be.
+    cannot serve the metric; it is empty for one that can.
 
     A metric of the kind `set` has no value per image. Its columns are what the set's value is
     made of, such as features, and `finish(columns)` makes it: a record's `value`, `low` and `high`
     (NaN where no interval is known), `n`, and whatever else the metric says of the set. Its
     columns hold one entry per image as usual; a vector is an entry of bytes, little-endian float32
-    (`metrics.vectors`). `difference(a, b, rng)` compares two models' columns of the same faces in
+    (`metrics.distances`). `difference(a, b, rng)` compares two models' columns of the same faces in
     the same order: `diff` (a less b), `diff_low`, `diff_high` and two-sided `p`, NaN where one is
     not known. Both are None for all other kinds.
 
@@ -395,16 +384,11 @@ class MetricPlugin:
     identify: Callable[[MetricSettings], Mapping[str, Any]]
     build: Callable[[MetricSettings, Judge | None, torch.device], ImageMetric]
     summarise: Callable[[Columns], Mapping[str, float]] = _nothing
-    require: Callable[[], None] = _nothing_needed
+    require: Callable[[], object] = _nothing_needed
     finish: Callable[[Columns], Mapping[str, float]] | None = None
     difference: Callable[[Columns, Columns, np.random.Generator], Mapping[str, float]] | None = None
     derive: Callable[[Columns], Columns] = _everything
     unfit: Callable[[JudgeSpec], str] = _any_judge
-    min_side: Callable[[MetricSettings], int] | None = None
-
-    def needed_side(self, settings: MetricSettings) -> int:
-        """The shorter side in pixels that an image needs in such a run."""
-        return self.min_side(settings) if self.min_side else self.spec.min_size
 
 
 def as_json(spec: Any) -> dict[str, Any]:

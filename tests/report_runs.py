@@ -11,8 +11,7 @@ import torch
 from PIL import Image
 from run_writer import RunWriter, dataset_revision
 
-from affectbench.metrics.ecm import ecm_parts
-from affectbench.metrics.ecm_metric import part_columns
+from affectbench.metrics.ecm import ecm_parts, part_columns
 from affectbench.records import SavedFaces
 from affectbench.types import EXPRESSIONS
 

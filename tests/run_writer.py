@@ -101,7 +101,7 @@ class RunWriter:
         )
         if not error:
             extra = metric_plugin(metric).summarise(columns)
-            record = replace(record, values=set_values(columns, spec, extra, 0, cell_id))
+            record = replace(record, values=set_values(columns, spec, extra, 0))
             write_columns(columns, self.folder / "images" / f"{path}.parquet")
         write_record(record, self.folder / "records" / f"{path}.json")
         if last_call:

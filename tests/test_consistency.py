@@ -6,16 +6,21 @@ import math
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
 from tiny_judge import TinyJudge, faces, unit
 
-from affectbench import emotion_consistency, emotion_consistency_loss, load_judge
+from affectbench import (
+    EmotionConsistency,
+    emotion_consistency,
+    emotion_consistency_loss,
+    load_judge,
+)
 from affectbench.errors import InputError, UnknownNameError
-from affectbench.metrics.ecm import ecm_parts
-from affectbench.metrics.ecm_metric import CHUNK, EcmMetric
-from affectbench.stats import bca_interval
+from affectbench.metrics.ecm import CHUNK, EcmMetric, ecm_parts
+from affectbench.stats import bca_interval, shared_rng
 from affectbench.types import EXPRESSIONS
 
 JUDGE = TinyJudge()
@@ -68,6 +73,23 @@ def test_every_kind_of_input_gives_the_same_score(
         assert float(one) == pytest.approx(expected["ecm"][3], abs=1e-6)
 
 
+@pytest.mark.parametrize("level", [0.3, 0.49])
+def test_floats_are_rounded_to_8_bits(pair: tuple[np.ndarray, np.ndarray], level: float) -> None:
+    """As PSNR, SSIM and LPIPS round them: a batch in memory has the ECM of its files."""
+    sr, hr = pair
+    judge = TinyJudge()
+    exact = emotion_consistency(sr, hr, judge).to_frame()
+    between = (unit(sr) + level / 255).clamp(max=1.0)
+    found = emotion_consistency(between, unit(hr), judge).to_frame()
+    pd.testing.assert_frame_equal(found, exact)
+    streamed = EmotionConsistency(judge)
+    streamed.update(between, unit(hr))
+    assert float(streamed.compute()["ecm_mean"]) == pytest.approx(exact.ecm.mean(), abs=1e-12)
+    as_given = emotion_consistency_loss(between, unit(hr), judge, reduction="none")
+    of_levels = emotion_consistency_loss(unit(sr), unit(hr), judge, reduction="none")
+    assert not torch.equal(as_given, of_levels)  # training sees the values as they are
+
+
 def test_identical_images_score_exactly_zero(pair: tuple[np.ndarray, np.ndarray]) -> None:
     sr, _ = pair
     result = emotion_consistency(sr, sr, JUDGE)
@@ -106,7 +128,7 @@ def test_macro_and_intervals(rng: np.random.Generator) -> None:
     assert 2 <= len(means) < frame["label_hr"].nunique()
     assert result.macro == pytest.approx(means.mean(), abs=1e-12)
     assert result.macro != pytest.approx(float(result), abs=1e-4)
-    assert result.interval == bca_interval(frame["ecm"].to_numpy(), np.random.default_rng(3))
+    assert result.interval == bca_interval(frame["ecm"].to_numpy(), shared_rng(3, 80))
     assert result.interval.low < float(result) < result.interval.high
     assert result.macro_interval.low < result.macro < result.macro_interval.high
     assert result.macro_interval != result.interval

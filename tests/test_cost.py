@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from affectbench.cli.main import main
 from affectbench.errors import AffectBenchError
 from affectbench.metrics import cost, metric_plugin
-from affectbench.metrics.cost_metric import PeakTensors, measure_cost
+from affectbench.metrics.cost import PeakTensors, measure_cost
 from affectbench.report.render import COST_COLUMNS
 from affectbench.types import MetricSettings
 

@@ -26,15 +26,16 @@ from affectbench.cli.main import main
 from affectbench.errors import AssetMissingError, InputError, RecordError, WeightsError
 from affectbench.images.tensors import stack
 from affectbench.judges import load_judge
-from affectbench.metrics import inception, metric_plugin
+from affectbench.metrics import distribution, metric_plugin
 from affectbench.metrics.assets import INCEPTION
+from affectbench.metrics.catalogue import FED, FID, KID, KID_TORCH_FIDELITY
 from affectbench.metrics.distances import (
     frechet_distance,
     kernel_difference,
     kernel_sums,
+    pack,
+    unpack,
 )
-from affectbench.metrics.distribution import FED, FID, KID
-from affectbench.metrics.vectors import pack, unpack
 from affectbench.report.leaderboard import _check_records
 from affectbench.report.results import load_run
 from affectbench.run.again import run_again
@@ -87,12 +88,16 @@ def test_kernel_distance_is_torch_fidelitys(rng: np.random.Generator, n: int, d:
     x, y = features(rng, n, d), features(rng, n, d, scale=1.1, shift=0.1)
     expected = theirs_kid(x, y, n, 1)
     assert abs(expected) > 1e-3
-    assert kernel_sums(x, y).distance == pytest.approx(expected, abs=1e-10)
+    sums = kernel_sums(x, y)
+    assert sums.unpaired == pytest.approx(expected, abs=1e-10)
+    # Independent sets: both are unbiased, and differ by chance.
+    assert sums.distance == pytest.approx(expected, abs=0.1 * abs(expected) + 0.05)
+    assert sums.distance != pytest.approx(expected, abs=1e-10)
 
 
 def test_random_subsets_estimate_the_whole_set(rng: np.random.Generator) -> None:
     x, y = features(rng, 300, 16), features(rng, 300, 16, shift=0.3)
-    whole = kernel_sums(x, y).distance
+    whole = kernel_sums(x, y).unpaired
     assert theirs_kid(x, y, 100, 400) == pytest.approx(whole, rel=0.05)
 
 
@@ -115,8 +120,9 @@ def test_distances_of_a_set_to_itself(rng: np.random.Generator, d: int) -> None:
     assert frechet_distance(x, x[::-1]) < 1e-10
     assert frechet_distance(x, y) == pytest.approx(frechet_distance(y, x), rel=1e-10)
     assert kernel_sums(x, y).distance == pytest.approx(kernel_sums(y, x).distance, rel=1e-10)
-    # Unbiased: below zero for a set and itself, since k(x_i, x_i) counts on one side only.
-    assert kernel_sums(x, x).distance < 0
+    # A set and itself as results: no face is set against itself on either side.
+    assert kernel_sums(x, x).distance == pytest.approx(0.0, abs=1e-12)
+    assert kernel_sums(x, x).unpaired < 0
 
 
 def test_distances_grow_with_the_shift(rng: np.random.Generator) -> None:
@@ -163,6 +169,50 @@ def test_vectors_are_kept_to_the_last_bit(rng: np.random.Generator) -> None:
             unpack(column)
 
 
+# Paired sets
+
+
+def pairs(rng: np.random.Generator, n: int, d: int = 12) -> tuple[np.ndarray, np.ndarray]:
+    """Faces and their results, which have most in common, and differ a little as sets."""
+    x = features(rng, n, d, shift=1.0)
+    return x, 0.95 * x + 0.1 * rng.normal(size=x.shape)
+
+
+@pytest.mark.parametrize("n", [10, 40])
+def test_kid_of_paired_sets_is_unbiased(n: int) -> None:
+    """Against the estimator for independent sets, which another set's results make of it."""
+    rng = np.random.default_rng(2)
+    sets = [pairs(rng, n) for _ in range(1500)]
+    truth = np.array([kernel_sums(x, sets[i - 1][1]).unpaired for i, (x, _) in enumerate(sets)])
+    found = [kernel_sums(x, y) for x, y in sets]
+    off = np.array([sums.distance for sums in found]) - truth
+    biased = np.array([sums.unpaired for sums in found]) - truth
+    assert abs(off.mean()) < 4 * off.std() / math.sqrt(1500)
+    assert biased.mean() < -8 * biased.std() / math.sqrt(1500)
+
+
+def test_intervals_of_kid_hold_the_distance_of_paired_sets() -> None:
+    rng = np.random.default_rng(3)
+    sets = [pairs(rng, 50) for _ in range(300)]
+    truth = np.mean([kernel_sums(x, sets[i - 1][1]).unpaired for i, (x, _) in enumerate(sets)])
+    found = [KID.finish(columns_of(x, y)) for x, y in sets]
+    hits = [one["low"] <= truth <= one["high"] for one in found]
+    assert np.mean(hits) > 0.88
+
+
+def test_torch_fidelitys_kid_has_a_name_of_its_own(rng: np.random.Generator) -> None:
+    x, y, z = (features(rng, 40, 8, shift=s) for s in (0.0, 0.2, 0.3))
+    a, b = columns_of(x, y), columns_of(x, z)
+    found = KID_TORCH_FIDELITY.finish(a)
+    assert found["value"] == pytest.approx(theirs_kid(*sides_of(a), 40, 1), abs=1e-10)
+    assert math.isnan(found["low"])
+    change = KID_TORCH_FIDELITY.difference(a, b, rng)
+    expected = found["value"] - KID_TORCH_FIDELITY.finish(b)["value"]
+    assert change["diff"] == pytest.approx(expected, rel=1e-9)
+    assert math.isnan(change["p"])
+    assert (KID.spec.version, KID_TORCH_FIDELITY.spec.version) == ("2", "1")
+
+
 # Intervals and tests
 
 
@@ -193,6 +243,10 @@ def test_without_each_face(rng: np.random.Generator) -> None:
         alone = kernel_sums(x[keep], y[keep]).distance
         assert sums.without_each()[i] == pytest.approx(alone, abs=1e-12)
         assert rest[i] == pytest.approx(alone - kernel_sums(x[keep], z[keep]).distance, abs=1e-12)
+
+
+def sides_of(columns: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    return unpack(columns["features_hr"]), unpack(columns["features_sr"])
 
 
 def columns_of(hr: np.ndarray, sr: np.ndarray) -> dict[str, np.ndarray]:
@@ -432,7 +486,7 @@ def test_fid_and_kid_are_torch_fidelitys_from_images_on(
     with pytest.raises(AssetMissingError):
         metric_plugin("fid").require()
     assert main(["assets", "fetch", "inception"]) == 0
-    command = [*arguments(toy_faces, out, "fid"), "--save-images"]
+    command = [*arguments(toy_faces, out, "fid,kid-torch-fidelity"), "--save-images"]
     assert main(command) == 0
     found = pd.read_csv(out / "table.csv").set_index("model").loc["bicubic"]
     expected = fidelity.calculate_metrics(
@@ -448,7 +502,9 @@ def test_fid_and_kid_are_torch_fidelitys_from_images_on(
         batch_size=8,
         feature_extractor_weights_path=str(served.path()),
     )
-    assert found["kid"] == pytest.approx(expected["kernel_inception_distance_mean"], rel=1e-4)
+    theirs = expected["kernel_inception_distance_mean"]
+    assert found["kid-torch-fidelity"] == pytest.approx(theirs, rel=1e-4)
+    assert found["kid"] > theirs
     run = load_run(out)
     record = next(r for r in run.records if (r.row, r.metric["name"]) == ("bicubic", "fid"))
     hr, sr = (unpack(run.columns(record)[f"features_{side}"]) for side in ("hr", "sr"))
@@ -462,7 +518,7 @@ def test_fid_and_kid_are_torch_fidelitys_from_images_on(
     basis = np.linalg.qr(np.concatenate([hr, sr]).T)[0]
     assert found["fid"] == pytest.approx(theirs_fid(hr @ basis, sr @ basis), rel=1e-4)
     settings = json.loads((out / "run.json").read_text())["settings"]
-    assert settings["metrics"] == ["fid", "kid"]
+    assert settings["metrics"] == ["fid", "kid", "kid-torch-fidelity"]
     assert "fid: fewer than 2048 faces" in (out / "table.md").read_text()
 
 
@@ -470,10 +526,10 @@ def test_weights_that_do_not_fit_or_are_more_than_weights(tmp_path: Path) -> Non
     path = tmp_path / "weights.pth"
     torch.save({"fc.weight": torch.zeros(1)}, path)
     with pytest.raises(WeightsError, match="does not fit InceptionV3"):
-        inception.load_inception(path, CPU)
+        distribution.load_inception(path, CPU)
     torch.save(torch.nn.Linear(1, 1), path)
     with pytest.raises(WeightsError, match="refused"):
-        inception.load_inception(path, CPU)
+        distribution.load_inception(path, CPU)
 
 
 def test_another_file_is_refused(
@@ -504,7 +560,7 @@ def test_fid_in_a_run(toy_faces: Path, tmp_path: Path, monkeypatch: pytest.Monke
 
         return describe
 
-    monkeypatch.setattr(inception, "load_inception", colour_means)
+    monkeypatch.setattr(distribution, "load_inception", colour_means)
     result = compare("nearest", "toy", data={"toy": toy_faces}, metrics=["fid"], **TOY)
     assert sum(seen) == 8 * 4  # HR, nearest, reference and bicubic: fid and kid share them
     table = result.table.set_index("model")

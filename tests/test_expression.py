@@ -16,8 +16,7 @@ from affectbench.aggregate import cell_values
 from affectbench.images.tensors import stack
 from affectbench.judges import load_judge
 from affectbench.metrics import metric_plugin
-from affectbench.metrics.ecm_metric import EcmMetric
-from affectbench.metrics.expression import concordance
+from affectbench.metrics.ecm import EcmMetric, concordance
 from affectbench.run import execute, plan
 from affectbench.types import Columns
 
@@ -135,7 +134,7 @@ def test_drift_is_what_the_judge_says_of_the_two(rng: np.random.Generator) -> No
         columns = columns_of(f"{name}_drift", computed)
         means = [2 * x[..., channel].mean((1, 2)) / 255 - 1 for x in (hr, sr)]
         np.testing.assert_allclose(columns[f"{name}_drift"], np.abs(means[1] - means[0]), atol=1e-6)
-        values = cell_values(columns, plugin, 0, "0" * 16)
+        values = cell_values(columns, plugin, 0)
         assert values[f"{name}_ccc"] == pytest.approx(concordance(*means), abs=1e-6)
         assert values["value"] == pytest.approx(np.abs(means[1] - means[0]).mean(), abs=1e-6)
 

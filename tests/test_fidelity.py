@@ -27,8 +27,7 @@ ORACLES = {
     # name: (what is compared, border at x8, scikit-image's SSIM arguments)
     "rgb": (lambda x: x, 0, GAUSSIAN),
     "mmagic": (lambda x: x, 8, GAUSSIAN),
-    "dic": (lambda x: 16 + x @ MATLAB, 8, GAUSSIAN),
-    "dic+luma=rounded": (lambda x: np.round(16 + x @ MATLAB), 8, GAUSSIAN),
+    "dic": (lambda x: 256 - np.round(16 + x @ MATLAB), 8, GAUSSIAN),
     "sfmnet": (lambda x: np.round(16 + x @ MATLAB), 8, {"win_size": 7}),
     "sparnet": (lambda x: np.floor(16 + x @ MATLAB + 1e-9), 0, GAUSSIAN),
     "basicsr": (lambda x: x, 0, GAUSSIAN),
@@ -136,8 +135,7 @@ def test_large_batches_are_worked_on_in_chunks(rng):
 GOLDEN = {  # made with scikit-image 0.26
     "rgb": (9.052873637093716, 0.19696797394929325),
     "mmagic": (8.718117416830149, 0.1903169018718532),
-    "dic": (10.097998585468007, 0.20650747306194708),
-    "dic+luma=rounded": (10.097676286006838, 0.206379767171437),
+    "dic": (10.097676286006838, 0.22017438824948604),
     "sfmnet": (10.097676286006838, 0.2140828718146169),
     "sparnet": (10.443144828992033, 0.21367611719926882),
     "basicsr": (9.052873637093716, 0.19696797394929325),
@@ -203,6 +201,20 @@ def test_smallest_image(metric, name, side):
     small = torch.zeros(1, 3, side, side - 1)
     with pytest.raises(InputError, match=f"at least {side}x{side}"):
         metric(small, small, name)
+
+
+def test_dic_is_what_its_code_computes(rng):
+    """Y rounded to uint8 and multiplied by 255 in uint8, as DIC's `calc_metrics` does it."""
+    for kind, (sr, hr) in _pairs(rng).items():
+        luma = [np.round(z @ MATLAB + 16).astype(np.uint8)[8:-8, 8:-8] for z in (sr, hr)]
+        x, y = ((z * np.uint8(255)).astype(np.float64) for z in luma)
+        assert psnr(sr, hr, "dic").item() == pytest.approx(
+            20 * np.log10(255 / np.sqrt(np.mean((x - y) ** 2))), abs=1e-9
+        ), kind
+        expected = structural_similarity(y, x, data_range=255, **GAUSSIAN)
+        assert ssim(sr, hr, "dic").item() == pytest.approx(expected, abs=1e-10), kind
+        assert psnr(sr, hr, "dic") == psnr(sr, hr, "matlab")
+    assert find_convention("dic").our_choice == ()
 
 
 def test_unknown_conventions_suggest():

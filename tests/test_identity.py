@@ -8,6 +8,7 @@ import importlib.util
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -34,10 +35,8 @@ from affectbench.faces.identity import FaceDescriptor, load_face_descriptor
 from affectbench.images.resizing import enlarge, resize
 from affectbench.images.tensors import stack
 from affectbench.metrics import metric_plugin
-from affectbench.metrics.assets import FACENET
-from affectbench.metrics.facenet_metric import FacenetMetric
-from affectbench.metrics.identity import FACENET_IMPORTS
-from affectbench.metrics.identity_metric import IdentityMetric, cosine
+from affectbench.metrics.assets import FACENET, FACENET_IMPORTS
+from affectbench.metrics.identity import DlibMetric, IdentityMetric, cosine, facenet_metric
 from affectbench.types import MetricSettings
 
 CPU = torch.device("cpu")
@@ -62,7 +61,7 @@ def network() -> FaceDescriptor:
 
 @pytest.fixture(scope="module")
 def metric() -> IdentityMetric:
-    return IdentityMetric("celeba", CPU)
+    return DlibMetric(SETTINGS, None, CPU)
 
 
 def demo_faces() -> list[np.ndarray]:
@@ -190,7 +189,7 @@ def test_only_the_face_region_counts(metric: IdentityMetric) -> None:
     sr = hr.clone()
     sr[..., :16] = 0  # left of the box of `celeba`
     assert metric.score(sr, hr, metric.reference(hr))["identity"].tolist() == [1.0, 1.0]
-    whole = IdentityMetric("whole", CPU)
+    whole = DlibMetric(replace(SETTINGS, framing="whole"), None, CPU)
     assert (whole.score(sr, hr, whole.reference(hr))["identity"] < 0.9999).all()
 
 
@@ -268,7 +267,7 @@ def facenet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_facenet(facenet: Path) -> None:
-    metric = FacenetMetric(facenet, "celeba", CPU)
+    metric = facenet_metric(facenet, "celeba", CPU)
     hr = stack(demo_faces())
     reference = metric.reference(hr)
     assert reference.shape == (2, 512)
@@ -292,13 +291,13 @@ def test_facenet_refuses_what_is_not_its_weights(facenet: Path) -> None:
         plugin.build(SETTINGS, None, CPU)
     torch.save({"conv.weight": torch.zeros(1)}, facenet)
     with pytest.raises(WeightsError, match="does not fit"):
-        FacenetMetric(facenet, "celeba", CPU)
+        facenet_metric(facenet, "celeba", CPU)
 
 
 def test_facenet_weights_are_not_unpickled(facenet: Path) -> None:
     torch.save(StandIn(None), facenet)
     with pytest.raises(WeightsError, match="refused"):
-        FacenetMetric(facenet, "celeba", CPU)
+        facenet_metric(facenet, "celeba", CPU)
 
 
 def test_facenet_without_its_weights(facenet: Path) -> None:
@@ -329,7 +328,7 @@ def test_facenet_package_that_cannot_be_imported(
 ) -> None:
     monkeypatch.setitem(sys.modules, "facenet_pytorch", None)
     with pytest.raises(MissingExtraError, match="cannot be imported"):
-        FacenetMetric(facenet, "celeba", CPU)
+        facenet_metric(facenet, "celeba", CPU)
 
 
 # Real persons
@@ -344,7 +343,7 @@ def test_persons_are_told_apart(network: FaceDescriptor, shared: Path) -> None:
         rows = list(csv.DictReader(file))
     persons = np.array([re.sub(r"_\d+\.\w+$", "", row["source_file"]) for row in rows])
     images = [np.asarray(Image.open(folder / row["file"]).convert("RGB")) for row in rows]
-    found = IdentityMetric("whole", CPU).reference(stack(images))
+    found = DlibMetric(replace(SETTINGS, framing="whole"), None, CPU).reference(stack(images))
     i, j = np.triu_indices(len(rows), k=1)
     same = persons[i] == persons[j]
     assert same.sum() == 1652

@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from skimage.metrics import structural_similarity
+from torch.nn import functional as F
 
 from affectbench import compare, load_dataset, load_judge
 from affectbench.cli.main import main
@@ -21,13 +22,12 @@ from affectbench.faces.oval_crop import cut_square, oval_squares
 from affectbench.images.resizing import enlarge, resize
 from affectbench.images.tensors import stack
 from affectbench.judges import judge_spec
-from affectbench.metrics import fidelity_kernels, metric_plugin
-from affectbench.metrics.conventions import find_convention
-from affectbench.metrics.ecm_metric import EcmMetric
-from affectbench.metrics.fidelity_kernels import psnr_values, ssim_values
-from affectbench.metrics.landmark_metrics import au_columns, nme_columns
+from affectbench.metrics import fidelity, metric_plugin
+from affectbench.metrics.conventions import CONVENTIONS, find_convention
+from affectbench.metrics.ecm import EcmMetric
+from affectbench.metrics.fidelity import mean_ssim, psnr_values, ssim_values
+from affectbench.metrics.landmarks import au_columns, nme_columns
 from affectbench.metrics.on_reference_faces import OnReferenceFaces
-from affectbench.metrics.region_kernels import masked_psnr, masked_ssim
 from affectbench.report.marks import scorer_of
 from affectbench.report.results import load_run
 from affectbench.run.again import run_again
@@ -244,15 +244,89 @@ def test_two_metrics_look_once(monkeypatch: pytest.MonkeyPatch) -> None:
 # PSNR and SSIM of a region
 
 
-@pytest.mark.parametrize("convention", ["rgb", "mmagic", "dic", "sfmnet"])
+def large_pair(side: int) -> tuple[torch.Tensor, torch.Tensor]:
+    rng = np.random.default_rng(4)
+    hr = rng.integers(0, 256, (1, 3, side, side - 5), dtype=np.uint8)
+    sr = np.clip(hr + rng.normal(0, 30, hr.shape), 0, 255).astype(np.uint8)
+    return torch.from_numpy(sr), torch.from_numpy(hr)
+
+
+@pytest.mark.parametrize("convention", CONVENTIONS)
 def test_the_whole_image_is_a_region(convention: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fidelity_kernels, "FLOAT32_WINDOWS", 1 << 60)  # regions are in float64
+    """In every convention, for alike and unlike images, and for large ones that `piq` shrinks."""
+    monkeypatch.setattr(fidelity, "FLOAT32_WINDOWS", 1 << 60)  # regions are in float64
     rules = find_convention(convention)
     border, hr, sr = rules.border_at(8), hr_faces(), bicubic(4)
-    everything = torch.ones(2, 128, 128, dtype=torch.bool)
-    for masked, whole in ((masked_psnr, psnr_values), (masked_ssim, ssim_values)):
-        found = masked(sr, hr, everything, rules, border)
-        torch.testing.assert_close(found, whole(sr, hr, rules, border), rtol=0, atol=1e-12)
+    for x, y in ((sr, hr), (255 - hr, hr), (hr, hr), large_pair(150), large_pair(400)):
+        everything = torch.ones(len(x), *x.shape[-2:], dtype=torch.bool)
+        for measure in (psnr_values, ssim_values):
+            whole = measure(x, y, rules, border)
+            assert torch.equal(measure(x, y, rules, border, everything), whole)
+            assert measure(x, y, rules, border, ~everything).isnan().all()
+
+
+def test_regions_of_identical_images_by_the_libraries_conventions() -> None:
+    hr = hr_faces()
+    for name in ("piq", "pyiqa", "pyiqa-y"):
+        settings = MetricSettings(name, 8, "celeba")
+        for region in ("psnr_eyes", "psnr_mouth"):
+            metric = metric_plugin(region).build(settings, None, CPU)
+            columns = metric.score(hr, hr, metric.reference(hr))
+            assert columns[region] == pytest.approx([80.0, 80.0], abs=1e-12)
+
+
+def test_a_region_is_the_mean_of_the_conventions_own_map() -> None:
+    """Clipped, mirrored, of rounded luma: scikit-image's map over a mask says the same."""
+    rng = np.random.default_rng(8)
+    x, y = rng.integers(0, 256, (2, 60, 70, 3), dtype=np.uint8)
+    y[:30] = 255 - x[:30]  # negative values of the map
+    mask = np.zeros((60, 70), bool)
+    mask[2:40, 1:50] = True
+
+    def found(measure: Any, name: str) -> float:
+        rules = find_convention(name)
+        values = measure(stack([x]), stack([y]), rules, 0, torch.from_numpy(mask)[None])
+        return float(values[0])
+
+    def skimage_map(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        axis = 2 if a.ndim == 3 else None
+        options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+        return structural_similarity(a, b, channel_axis=axis, data_range=255, full=True, **options)[
+            1
+        ]
+
+    a, b = x.astype(float), y.astype(float)
+    inner = mask.copy()
+    inner[:5] = inner[-5:] = inner[:, :5] = inner[:, -5:] = False
+    colour = skimage_map(a, b)
+    assert found(ssim_values, "rgb") == pytest.approx(colour[inner].mean(), abs=1e-10)
+    assert found(ssim_values, "pyiqa") == pytest.approx(colour[inner].clip(min=0).mean(), abs=1e-10)
+    assert found(ssim_values, "pyiqa") > found(ssim_values, "rgb") + 0.05
+    padded = [np.pad(z, ((5, 5), (5, 5), (0, 0)), mode="reflect") for z in (a, b)]
+    mirrored = skimage_map(*padded)[5:-5, 5:-5]
+    assert found(ssim_values, "torchmetrics") == pytest.approx(mirrored[mask].mean(), abs=1e-10)
+    luma = [np.round(z @ [299, 587, 114] / 1000) for z in (a, b)]
+    expected = skimage_map(*luma)[inner].clip(min=0).mean()
+    assert found(ssim_values, "pyiqa-y") == pytest.approx(expected, abs=1e-10)
+    error = ((a - b)[mask] ** 2).mean() / 255**2
+    expected = -10 * np.log10(error + 1e-8)
+    assert found(psnr_values, "piq") == pytest.approx(expected, abs=1e-10)
+    error = ((a - b)[mask] @ [0.299, 0.587, 0.114]) ** 2
+    expected = -10 * np.log10(error.mean() / 255**2 + 1e-8)  # not rounded for PSNR
+    assert found(psnr_values, "pyiqa-y") == pytest.approx(expected, abs=1e-10)
+
+
+def test_a_region_of_an_image_that_is_averaged_down() -> None:
+    """`piq` halves 512 pixels: a pixel belongs to the region if half of its four do."""
+    sr, hr = large_pair(517)
+    mask = torch.zeros(1, 517, 512, dtype=torch.bool)
+    mask[:, 100:201, 100:200] = True  # row 200 holds half of the small image's row 100
+    small = torch.zeros(1, 258, 256, dtype=torch.bool)
+    small[:, 50:101, 50:100] = True
+    half = [F.avg_pool2d(z.double(), 2) for z in (sr, hr)]
+    expected = mean_ssim(*half, find_convention("rgb"), small)
+    found = ssim_values(sr, hr, find_convention("piq"), 0, mask)
+    assert float(found) == pytest.approx(float(expected), abs=1e-12)
 
 
 def test_ssim_of_scikit_image() -> None:
@@ -280,13 +354,13 @@ def test_mask_at_the_border() -> None:
     rules = find_convention("rgb")
     mask = torch.zeros(2, 128, 128, dtype=torch.bool)
     mask[:, :5] = True
-    assert masked_ssim(sr, hr, mask, rules, 0).isnan().all()
-    assert masked_psnr(sr, hr, mask, rules, 0).isfinite().all()
-    assert masked_psnr(sr, hr, mask, rules, 8).isnan().all()
+    assert ssim_values(sr, hr, rules, 0, mask).isnan().all()
+    assert psnr_values(sr, hr, rules, 0, mask).isfinite().all()
+    assert psnr_values(sr, hr, rules, 8, mask).isnan().all()
     mask[:, 5, 60] = True
-    assert masked_ssim(sr, hr, mask, rules, 0).isfinite().all()
+    assert ssim_values(sr, hr, rules, 0, mask).isfinite().all()
     with pytest.raises(InputError, match="at least 11x11"):
-        masked_ssim(sr[..., :10], hr[..., :10], mask[..., :10], rules, 0)
+        ssim_values(sr[..., :10], hr[..., :10], rules, 0, mask[..., :10])
 
 
 # ECM on the reference's own region

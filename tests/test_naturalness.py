@@ -17,8 +17,8 @@ from affectbench.cli.main import main
 from affectbench.errors import InputError
 from affectbench.images.tensors import stack
 from affectbench.metrics import metric_plugin
-from affectbench.metrics.naturalness import niqe
-from affectbench.metrics.niqe_kernels import natural
+from affectbench.metrics.conventions import needed_side
+from affectbench.metrics.naturalness import natural, niqe
 from affectbench.types import MetricSettings
 
 ORIGINAL = ROOT / "tests" / "reference" / "niqe_basicsr.csv"
@@ -80,7 +80,7 @@ def test_smallest_image() -> None:
 
 def test_plugin() -> None:
     plugin = metric_plugin("niqe")
-    assert plugin.spec.size_gap(128, 128)
+    assert needed_side(plugin.spec, SETTINGS) == 192
     assert set(plugin.identify(SETTINGS)) == {"numbers"}
     metric = plugin.build(SETTINGS, None, CPU)
     hr = photograph("grace_hopper")[:192, :288]

@@ -25,9 +25,18 @@ from affectbench.errors import AssetMissingError, InputError, UnknownNameError, 
 from affectbench.images.tensors import stack
 from affectbench.metrics import metric_plugin, perceptual
 from affectbench.metrics.assets import DISTS, LPIPS_ALEX, LPIPS_VGG
-from affectbench.metrics.perceptual import dists, lpips, lpips_over
-from affectbench.metrics.perceptual_metric import KEPT_VALUES, PerceptualMetric
-from affectbench.metrics.perceptual_networks import LAYERS, Dists, Lpips, load_dists, load_lpips
+from affectbench.metrics.backbones import LAYERS
+from affectbench.metrics.perceptual import (
+    KEPT_VALUES,
+    Dists,
+    Lpips,
+    PerceptualMetric,
+    dists,
+    load_dists,
+    load_lpips,
+    lpips,
+    lpips_over,
+)
 from affectbench.types import MetricSettings
 
 CPU = torch.device("cpu")
@@ -102,9 +111,7 @@ def networks(files: dict[str, Path]) -> dict[str, Lpips | Dists]:
 @pytest.fixture
 def loaded(networks: dict[str, Lpips | Dists], monkeypatch: pytest.MonkeyPatch) -> None:
     """The public functions use the random weights."""
-    monkeypatch.setattr(
-        perceptual, "load_network", lambda plugin, device: networks[plugin.spec.name]
-    )
+    monkeypatch.setattr(perceptual, "load_network", lambda name, device: networks[name])
 
 
 def function(name: str) -> Callable[..., torch.Tensor]:
@@ -198,11 +205,14 @@ def test_smallest_image(name: str, side: int) -> None:
         function(name)(small, small)
 
 
-def test_plugins_score_uint8_batches(networks: dict[str, Lpips | Dists]) -> None:
+@pytest.mark.usefixtures("loaded")
+def test_plugins_score_uint8_batches(
+    networks: dict[str, Lpips | Dists], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(perceptual, "CHUNK_VALUES", 2 * 3 * 40 * 40)
     x = stack([pattern(i, 40) for i in range(3)])
-    for name, network in networks.items():
-        spec = metric_plugin(name).spec
-        metric = PerceptualMetric(spec, network, CPU, chunk_values=2 * 3 * 40 * 40)
+    for name in networks:
+        metric = PerceptualMetric(name, SETTINGS, None, CPU)
         kept = metric.reference(x)
         assert kept is not None
         columns = metric.score(x.flip(0), x, kept)
@@ -213,8 +223,9 @@ def test_plugins_score_uint8_batches(networks: dict[str, Lpips | Dists]) -> None
         assert columns[name][0] > 0.0
 
 
-def test_features_of_few_originals_are_kept(networks: dict[str, Lpips | Dists]) -> None:
-    metric = PerceptualMetric(metric_plugin("dists").spec, networks["dists"], CPU, 1 << 20)
+@pytest.mark.usefixtures("loaded")
+def test_features_of_few_originals_are_kept() -> None:
+    metric = PerceptualMetric("dists", SETTINGS, None, CPU)
     side = 1 + int((KEPT_VALUES / 3) ** 0.5)
     assert metric.reference(torch.zeros(1, 3, side, side, dtype=torch.uint8)) is None
 

@@ -22,7 +22,7 @@ from affectbench.faces.landmarks import landmarker
 from affectbench.faces.masks import region_masks
 from affectbench.metrics import metric_plugin, perceptual
 from affectbench.metrics.assets import LPIPS_ALEX
-from affectbench.metrics.perceptual_networks import Lpips, load_lpips
+from affectbench.metrics.perceptual import Lpips, load_lpips
 from affectbench.types import Columns
 
 EYES, MOUTH = "lpips-alex_eyes", "lpips-alex_mouth"
@@ -48,7 +48,7 @@ def network(weights: Arrays, tmp_path_factory: pytest.TempPathFactory) -> Lpips:
 @pytest.fixture
 def loaded(network: Lpips, monkeypatch: pytest.MonkeyPatch) -> None:
     """The metrics use the random weights."""
-    monkeypatch.setattr(perceptual, "load_network", lambda plugin, device: network)
+    monkeypatch.setattr(perceptual, "load_network", lambda name, device: network)
 
 
 def scored(name: str, sr: torch.Tensor, hr: torch.Tensor) -> Columns:
@@ -125,7 +125,7 @@ def test_one_pass_serves_both(
         return Lpips.spatial(network, x, y)
 
     counting = SimpleNamespace(spatial=spatial)
-    monkeypatch.setattr(perceptual, "load_network", lambda plugin, device: counting)
+    monkeypatch.setattr(perceptual, "load_network", lambda name, device: counting)
     file = write(random_weights("alex"), tmp_path / "alex.ckpt")
     monkeypatch.setattr(type(LPIPS_ALEX), "require", lambda self: None)
     monkeypatch.setattr(type(LPIPS_ALEX), "verified", lambda self: (file, "0" * 64))

@@ -8,15 +8,17 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from conftest import affectbench, pattern
 from PIL import Image
 
-from affectbench import compare
+from affectbench import compare, score
 from affectbench.errors import AssetMissingError, InputError, UnknownNameError
 from affectbench.judges import judge_spec
 from affectbench.metrics import list_metrics
+from affectbench.metrics.conventions import find_convention
 from affectbench.metrics.selection import Choice, catalogue, expand_metrics, groups
 from affectbench.run import measures
 from affectbench.run.measures import SmallestImage, select
@@ -63,7 +65,7 @@ def test_groups_hold_every_metric_once() -> None:
     names = [name for members in groups().values() for name in members]
     assert sorted(names) == sorted(spec.name for spec in list_metrics())
     assert groups()["expression"][0] == "ecm"
-    assert {"fid", "kid", "fed"} == set(groups()["distribution"])
+    assert {"fid", "kid", "kid-torch-fidelity", "fed"} == set(groups()["distribution"])
 
 
 def test_expansion_keeps_the_order_and_names_each_once() -> None:
@@ -210,6 +212,41 @@ def test_a_convention_decides_how_small_an_image_may_be() -> None:
     assert "ssim" not in found.metrics
     with pytest.raises(InputError, match=r"ssim needs images of at least 27x27 .*a\.png is the sm"):
         select(["ssim"], [], shaved, smaller)
+
+
+@pytest.mark.parametrize("convention", ["rgb", "mmagic", "sfmnet", "piq", "torchmetrics"])
+@pytest.mark.parametrize("side", [1, 10, 16, 17, 23, 26, 27, 40])
+def test_a_group_leaves_out_what_is_too_small(convention: str, side: int) -> None:
+    """Regions need what their metric of the whole image needs; the rest is computed."""
+    settings = replace(SETTINGS, convention=convention)
+    rules = find_convention(convention)
+    border = rules.border_at(8)
+    needed = {"mae": 1, "gmsd": 6, "haarpsi": 16, "vif": 41, "ms_ssim": 161, "ms_ssim_small": 81}
+    for region in ("", "_eyes", "_mouth"):
+        needed[f"psnr{region}"] = 1 + 2 * border
+        needed[f"ssim{region}"] = rules.size + 2 * border
+    found = select(["fidelity"], [], settings, SmallestImage(side))
+    assert set(found.metrics) == {name for name, least in needed.items() if least <= side}
+    for name in set(needed) - set(found.metrics):
+        line = next(gap for gap in found.gaps if gap.startswith(f"{name}: "))
+        assert f"needs images of at least {needed[name]}x{needed[name]} pixels" in line
+
+
+@pytest.mark.slow
+def test_scoring_small_images_by_a_group(tmp_path: Path) -> None:
+    """A folder of 10x10 pixels, which is smaller than SSIM's window, has its other values."""
+    rng = np.random.default_rng(1)
+    for side in ("sr", "hr"):
+        (tmp_path / side).mkdir()
+        for i in range(2):
+            face = rng.integers(0, 256, (10, 10, 3), dtype=np.uint8)
+            Image.fromarray(face).save(tmp_path / side / f"{i}.png")
+    for group in ("fidelity", "all"):
+        found = score(tmp_path / "sr", tmp_path / "hr", metrics=[group])
+        assert {"psnr", "psnr_eyes", "gmsd", "mae"} <= set(found.table.columns)
+        assert "ssim_eyes" not in found.table.columns
+        assert not found.failed
+        assert any(gap.startswith("ssim_eyes: ssim_eyes needs images of") for gap in found.gaps)
 
 
 def test_nothing_left_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,13 +11,13 @@ from PIL import Image
 from skimage.metrics import structural_similarity
 
 from affectbench.datasets import load_dataset
-from affectbench.metrics import fidelity_kernels
+from affectbench.metrics import fidelity
 from affectbench.metrics.conventions import CONVENTIONS, Convention, find_convention
-from affectbench.metrics.fidelity import ssim
-from affectbench.metrics.fidelity_kernels import (
+from affectbench.metrics.fidelity import (
     mean_ssim,
     mean_ssim_float32,
     psnr_values,
+    ssim,
     ssim_values,
     window_taps,
 )
@@ -84,7 +84,7 @@ def _tensors(pairs: dict[str, tuple[np.ndarray, np.ndarray]]) -> tuple[torch.Ten
 
 def _float64(sr: torch.Tensor, hr: torch.Tensor, rules: Convention, border: int) -> torch.Tensor:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fidelity_kernels, "FLOAT32_WINDOWS", 1 << 60)
+        patch.setattr(fidelity, "FLOAT32_WINDOWS", 1 << 60)
         return ssim_values(sr, hr, rules, border)
 
 
@@ -97,7 +97,7 @@ def test_values_of_scikit_image(rng):
 
 
 def _of_float32(rules: Convention) -> bool:
-    return (rules.edges, rules.shrink, rules.negative) in fidelity_kernels.FLOAT32_FORMS
+    return (rules.edges, rules.shrink, rules.negative) in fidelity.FLOAT32_FORMS
 
 
 @pytest.mark.parametrize("name", [n for n, c in CONVENTIONS.items() if _of_float32(c)])

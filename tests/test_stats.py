@@ -6,6 +6,7 @@ import itertools
 import math
 import subprocess
 import sys
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ from affectbench.stats import (
     set_mean,
     sign_flip_p,
 )
+from affectbench.stats.bootstrap import _bca, _resampled_means
 from affectbench.stats.ranking import _studentised
 from affectbench.stats.sets import counted
 
@@ -94,6 +96,20 @@ def test_nan_and_unlike_shapes_are_refused(rng: Rng) -> None:
 # BCa intervals
 
 
+def plain_bca(
+    values: np.ndarray,
+    rng: Rng,
+    classes: np.ndarray | None = None,
+    *,
+    draws: int = 10_000,
+    level: float = 0.95,
+) -> Interval:
+    """The BCa interval as published, at normal quantiles: what `bca_interval` starts from."""
+    kept, groups = counted(values, classes)
+    means = _resampled_means(kept[:, np.newaxis], groups, rng, draws)[:, 0]
+    return Interval(*_bca(kept, groups, means, NormalDist().inv_cdf((1 + level) / 2)))
+
+
 def macro_over_axis(values: np.ndarray, classes: np.ndarray, axis: int = -1) -> np.ndarray:
     means = []
     for k in range(3):
@@ -107,7 +123,7 @@ def test_bca_of_a_mean_agrees_with_scipy(level: float) -> None:
     values = seeded(1).lognormal(size=40)
     options = {"n_resamples": 60_000, "confidence_level": level, "rng": seeded(2)}
     theirs = scipy_stats.bootstrap((values,), np.mean, method="BCa", **options)
-    ours = bca_interval(values, seeded(3), draws=60_000, level=level)
+    ours = plain_bca(values, seeded(3), draws=60_000, level=level)
     # Either end wanders by about 0.012 standard errors with this many draws.
     close = 0.06 * theirs.standard_error
     assert abs(ours.low - theirs.confidence_interval.low) < close
@@ -128,11 +144,11 @@ def test_bca_of_a_macro_mean_agrees_with_scipy() -> None:
         n_resamples=60_000,
         rng=seeded(2),
     )
-    ours = bca_interval(values, seeded(3), classes, draws=60_000)
+    ours = plain_bca(values, seeded(3), classes, draws=60_000)
     close = 0.06 * theirs.standard_error
     assert abs(ours.low - theirs.confidence_interval.low) < close
     assert abs(ours.high - theirs.confidence_interval.high) < close
-    plain = bca_interval(values, seeded(3), draws=60_000)
+    plain = plain_bca(values, seeded(3), draws=60_000)
     assert abs(ours.low - plain.low) > 3 * close
 
 
@@ -193,7 +209,7 @@ def test_bca_without_spread_is_a_point(rng: Rng) -> None:
 
 def test_bca_of_shares_takes_ties_by_halves() -> None:
     agreement = np.repeat([0.0, 1.0], [30, 70])
-    interval = bca_interval(agreement, seeded())
+    interval = plain_bca(agreement, seeded())
     exact = scipy_stats.bootstrap((agreement,), np.mean, method="BCa", rng=seeded(1))
     assert interval.low == pytest.approx(exact.confidence_interval.low, abs=0.0101)
     assert interval.high == pytest.approx(exact.confidence_interval.high, abs=0.0101)
@@ -272,13 +288,16 @@ def test_sign_flips_of_few_faces_are_enumerated(n: int, rng: Rng) -> None:
     assert state.integers(1 << 60) == seeded(3).integers(1 << 60)
 
 
-def test_drawn_sign_flips_agree_with_the_enumeration(rng: Rng) -> None:
-    change, classes = rng.normal(0.5, 1.0, 12), np.repeat([0, 1], [4, 8])
+def test_drawn_sign_flips_agree_with_the_enumeration(rng: Rng, monkeypatch) -> None:
+    change, classes = rng.normal(0.5, 1.0, 22), np.repeat([0, 1], [9, 13])
     for labels in (None, classes):
         exact = sign_flip_p(change, rng, labels)
-        drawn = sign_flip_p(change, rng, labels, draws=4000)
-        assert 0.02 < exact < 0.9
-        assert abs(drawn - exact) < 4 * math.sqrt(exact * (1 - exact) / 4000) + 1 / 4000
+        with monkeypatch.context() as patch:
+            patch.setattr("affectbench.stats.flips.EXACT", 0)
+            drawn = sign_flip_p(change, rng, labels)
+        assert 0.005 < exact < 0.3
+        draws = 100_000 if exact < 0.09 else 10_000
+        assert abs(drawn - exact) < 4 * math.sqrt(exact * (1 - exact) / draws)
     assert sign_flip_p(change, rng) != sign_flip_p(change, rng, classes)
 
 
@@ -291,9 +310,17 @@ def test_sign_flips_weigh_faces_by_class(rng: Rng) -> None:
 
 
 def test_p_is_b_plus_1_of_draws_plus_1() -> None:
-    certain = sign_flip_p(np.ones(100), seeded(), draws=99)
-    assert certain == 1 / 100
-    assert sign_flip_p(np.zeros(100), seeded(), draws=99) == 1.0
+    assert sign_flip_p(np.ones(100), seeded()) == 1 / 10_001
+    assert sign_flip_p(np.zeros(100), seeded()) == 1.0
+
+
+def test_draws_near_a_decision_are_many(rng: Rng) -> None:
+    change = rng.normal(0.0, 1.0, 80)
+    for p, draws in ((0.3, 10_000), (0.05, 100_000), (0.05 / 12, 100_000)):
+        target = scipy_stats.norm.isf(p / 2) * change.std() / math.sqrt(80)
+        found = sign_flip_p(change - change.mean() + target, seeded())
+        assert found * (draws + 1) == pytest.approx(round(found * (draws + 1)), abs=1e-6)
+        assert found == pytest.approx(p, rel=0.5)
 
 
 def test_rounding_does_not_make_a_pattern_less_extreme() -> None:

@@ -43,10 +43,14 @@ def as_batch(image: ImageLike, name: str = "image") -> torch.Tensor:
 
 
 def as_pair(sr: ImageLike, hr: ImageLike) -> tuple[torch.Tensor, torch.Tensor]:
-    """Both batches by `as_batch`, refused unless their shapes are the same."""
+    """SR and HR as every metric takes them: uint8 tensors (N, 3, H, W) on the device of SR.
+
+    Floats are rounded by `quantise`, so that images in memory have the values of the same images
+    in files. InputError unless the shapes are the same.
+    """
     left, right = as_batch(sr, "sr"), as_batch(hr, "hr")
     require_same_shape(left, right)
-    return left, right.to(left.device)
+    return quantise(left), quantise(right.to(left.device))
 
 
 def require_same_shape(sr: torch.Tensor, hr: torch.Tensor) -> None:

@@ -1,11 +1,13 @@
-"""Weights of metrics: downloads, and small ones that are bundled (`weights/NOTICE.md`)."""
+"""What metrics need: packages, downloads, and small bundled weights (`weights/NOTICE.md`)."""
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 from affectbench.assets.catalogue import Address, Asset, Bundled
 from affectbench.assets.packages import Member, Package
+from affectbench.errors import MissingExtraError, MissingPackageError
 
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -105,3 +107,33 @@ NIQE = Asset(
 )
 
 ASSETS = (FACENET, INCEPTION, LPIPS_ALEX, LPIPS_VGG, DISTS, NIQE)
+
+
+def require_piq() -> None:
+    """MissingExtraError without `piq`, or the torchvision that it needs."""
+    if not all(importlib.util.find_spec(name) for name in ("piq", "torchvision")):
+        raise MissingExtraError("gmsd and haarpsi (piq)", "metrics")
+
+
+FACENET_PACKAGE = "facenet-pytorch"
+FACENET_IMPORTS = ("requests", "torchvision", "tqdm")
+"""What it imports. Its own pins of torch, numpy and Pillow are years old: they must stay out."""
+
+
+def require_facenet() -> None:
+    """MissingPackageError without facenet-pytorch, AssetMissingError without its weights."""
+    if importlib.util.find_spec("facenet_pytorch") is None:
+        raise MissingPackageError("metric 'facenet'", f"--no-deps {FACENET_PACKAGE}")
+    missing = [name for name in FACENET_IMPORTS if importlib.util.find_spec(name) is None]
+    if missing:
+        raise MissingPackageError("facenet-pytorch, for metric 'facenet',", " ".join(missing))
+    FACENET.require()
+
+
+def require_inception() -> None:
+    """MissingExtraError without torch-fidelity, AssetMissingError without InceptionV3's weights."""
+    modules = ("torch_fidelity", "torchvision", "tqdm")
+    if any(importlib.util.find_spec(name) is None for name in modules):
+        what = "features of InceptionV3, for 'fid' and 'kid',"
+        raise MissingExtraError(what, "distribution")
+    INCEPTION.require()

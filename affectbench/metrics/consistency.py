@@ -12,11 +12,18 @@ import torch
 from affectbench.aggregate import macro_classes
 from affectbench.errors import InputError
 from affectbench.faces.regions import crop, face_box
-from affectbench.images.tensors import ImageLike, as_batch, as_pair, require_same_shape
+from affectbench.images.tensors import ImageLike, as_batch, as_pair, require_same_shape, unit_range
 from affectbench.judges import DEFAULT_JUDGE, load_judge
-from affectbench.metrics.ecm import ALPHA, Distance, definition, ecm_parts, smoothed_ecm
-from affectbench.metrics.ecm_metric import face_logits, part_columns
-from affectbench.stats import Interval, bca_interval, set_mean
+from affectbench.metrics.ecm import (
+    ALPHA,
+    Distance,
+    definition,
+    ecm_parts,
+    face_logits,
+    part_columns,
+    smoothed_ecm,
+)
+from affectbench.stats import Interval, bca_interval, set_mean, shared_rng
 from affectbench.types import Columns, Judge
 
 if TYPE_CHECKING:
@@ -75,12 +82,12 @@ class EmotionConsistencyResult:
 
     @cached_property
     def interval(self) -> Interval:
-        """95 % BCa bootstrap interval (10,000 draws) of `float(r)`; NaN under 6 faces."""
+        """95 % bootstrap interval (10,000 draws) of `float(r)`; NaN under 6 faces."""
         return self._interval(None)
 
     @cached_property
     def macro_interval(self) -> Interval:
-        """95 % BCa bootstrap interval (10,000 draws) of `macro`; NaN under 6 faces."""
+        """95 % bootstrap interval (10,000 draws) of `macro`; NaN under 6 faces."""
         return self._interval(self._classes)
 
     def to_frame(self) -> pd.DataFrame:
@@ -103,7 +110,7 @@ class EmotionConsistencyResult:
         return macro_classes(self.columns["label_hr"])[0]
 
     def _interval(self, classes: np.ndarray | None) -> Interval:
-        return bca_interval(self._ecm, np.random.default_rng(self.seed), classes)
+        return bca_interval(self._ecm, shared_rng(self.seed, len(self._ecm)), classes)
 
 
 def emotion_consistency(
@@ -128,7 +135,8 @@ def emotion_consistency(
 
     Args:
         sr: Super-resolved faces: one image or a batch, see `affectbench.images.tensors.ImageLike`
-            (tensors in [0, 1], uint8 arrays, Pillow images, paths, or a list of these).
+            (tensors in [0, 1], uint8 arrays, Pillow images, paths, or a list of these). Floats
+            are rounded to 8 bits, as for every metric: a batch in memory has the ECM of its files.
         hr: Their references, of the same shape.
         judge: A loaded judge, which must be on the device of the images, or a judge's name.
         framing: Where the face is: `centre` takes the central 70 % of both images, `whole` takes
@@ -151,8 +159,8 @@ def emotion_consistency(
     sr_faces, hr_faces = as_pair(sr, hr)
     judge = _loaded(judge, sr_faces.device)
     parts = ecm_parts(
-        face_logits(judge, hr_faces, framing),
-        face_logits(judge, sr_faces, framing),
+        face_logits(judge, unit_range(hr_faces), framing),
+        face_logits(judge, unit_range(sr_faces), framing),
         alpha,
         distance,
     )
@@ -177,9 +185,9 @@ def emotion_consistency_loss(
     by that judge.
 
     `sr` may leave [0, 1], as the output of a network in training does: the judge sees the values
-    as they are, since clamping would stop the gradient just where it is needed. While `sr` has a
-    gradient, NaN passes through, so that a gradient scaler can skip the step. `hr` has to lie in
-    [0, 1]. Load the judge once with `load_judge`, on the device of `sr`: a name loads it anew in
+    as they are, neither clamped nor rounded to 8 bits, which would stop the gradient. While `sr`
+    has a gradient, NaN passes through, so that a gradient scaler can skip the step. `hr` has to lie
+    in [0, 1]. Load the judge once with `load_judge`, on the device of `sr`: a name loads it anew in
     every call.
 
     Returns a scalar, or shape (N,) with `reduction="none"`. Range and direction as in

@@ -6,7 +6,7 @@ They all take 8-bit images with peak 255 and do not agree with each other:
 |-------------|-------------------|---------|------------------|------------|----------|----------|
 | `rgb`       | RGB               | 0       | Gaussian 11, 1.5 | n          | valid    | mean     |
 | `mmagic`    | RGB               | = scale | Gaussian 11, 1.5 | n          | valid    | mean     |
-| `dic`       | Y (MATLAB)        | = scale | Gaussian 11, 1.5 | n          | valid    | luma     |
+| `dic`       | Y, rounded        | = scale | Gaussian 11, 1.5 | n          | valid    | luma     |
 | `sfmnet`    | Y, rounded        | 8 at x8 | uniform 7        | n - 1      | interior | luma     |
 | `sparnet`   | Y, truncated      | 0       | Gaussian 11, 1.5 | n          | interior | luma     |
 | `basicsr`   | RGB               | option  | Gaussian 11, 1.5 | n          | valid    | mean     |
@@ -31,8 +31,12 @@ where `pyiqa`'s float32 takes either, so that its SSIM is met to 1e-4 only. `tor
 release 1.9 with `data_range` given: without, it takes the range of the values at hand. Its module
 pools the error of all images before it takes the logarithm: no convention for one image says that.
 
+`dic` is what DIC's published code computes: it multiplies the rounded Y by 255 in 8-bit arithmetic,
+which wraps around to 256 - Y. PSNR is that of Y, and SSIM that of 256 - Y (.001 above that of Y on
+faces). Y itself is `matlab`, and without rounding `basicsr-y+border=scale`.
+
 An option is written behind the name: `basicsr+border=8`, `basicsr-y+border=scale`,
-`matlab+border=0`, `dic+luma=rounded`. `our_choice` of a convention lists the fields that its
+`matlab+border=0`. `our_choice` of a convention lists the fields that its
 source leaves open, or that we chose; all others were read in the source.
 """
 
@@ -45,7 +49,7 @@ from typing import Any, Literal
 
 from affectbench.errors import InputError, UnknownNameError
 from affectbench.images.luma import LumaRule, Quantisation
-from affectbench.types import as_json
+from affectbench.types import MetricSettings, MetricSpec, as_json
 
 Border = int | Literal["scale"]
 
@@ -64,6 +68,7 @@ class Convention:
     mean over the channels, or the luma alone.
 
     `ssim_luma` is the luma's quantisation for SSIM where it is another one (`same`: it is not).
+    `ssim_levels` says whether SSIM is that of the levels Y or of 256 - Y.
     `shrink` says whether images are averaged down by round(shorter side / 256) before SSIM, and
     `negative` whether negative values of the SSIM map are kept or set to 0. `mse_floor` is added
     to the MSE of values in [0, 1], so that identical images have no infinite PSNR.
@@ -88,6 +93,7 @@ class Convention:
     shrink: Literal["none", "to-256"] = "none"
     negative: Literal["kept", "zero"] = "kept"
     mse_floor: float = 0.0
+    ssim_levels: Literal["kept", "256-y"] = "kept"
 
     def border_at(self, scale: int) -> int:
         """The border in pixels at a scale; InputError where the convention says none."""
@@ -115,7 +121,7 @@ class Convention:
         return {k: v for k, v in as_json(self).items() if k not in silent or v != silent[k]}
 
 
-_YOUNGER = ("ssim_luma", "shrink", "negative", "mse_floor")
+_YOUNGER = ("ssim_luma", "shrink", "negative", "mse_floor", "ssim_levels")
 
 
 CONVENTIONS: dict[str, Convention] = {
@@ -128,15 +134,15 @@ CONVENTIONS: dict[str, Convention] = {
         ),
         Convention("mmagic", "mmagic's face super-resolution configs", border="scale"),
         Convention(
-            # DIC's script rounds Y to uint8 and then multiplies it by 255 in uint8 arithmetic,
-            # which wraps around to 256 - Y; it also saves the images "for MATLAB". What made the
-            # published numbers is not known: Y stays unrounded, `dic+luma=rounded` rounds it.
+            # Read in DIC's code; it also saves its results "for MATLAB", so that which of the two
+            # made the published numbers is not known.
             "dic",
-            "Deep Iterative Collaboration, MATLAB luma",
+            "Deep Iterative Collaboration, as its code computes it",
             colour="y-matlab",
+            luma_quantisation="rounded",
             border="scale",
             channels="luma",
-            our_choice=("luma_quantisation",),
+            ssim_levels="256-y",
         ),
         Convention(
             "sfmnet",
@@ -221,16 +227,28 @@ def _border(text: str) -> Mapping[str, Any]:
     raise InputError(f"border={text}: a number of pixels or 'scale' is needed")
 
 
-def _luma(text: str) -> Mapping[str, Any]:
-    if text in ("none", "rounded"):
-        return {"luma_quantisation": text}
-    raise InputError(f"luma={text}: 'none' or 'rounded' is needed")
+def needed_side(spec: MetricSpec, settings: MetricSettings) -> int:
+    """The shorter side in pixels that an image needs to have a value in such a run."""
+    if spec.by_convention == "nothing":
+        return spec.min_size
+    convention = find_convention(settings.convention)
+    inside = convention.size if spec.by_convention == "window" else spec.min_size
+    return inside + 2 * convention.border_at(settings.scale)
+
+
+def size_gap(metric: str, needed: int, height: int, width: int) -> str:
+    """Why a metric has no value of images of that size; empty if it has one."""
+    if min(height, width) >= needed:
+        return ""
+    return (
+        f"{metric} needs images of at least {needed}x{needed} pixels, "
+        f"and these are {width}x{height}"
+    )
 
 
 OPTIONS: dict[str, dict[str, Callable[[str], Mapping[str, Any]]]] = {
     "basicsr": {"border": _border},
     "basicsr-y": {"border": _border},
-    "dic": {"luma": _luma},
     "matlab": {"border": _border},
 }
 

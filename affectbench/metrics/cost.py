@@ -17,47 +17,76 @@ kind `cost` takes part in a comparison of bytes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+import weakref
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from affectbench.errors import AffectBenchError
-from affectbench.types import (
-    Direction,
-    ImageMetric,
-    Judge,
-    MetricPlugin,
-    MetricSettings,
-    MetricSpec,
-)
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
+from torch.utils.flop_counter import FlopCounterMode
 
-if TYPE_CHECKING:
-    import torch
+from affectbench.types import Model
 
 
-def _identify(_settings: MetricSettings) -> Mapping[str, Any]:
-    return {}
+def measure_cost(model: Model, lr: torch.Tensor) -> dict[str, float]:
+    """`multiply_adds` and `peak_memory` (bytes) of one LR face (1, 3, h, w) on the model's device.
+
+    Empty if nothing of the network runs in torch, or if it cannot be watched: a cost that is not
+    known is no reason to lose a result.
+    """
+    counter, peak = FlopCounterMode(display=False), PeakTensors()
+    cuda = lr.device.type == "cuda"
+    try:
+        before = _held_by_cuda(lr.device) if cuda else 0
+        with torch.no_grad(), counter, peak:
+            model(lr)
+        bytes_ = torch.cuda.max_memory_allocated(lr.device) - before if cuda else peak.bytes
+    except Exception:  # compiled and foreign code can refuse to be watched in any way
+        return {}
+    flops = int(counter.get_total_flops())
+    if not flops:
+        return {}
+    return {"multiply_adds": flops / 2.0, "peak_memory": float(bytes_)}
 
 
-def _build(_settings: MetricSettings, _judge: Judge | None, _device: torch.device) -> ImageMetric:
-    raise AffectBenchError("cost is measured of a model in every run, not of faces")
+class PeakTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Bytes of the tensors that operators made and that live at once, at their highest.
+
+    A view or an operation in place makes no new tensor: only memory that no argument of the
+    operator has is counted, once, until the last tensor that uses it is gone.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.bytes = 0
+        self._live: dict[int, int] = {}
+
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Run an operator, and count what it made."""
+        given = dict(kwargs or {})
+        known = {s._cdata for s in _storages((args, given))}
+        out = func(*args, **given)
+        for storage in _storages(out):
+            key = storage._cdata
+            if key not in known and key not in self._live:
+                self._live[key] = storage.nbytes()
+                weakref.finalize(storage, self._live.pop, key, None)
+        self.bytes = max(self.bytes, sum(self._live.values()))
+        return out
 
 
-def _cost(name: str, title: str, direction: Direction, unit: str = "") -> MetricPlugin:
-    spec = MetricSpec(
-        name=name,
-        version="1",
-        title=title,
-        kind="cost",
-        group="cost",
-        direction=direction,
-        unit=unit,
-        range=(0.0, float("inf")),
-        source="measured in every run: cost.csv",
-    )
-    return MetricPlugin(spec, _identify, _build)
+def _storages(values: Any) -> list[torch.UntypedStorage]:
+    return [v.untyped_storage() for v in tree_iter(values) if isinstance(v, torch.Tensor)]
 
 
-PARAMETERS = _cost("parameters", "Parameters of the model", "lower")
-MULTIPLY_ADDS = _cost("multiply_adds", "Multiply-adds for one face", "lower")
-FACES_PER_SECOND = _cost("faces_per_second", "Speed of the model alone", "higher", "1/s")
-PEAK_MEMORY = _cost("peak_memory", "Largest tensors at once for one face", "lower", "byte")
+def _held_by_cuda(device: torch.device) -> int:
+    torch.cuda.synchronize(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    return int(torch.cuda.memory_allocated(device))

@@ -8,226 +8,128 @@ cells hold these features, so that a value can be made again without the network
   depends on their number: a table says so, and `kid` stands beside it. No interval, no test: read
   those of `kid`.
 - `kid`: squared maximum mean discrepancy of the same features with the kernel (u.v / 2048 + 1)^3,
-  unbiased, over the whole set: what the mean over random subsets estimates. Exchanging two
-  models' results of a face only turns the sign of one term of their difference, so that its test
-  by label swap has as many draws as any other.
+  over the whole set, unbiased for a set and its results: a face is never set against its own
+  result. (Version 1 did so, and was too small by about 2 / n of what they have in common: at 50
+  faces through bicubic x2 by nine tenths.) Exchanging two models' results of a face only turns the
+  sign of one term of their difference, so that its test by label swap has as many draws as any
+  other.
+- `kid-torch-fidelity`: the same with each face and its own result among the pairs, as
+  `torch-fidelity` has it, and what its mean over random subsets estimates. For numbers to be set
+  beside those of others: biased here, without interval and test.
 - `fed`, the Frechet expression distance: the distance of `fid` on a judge's features of the face
   regions. It is not FID, and its numbers compare within one judge only. Its test is that of the
-  jackknife in `GROUPS` groups: a label swap would take the eigenvalues of two matrices each time.
+  jackknife in `distances.GROUPS` groups: a label swap would take the eigenvalues of two matrices
+  each time.
 
-A value says nothing of pairs: the anchor `wrong-face`, the same faces in another order, has 0.
+A value says nothing of pairs: the anchor `wrong-face`, the same faces in another order, has 0, and
+a `kid` a little below, since every face meets itself there as another's result.
 
 Intervals are those of the jackknife over faces: how far the value moves with other faces.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import math
-from collections.abc import Mapping
+import io
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any, cast
 
-import numpy as np
+import torch
 
-from affectbench.errors import MissingExtraError
+from affectbench.assets.untrusted import read_weights
+from affectbench.errors import AffectBenchError, MissingExtraError, WeightsError
 from affectbench.faces.regions import CROP_VERSION
-from affectbench.metrics.assets import INCEPTION
-from affectbench.metrics.distances import (
-    frechet_distance,
-    kernel_difference,
-    kernel_sums,
-)
-from affectbench.metrics.emotion import judged
-from affectbench.metrics.vectors import unpack
-from affectbench.stats import MIN_N, jackknife_interval, jackknife_p, sign_flip_p
-from affectbench.types import (
-    Columns,
-    ImageMetric,
-    Judge,
-    JudgeSpec,
-    MetricPlugin,
-    MetricSettings,
-    MetricSpec,
-)
+from affectbench.images.tensors import unit_range
+from affectbench.metrics import assets
+from affectbench.metrics.base import undisturbed
+from affectbench.metrics.distances import pack
+from affectbench.metrics.ecm import face_features, judged
+from affectbench.types import Columns, FeatureJudge, Judge, MetricSettings
 
-if TYPE_CHECKING:
-    import torch
+CHUNK = 32
+"""Images that InceptionV3 sees at once: it enlarges each to 299x299."""
+_LAYER = "2048"
 
-EXTRA = "distribution"
-IMPORTS = ("torch_fidelity", "torchvision", "tqdm")
-GROUPS = 20
-"""Groups of faces that the jackknife of `fed` leaves out, one after the other."""
-_FEW_FID, _FEW_FED = 2048, 1000
+Describe = Callable[[torch.Tensor], torch.Tensor]
+"""Features (N, D) of uint8 images (N, 3, H, W), on any device."""
 
 
-def require_inception() -> None:
-    """MissingExtraError without torch-fidelity, AssetMissingError without InceptionV3's weights."""
-    if any(importlib.util.find_spec(name) is None for name in IMPORTS):
-        raise MissingExtraError("features of InceptionV3, for 'fid' and 'kid',", EXTRA)
-    INCEPTION.require()
+class FeatureMetric:
+    """Features of HR and SR side by side, on uint8 images (N, 3, H, W)."""
+
+    def __init__(self, describe: Describe, device: torch.device) -> None:
+        self._describe, self._device = describe, device
+
+    def reference(self, hr: torch.Tensor) -> torch.Tensor:
+        """Features (N, D) of the HR faces, computed once for all models."""
+        return self._describe(hr.to(self._device)).float().cpu()
+
+    def score(self, sr: torch.Tensor, hr: torch.Tensor, reference: torch.Tensor) -> Columns:  # noqa: ARG002
+        """`features_hr` and `features_sr`: a vector of bytes for each image."""
+        return {
+            "features_hr": pack(reference.numpy()),
+            "features_sr": pack(self.reference(sr).numpy()),
+        }
 
 
-def _identify_inception(_settings: MetricSettings) -> Mapping[str, Any]:
-    require_inception()
-    weights = INCEPTION.verified()[1]
-    return {"weights": weights, "features": 2048, "package": version("torch-fidelity")}
+def load_inception(weights: Path, device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Features (N, 2048), after the last pooling, of uint8 images (N, 3, H, W) on `device`.
+
+    The network enlarges images to 299x299 as TensorFlow 1 did. Raises WeightsError for a file that
+    holds more than tensors or does not fit, and MissingExtraError without torch-fidelity.
+    """
+    try:
+        from torch_fidelity import FeatureExtractorInceptionV3
+    except ImportError as error:
+        raise MissingExtraError("features of InceptionV3", "distribution") from error
+    # torch-fidelity unpickles whatever it is given: it gets a copy made of tensors alone.
+    copy = io.BytesIO()
+    torch.save(read_weights(weights), copy)
+    copy.seek(0)
+    try:
+        with torch.random.fork_rng(devices=[]):  # the weights it starts with are thrown away
+            network = FeatureExtractorInceptionV3(
+                "inception-v3-compat", [_LAYER], feature_extractor_weights_path=copy
+            )
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise WeightsError(f"{weights}: does not fit InceptionV3 ({reason})") from error
+    network = network.to(device).eval()
+
+    def describe(images: torch.Tensor) -> torch.Tensor:
+        with undisturbed(images.device):
+            return torch.cat([network(chunk)[0] for chunk in torch.split(images, CHUNK)])
+
+    return describe
 
 
-def _build_inception(
+def build_inception(
     settings: MetricSettings,  # noqa: ARG001
     judge: Judge | None,  # noqa: ARG001
     device: torch.device,
-) -> ImageMetric:
-    from affectbench.metrics.features_metric import FeatureMetric
-    from affectbench.metrics.inception import load_inception
-
-    require_inception()
-    network = load_inception(INCEPTION.verified()[0], device)
-    return FeatureMetric(network, device)
+) -> FeatureMetric:
+    """Return the features that `fid` and `kid` are made of."""
+    assets.require_inception()
+    return FeatureMetric(load_inception(assets.INCEPTION.verified()[0], device), device)
 
 
-def _identify_fed(settings: MetricSettings) -> Mapping[str, Any]:
-    return judged(replace(settings, crop=CROP_VERSION))  # whatever region ECM is taken on
+def identify_inception(_settings: MetricSettings) -> Mapping[str, Any]:
+    """InceptionV3's weights, the layer, and the package that has the network."""
+    assets.require_inception()
+    weights = assets.INCEPTION.verified()[1]
+    return {"weights": weights, "features": 2048, "package": version("torch-fidelity")}
 
 
-def _build_fed(settings: MetricSettings, judge: Judge | None, device: torch.device) -> ImageMetric:
-    from affectbench.metrics.features_metric import FeatureMetric, judge_features
-
-    return FeatureMetric(judge_features(judge, settings.framing), device)
-
-
-def _without_features(judge: JudgeSpec) -> str:
-    return "" if judge.features else f"judge '{judge.name}' gives no features"
+def build_fed(settings: MetricSettings, judge: Judge | None, device: torch.device) -> FeatureMetric:
+    """Return the features of the face regions by a judge that gives some."""
+    if judge is None or not judge.spec.features:
+        raise AffectBenchError("metric 'fed' needs a judge that gives features")
+    found, framing = cast(FeatureJudge, judge), settings.framing
+    return FeatureMetric(lambda x: face_features(found, unit_range(x), framing), device)
 
 
-def _sides(columns: Columns) -> tuple[Any, Any]:
-    return unpack(columns["features_hr"]), unpack(columns["features_sr"])
-
-
-def _finish_fid(columns: Columns) -> Mapping[str, float]:
-    hr, sr = _sides(columns)
-    return {"value": frechet_distance(hr, sr), "low": math.nan, "high": math.nan, "n": len(hr)}
-
-
-def _finish_kid(columns: Columns) -> Mapping[str, float]:
-    hr, sr = _sides(columns)
-    sums = kernel_sums(hr, sr)
-    interval = jackknife_interval(sums.distance, sums.without_each())
-    return {"value": sums.distance, "low": interval.low, "high": interval.high, "n": len(hr)}
-
-
-def _finish_fed(columns: Columns) -> Mapping[str, float]:
-    hr, sr = _sides(columns)
-    value = frechet_distance(hr, sr)
-    rest = [frechet_distance(hr[keep], sr[keep]) for keep in _left_in(len(hr))]
-    interval = jackknife_interval(value, rest)
-    return {"value": value, "low": interval.low, "high": interval.high, "n": len(hr)}
-
-
-def _left_in(n: int) -> list[np.ndarray[tuple[int], np.dtype[np.bool_]]]:
-    """Masks (n,) that leave out one of the groups of faces each; none for too few faces."""
-    groups = min(GROUPS, n)
-    if n < MIN_N:
-        return []
-    return [np.arange(n) % groups != group for group in range(groups)]
-
-
-def _compare_fid(a: Columns, b: Columns, _rng: np.random.Generator) -> Mapping[str, float]:
-    (hr, ours), (_, theirs) = _sides(a), _sides(b)
-    return _difference(frechet_distance(hr, ours) - frechet_distance(hr, theirs))
-
-
-def _compare_kid(a: Columns, b: Columns, rng: np.random.Generator) -> Mapping[str, float]:
-    (hr, ours), (_, theirs) = _sides(a), _sides(b)
-    if len(hr) < 2:
-        return _difference(math.nan)
-    terms, rest = kernel_difference(hr, ours, theirs)
-    value = float(terms.mean())
-    interval = jackknife_interval(value, rest)
-    return _difference(value, interval.low, interval.high, sign_flip_p(terms, rng))
-
-
-def _compare_fed(a: Columns, b: Columns, _rng: np.random.Generator) -> Mapping[str, float]:
-    (hr, ours), (_, theirs) = _sides(a), _sides(b)
-    value = frechet_distance(hr, ours) - frechet_distance(hr, theirs)
-    if len(hr) < MIN_N:
-        return _difference(value)
-    rest = [
-        frechet_distance(hr[keep], ours[keep]) - frechet_distance(hr[keep], theirs[keep])
-        for keep in _left_in(len(hr))
-    ]
-    interval = jackknife_interval(value, rest)
-    return _difference(value, interval.low, interval.high, jackknife_p(value, rest))
-
-
-def _difference(
-    value: float, low: float = math.nan, high: float = math.nan, p: float = math.nan
-) -> Mapping[str, float]:
-    return {"diff": value, "diff_low": low, "diff_high": high, "p": p}
-
-
-def _spec(
-    name: str, title: str, source: str, few_faces: int, lowest: float = 0.0, **more: Any
-) -> MetricSpec:
-    return MetricSpec(
-        name=name,
-        version="1",
-        title=title,
-        kind="set",
-        group="distribution",
-        direction="lower",
-        range=(lowest, math.inf),
-        source=source,
-        few_faces=few_faces,
-        **more,
-    )
-
-
-FID = MetricPlugin(
-    spec=_spec(
-        "fid",
-        "Frechet distance of InceptionV3's features",
-        "Heusel et al., arXiv 1706.08500; features of torch-fidelity",
-        _FEW_FID,
-        per_judge=False,
-        beside=("kid",),
-    ),
-    identify=_identify_inception,
-    build=_build_inception,
-    require=require_inception,
-    finish=_finish_fid,
-    difference=_compare_fid,
-)
-
-KID = MetricPlugin(
-    spec=_spec(
-        "kid",
-        "Kernel distance of InceptionV3's features, unbiased",
-        "Binkowski et al., arXiv 1801.01401; features of torch-fidelity",
-        0,
-        lowest=-math.inf,
-        per_judge=False,
-    ),
-    identify=_identify_inception,
-    build=_build_inception,
-    require=require_inception,
-    finish=_finish_kid,
-    difference=_compare_kid,
-)
-
-FED = MetricPlugin(
-    spec=_spec(
-        "fed",
-        "Frechet expression distance: of a judge's features",
-        "our definition, after Heusel et al., arXiv 1706.08500",
-        _FEW_FED,
-        per_judge=True,
-    ),
-    identify=_identify_fed,
-    build=_build_fed,
-    unfit=_without_features,
-    finish=_finish_fed,
-    difference=_compare_fed,
-)
+def identify_fed(settings: MetricSettings) -> Mapping[str, Any]:
+    """The judge and the region, which is `crop/1` whatever region ECM is taken on."""
+    return judged(replace(settings, crop=CROP_VERSION))

@@ -11,21 +11,53 @@ With p and q the class probabilities on the reference and on the super-resolved 
 Two other readings of L_H are kept as named variants, never mixed with `ecm/1`: `cross_entropy`
 (-sum_i p_i ln q_i, which has no upper bound and is not 0 for identical faces) and `hamming`
 (1 if the two labels differ, else 0).
+
+`EcmMetric` computes it for one judge, per image. What else the judge's two readings say is derived
+from the same columns, so that a judge is asked once for each image, whichever a run names:
+
+- `agreement`: 1 if argmax q = k, else 0; its mean is the share of faces that keep their label
+- `js_divergence`: Jensen-Shannon divergence of p and q in nats, in [0, ln 2]
+- `confidence_drift`: |p_k - q_k|, in [0, 1]
+- `valence_drift`, `arousal_drift`: absolute change of valence and arousal, on AffectNet's scale
+  of -1 to 1, where the judge gives them. The set also gets the concordance correlation
+  coefficient of SR and HR as `valence_ccc` and `arousal_ccc`.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
-from affectbench.errors import InputError, listed
+from affectbench.errors import AffectBenchError, InputError, listed
+from affectbench.faces.landmark_points import crop_record
+from affectbench.faces.landmarks import landmarker
+from affectbench.faces.regions import LANDMARK_CROP_VERSION, crop
+from affectbench.images.tensors import unit_range
+from affectbench.metrics.base import undisturbed
+from affectbench.metrics.on_reference_faces import OnReferenceFaces
+from affectbench.types import (
+    AffectiveJudge,
+    Columns,
+    FeatureJudge,
+    ImageMetric,
+    Judge,
+    JudgeSpec,
+    MetricSettings,
+)
 
 Distance = Literal["hellinger", "cross_entropy", "hamming"]
 DISTANCES: tuple[Distance, ...] = ("hellinger", "cross_entropy", "hamming")
 ALPHA = 0.5
+CHUNK = 16
+"""Faces that a judge sees at once, so that memory does not grow with the batch."""
+CONFIDENT = 0.5
+"""A reference counts for `flip_rate` if the judge gives its class at least this probability."""
 
 
 @dataclass(frozen=True)
@@ -163,3 +195,182 @@ def _require_finite(logits: torch.Tensor, side: str) -> None:
 
 def _at(values: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
     return values.gather(1, index[:, None]).squeeze(1)
+
+
+@dataclass(frozen=True)
+class Readings:
+    """Logits (N, K), and valence and arousal (N, 2) of a judge that gives them."""
+
+    logits: torch.Tensor
+    affect: torch.Tensor | None
+
+
+class EcmMetric:
+    """ECM of one judge on one framing, as the runner calls it: on uint8 images (N, 3, H, W)."""
+
+    def __init__(self, judge: Judge, framing: str, device: torch.device) -> None:
+        self._judge = judge
+        self._framing = framing
+        self._device = device
+
+    def reference(self, hr: torch.Tensor) -> Readings:
+        """What the judge says of the HR faces, computed once for all models."""
+        images = unit_range(hr.to(self._device))
+        if isinstance(self._judge, AffectiveJudge):
+            return Readings(*_in_chunks(self._judge.logits_and_affect, images, self._framing))
+        return Readings(face_logits(self._judge, images, self._framing), None)
+
+    def score(self, sr: torch.Tensor, hr: torch.Tensor, reference: Readings) -> Columns:  # noqa: ARG002
+        """The columns of `part_columns` for each image.
+
+        With valence and arousal also `valence_hr`, `valence_sr`, `arousal_hr` and `arousal_sr`.
+        """
+        found = self.reference(sr)
+        parts = part_columns(ecm_parts(reference.logits, found.logits), self._judge.classes)
+        if reference.affect is None or found.affect is None:
+            return parts
+        sides = {"hr": reference.affect.numpy(), "sr": found.affect.numpy()}
+        return {
+            **parts,
+            **{f"valence_{side}": affect[:, 0] for side, affect in sides.items()},
+            **{f"arousal_{side}": affect[:, 1] for side, affect in sides.items()},
+        }
+
+
+def face_logits(judge: Judge, images: torch.Tensor, framing: str) -> torch.Tensor:
+    """Return logits (N, K) of the face regions of images (N, 3, H, W) in [0, 1], on the CPU."""
+    return _in_chunks(lambda x: (judge.logits(x),), images, framing)[0]
+
+
+def face_features(judge: FeatureJudge, images: torch.Tensor, framing: str) -> torch.Tensor:
+    """Features (N, D) of the face regions of images (N, 3, H, W) in [0, 1]; as `face_logits`."""
+    return _in_chunks(lambda x: (judge.features(x),), images, framing)[0]
+
+
+def _in_chunks(
+    ask: Callable[[torch.Tensor], tuple[torch.Tensor, ...]], images: torch.Tensor, framing: str
+) -> tuple[torch.Tensor, ...]:
+    with undisturbed(images.device):
+        chunks = torch.split(crop(images, framing), CHUNK)
+        answers = [tuple(part.cpu() for part in ask(chunk)) for chunk in chunks]
+    return tuple(torch.cat(parts) for parts in zip(*answers, strict=True))
+
+
+def part_columns(parts: Parts, classes: Sequence[str]) -> Columns:
+    """Parts as named numpy columns; labels as class names, p and q as float32 per class."""
+    names = np.array(classes)
+    columns: dict[str, np.ndarray] = {
+        "ecm": parts.ecm.numpy(),
+        "l_h": parts.l_h.numpy(),
+        "l_conf": parts.l_conf.numpy(),
+        "label_hr": names[parts.label_hr.numpy()],
+        "label_sr": names[parts.label_sr.numpy()],
+        "agreement": (parts.label_hr == parts.label_sr).numpy(),
+        "p_k": parts.p_k.numpy(),
+        "q_k": parts.q_k.numpy(),
+        "js": parts.js.numpy(),
+    }
+    columns.update(_by_class("p", parts.p, classes))
+    columns.update(_by_class("q", parts.q, classes))
+    return columns
+
+
+def _by_class(
+    prefix: str, values: torch.Tensor, classes: Sequence[str]
+) -> Mapping[str, np.ndarray]:
+    array = values.float().numpy()
+    return {f"{prefix}_{name}": array[:, i] for i, name in enumerate(classes)}
+
+
+def identify(settings: MetricSettings) -> Mapping[str, Any]:
+    """Definition, crop and judge: all that decides an ECM beside the two images."""
+    return {"definition": "ecm/1", **judged(settings)}
+
+
+def judged(settings: MetricSettings) -> dict[str, Any]:
+    """Crop and judge: all that decides what a judge says of an image."""
+    judge: JudgeSpec = _required(settings.judge)
+    return {
+        **crop_record(settings.crop, settings.framing),
+        "judge": judge.name,
+        "judge_revision": judge.revision,
+    }
+
+
+def build(settings: MetricSettings, judge: Judge | None, device: torch.device) -> ImageMetric:
+    """Return the metric for one judge and framing."""
+    if settings.crop == LANDMARK_CROP_VERSION:
+        metric = EcmMetric(_required(judge), "whole", device)
+        return OnReferenceFaces(metric, landmarker(settings.framing, device))
+    return EcmMetric(_required(judge), settings.framing, device)
+
+
+def summarise(columns: Columns) -> Mapping[str, float]:
+    """`agreement`: share of faces with the same label; `flip_rate`: share of confident flips.
+
+    Over the faces whose region is known. `flip_rate` is taken over the references that the judge
+    reads with p_k >= 0.5 (our choice: it leaves out faces on which the judge's label is a coin
+    toss); NaN if there are none.
+    """
+    agreement = np.asarray(columns["agreement"], dtype=np.float64)
+    known = ~np.isnan(agreement)
+    agreement = agreement[known]
+    confident = np.asarray(columns["p_k"])[known] >= CONFIDENT
+    flips = 1.0 - agreement[confident]
+    return {
+        "agreement": float(agreement.mean()) if agreement.size else float("nan"),
+        "flip_rate": float(flips.mean()) if flips.size else float("nan"),
+    }
+
+
+def _required(judge: Any) -> Any:
+    if judge is None:
+        raise AffectBenchError("metrics of expression need a judge; name one with --judges")
+    return judge
+
+
+def concordance(x: ArrayLike, y: ArrayLike) -> float:
+    """Lin's concordance correlation coefficient of x and y (N,), in [-1, 1]; higher is better.
+
+    2 cov(x, y) / (var x + var y + (mean x - mean y)^2), variances over N: 1 only where x = y.
+    NaN for fewer than two values, and where both are the same constant. Source: L. I. Lin, "A
+    Concordance Correlation Coefficient to Evaluate Reproducibility", Biometrics 45, 1989.
+
+    >>> round(concordance([0.0, 1.0, 2.0], [0.5, 1.5, 2.5]), 4)
+    0.8421
+    """
+    a, b = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    if a.size < 2:
+        return math.nan
+    spread = a.var() + b.var() + (a.mean() - b.mean()) ** 2
+    covariance = ((a - a.mean()) * (b - b.mean())).mean()
+    return float(2.0 * covariance / spread) if spread > 0 else math.nan
+
+
+def agreement(columns: Columns) -> Columns:
+    """1 where the judge sees the same label on both, else 0."""
+    return {name: columns[name] for name in ("agreement", "label_hr", "label_sr")}
+
+
+def js_divergence(columns: Columns) -> Columns:
+    """The Jensen-Shannon divergence of p and q."""
+    return {"js_divergence": columns["js"]}
+
+
+def confidence_drift(columns: Columns) -> Columns:
+    """|p_k - q_k|, with both."""
+    p_k, q_k = columns["p_k"], columns["q_k"]
+    return {"confidence_drift": np.abs(p_k - q_k), "p_k": p_k, "q_k": q_k}
+
+
+def drift(name: str, columns: Columns) -> Columns:
+    """The absolute change of valence or arousal, with both."""
+    hr, sr = (np.asarray(columns[f"{name}_{side}"], np.float64) for side in ("hr", "sr"))
+    return {f"{name}_drift": np.abs(sr - hr), f"{name}_hr": hr, f"{name}_sr": sr}
+
+
+def ccc(name: str, columns: Columns) -> Mapping[str, float]:
+    """The concordance of valence or arousal on SR and HR, over the faces that have both."""
+    sr, hr = (np.asarray(columns[f"{name}_{side}"], np.float64) for side in ("sr", "hr"))
+    known = np.isfinite(sr) & np.isfinite(hr)  # a face without a region has neither
+    return {f"{name}_ccc": concordance(sr[known], hr[known])}

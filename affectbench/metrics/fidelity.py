@@ -1,29 +1,55 @@
-"""PSNR and SSIM, one value per image, and the plug-ins `psnr` and `ssim`.
+"""PSNR and SSIM, one value per image, of whole images and of the regions where expressions live.
 
-Both are measured on 8-bit images by a named convention of `affectbench.metrics.conventions`.
+Both are measured on 8-bit images by a named convention of `affectbench.metrics.conventions`. A
+region is a mask (N, H, W), and the whole image is the mask that is true everywhere, which None
+stands for: both take the same error map and the same SSIM map, whatever the convention.
+
+`psnr_eyes`, `psnr_mouth`, `ssim_eyes` and `ssim_mouth` take the masks of `faces.masks`, drawn from
+the landmarks of the reference. A face whose landmarks are not found on the reference, or whose mask
+is empty once the convention's border is cut off, has no value (NaN) and is counted. SSIM is local:
+its windows reach half their size (5 pixels with 11) beyond the mask.
+
+PSNR is exact. SSIM is computed in float64, or in float32 by `ssim_float32`, within 1e-6, where
+that is faster: on the CPU, for whole images with at least `FLOAT32_WINDOWS` positions of the
+window. Rounding errors average out over positions; small images and regions have too few of them,
+and cost little.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
+import torch
+from torch.nn import functional as F
 
-from affectbench.metrics.conventions import find_convention
-from affectbench.types import (
-    Columns,
-    ImageMetric,
-    Judge,
-    MetricPlugin,
-    MetricSettings,
-    MetricSpec,
+from affectbench.faces.landmarks import landmarker
+from affectbench.images.luma import Quantisation, luma
+from affectbench.images.tensors import ImageLike, as_pair, require_same_shape
+from affectbench.metrics.base import (
+    gaussian_taps,
+    masks_record,
+    reference_masks,
+    require_side,
+    window_means,
 )
+from affectbench.metrics.conventions import Convention, find_convention
+from affectbench.metrics.ssim_float32 import EXACT_SIDE, LONGEST, ssim_of_planes
+from affectbench.types import Columns, Judge, MetricSettings
 
-if TYPE_CHECKING:
-    import torch
+CHUNK_VALUES = 1 << 18
+"""Values worked on at once: the intermediate maps then stay in a processor's cache."""
+FLOAT32_WINDOWS = 1 << 13
+"""Positions of the window in a plane from which on float32 is exact enough: 96x96 pixels have
+fewer, 128x128 have more, also without a border of 8."""
 
-    from affectbench.images.tensors import ImageLike
+FLOAT32_FORMS = (("valid", "none", "kept"), ("interior", "none", "kept"))
+"""Edges, shrinking and negative values of the conventions that float32 serves."""
+
+Mask = torch.Tensor | None
+"""Booleans (N, H, W); None is true everywhere."""
+Measure = Callable[[torch.Tensor, torch.Tensor, Convention, int, Mask], torch.Tensor]
 
 
 def psnr(sr: ImageLike, hr: ImageLike, convention: str = "rgb", scale: int = 8) -> torch.Tensor:
@@ -43,99 +69,288 @@ def psnr(sr: ImageLike, hr: ImageLike, convention: str = "rgb", scale: int = 8) 
     >>> [round(float(value), 3) for value in psnr(black, black + 10 / 255)]
     [28.131]
     """
-    from affectbench.metrics.fidelity_kernels import measured, psnr_values
-
-    return measured(psnr_values, sr, hr, convention, scale)
+    rules = find_convention(convention)
+    return psnr_values(*as_pair(sr, hr), rules, rules.border_at(scale))
 
 
 def ssim(sr: ImageLike, hr: ImageLike, convention: str = "rgb", scale: int = 8) -> torch.Tensor:
     """Structural similarity in [-1, 1], one value per image, higher is better.
 
-    The mean of the SSIM map (formula: `fidelity_kernels.ssim_map`) and of the channels; exactly 1
-    for identical images. Arguments, result and errors as in `psnr`. Source: Wang, Bovik, Sheikh
-    and Simoncelli, "Image quality assessment: from error visibility to structural similarity",
-    IEEE TIP 13(4), 2004.
+    The mean of the SSIM map (formula: `ssim_map`) and of the channels; exactly 1 for identical
+    images. Arguments, result and errors as in `psnr`. Source: Wang, Bovik, Sheikh and Simoncelli,
+    "Image quality assessment: from error visibility to structural similarity", IEEE TIP 13(4),
+    2004.
 
     >>> import torch
     >>> face = torch.rand(2, 3, 32, 32)
     >>> ssim(face, face)
     tensor([1., 1.], dtype=torch.float64)
     """
-    from affectbench.metrics.fidelity_kernels import measured, ssim_values
+    rules = find_convention(convention)
+    return ssim_values(*as_pair(sr, hr), rules, rules.border_at(scale))
 
-    return measured(ssim_values, sr, hr, convention, scale)
+
+def psnr_values(
+    sr: torch.Tensor, hr: torch.Tensor, convention: Convention, border: int, mask: Mask = None
+) -> torch.Tensor:
+    """PSNR in dB (N,), float64, of uint8 images (N, 3, H, W): 10 log10(255^2 / MSE).
+
+    The MSE is taken over all channels and the pixels of one image that the mask holds. Without
+    any error it is infinity, unless the convention adds something to the MSE; NaN for a mask that
+    is empty once the border is cut off.
+    """
+    require_same_shape(sr, hr)
+    require_side(f"psnr by convention '{convention.name}'", 1 + 2 * border, sr)
+    chunks = _chunks(sr, hr, mask, convention, border, quantisation=convention.luma_quantisation)
+    mse = torch.cat([mean_square(x, y, inside) for x, y, inside in chunks])
+    return 10.0 * torch.log10(
+        convention.peak**2 / (mse + convention.mse_floor * convention.peak**2)
+    )
 
 
-def identify(settings: MetricSettings) -> Mapping[str, Any]:
-    """The full record of the convention, and its border in pixels at the run's scale."""
+def mean_square(x: torch.Tensor, y: torch.Tensor, mask: Mask = None) -> torch.Tensor:
+    """The mean squared difference (N,), float64, of planes (N, C, H, W), uint8 or float64.
+
+    Exact for uint8: sums of squares over up to 256 pixels are whole numbers below 2^24.
+    """
+    if x.dtype != torch.uint8:
+        return mean_over((x - y).square_(), mask)
+    squares = (x.float() - y.float()).square_()
+    if mask is not None:
+        squares.mul_(mask.unsqueeze(1))
+    rows = torch.split(squares, 256, dim=-1)
+    totals = [row.sum(-1).double().flatten(1).sum(1) for row in rows]
+    return torch.stack(totals).sum(0) / _counted(x, mask)
+
+
+def mean_over(values: torch.Tensor, mask: Mask) -> torch.Tensor:
+    """The mean (N,) of a map (N, C, H, W) over channels and a mask's pixels; NaN without any."""
+    if mask is not None:
+        values = torch.where(mask.unsqueeze(1), values, 0.0)
+    return values.flatten(1).sum(1) / _counted(values, mask)
+
+
+def _counted(values: torch.Tensor, mask: Mask) -> torch.Tensor | int:
+    """How many values (N, C, H, W) of each image a mask holds."""
+    if mask is None:
+        return values[0].numel()
+    return mask.flatten(1).sum(1) * values.shape[1]
+
+
+def ssim_values(
+    sr: torch.Tensor, hr: torch.Tensor, convention: Convention, border: int, mask: Mask = None
+) -> torch.Tensor:
+    """SSIM (N,), float64, of uint8 images (N, 3, H, W): the mean of the SSIM map and channels.
+
+    The map holds a value for each window; it counts if the mask holds the window's middle pixel
+    (i + size // 2, j + size // 2), so that a window reaches half its size beyond the mask. NaN if
+    the mask holds the middle of none. Where a convention averages images down, a pixel of the
+    small image is in the mask if at least half of it is.
+    """
+    require_same_shape(sr, hr)
+    require_side(f"ssim by convention '{convention.name}'", convention.size + 2 * border, sr)
+    measure, values = mean_ssim, CHUNK_VALUES
+    if mask is None and _float32_will_do(sr, convention, border):
+        measure, values = mean_ssim_float32, 8 * CHUNK_VALUES  # it has chunks of its own
+    quantisation = convention.ssim_quantisation
+    chunks = _chunks(sr, hr, mask, convention, border, quantisation=quantisation, values=values)
+    return torch.cat(
+        [
+            measure(_levels(x, convention), _levels(y, convention), convention, inside)
+            for x, y, inside in chunks
+        ]
+    )
+
+
+def _levels(planes: torch.Tensor, convention: Convention) -> torch.Tensor:
+    """The levels whose SSIM a convention takes."""
+    return planes if convention.ssim_levels == "kept" else 256.0 - planes.double()
+
+
+def mean_ssim(
+    x: torch.Tensor, y: torch.Tensor, convention: Convention, mask: Mask = None
+) -> torch.Tensor:
+    """The mean of the SSIM map (N,), float64, of planes (N, C, H, W), uint8 or float64."""
+    x, y = (_framed(planes, convention) for planes in (x, y))
+    values = ssim_map(x, y, convention)
+    if convention.negative == "zero":
+        values = values.clamp_(min=0.0)
+    return mean_over(values, None if mask is None else _middles(mask, values, convention))
+
+
+def mean_ssim_float32(
+    x: torch.Tensor,
+    y: torch.Tensor,
+    convention: Convention,
+    mask: Mask = None,  # noqa: ARG001
+) -> torch.Tensor:
+    """`mean_ssim` of whole images within 1e-6, in float32 on the CPU."""
+    planes = ssim_of_planes(
+        x.flatten(0, 1),
+        y.flatten(0, 1),
+        tuple(window_taps(convention)),
+        _constants(convention),
+        _normaliser(convention),
+    )
+    return planes.view(x.shape[:2]).mean(1)
+
+
+def _float32_will_do(images: torch.Tensor, convention: Convention, border: int) -> bool:
+    if images.device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
+    if (convention.edges, convention.shrink, convention.negative) not in FLOAT32_FORMS:
+        return False
+    longest = EXACT_SIDE if convention.window == "uniform" else LONGEST
+    lost = 2 * border + convention.size - 1
+    positions = (images.shape[-2] - lost) * (images.shape[-1] - lost)
+    return positions >= FLOAT32_WINDOWS and convention.size <= longest
+
+
+def ssim_map(x: torch.Tensor, y: torch.Tensor, convention: Convention) -> torch.Tensor:
+    """The SSIM map (N, C, H - size + 1, W - size + 1) of planes (N, C, H, W).
+
+    With m for window means, v for variances and c for the covariance,
+
+        SSIM = (2 mx my + C1) (2 c + C2) / ((mx^2 + my^2 + C1) (vx + vy + C2)),
+
+    C1 = (0.01 * 255)^2 and C2 = (0.03 * 255)^2. It is computed from the sum s = x + y and the
+    difference d = x - y, for which four filters do the work of five:
+    2 mx my = (ms^2 - md^2) / 2, mx^2 + my^2 = (ms^2 + md^2) / 2, and likewise for variances.
+    As d is 0 for identical images, their SSIM is exactly 1.
+    """
+    taps = window_taps(convention)
+    c1, c2 = _constants(convention)
+    total, difference = x + y, x - y
+    mean_s, mean_d = window_means(total, taps).square_(), window_means(difference, taps).square_()
+    var_s = window_means(total.square_(), taps).sub_(mean_s)
+    var_d = window_means(difference.square_(), taps).sub_(mean_d)
+    half = 0.5 * _normaliser(convention)
+    above = (mean_s - mean_d).mul_(0.5).add_(c1) * (var_s - var_d).mul_(half).add_(c2)
+    below = mean_s.add_(mean_d).mul_(0.5).add_(c1) * var_s.add_(var_d).mul_(half).add_(c2)
+    return above.div_(below)
+
+
+def _framed(planes: torch.Tensor, convention: Convention) -> torch.Tensor:
+    """Planes (N, C, H, W) as SSIM takes them: averaged down, or continued beyond their edges."""
+    planes = _shrunk(planes.double(), convention)
+    if convention.edges == "reflected":
+        planes = F.pad(planes, (convention.size // 2,) * 4, mode="reflect")
+    return planes
+
+
+def _shrunk(planes: torch.Tensor, convention: Convention) -> torch.Tensor:
+    if convention.shrink == "none":
+        return planes
+    return F.avg_pool2d(planes, max(1, round(min(planes.shape[-2:]) / 256)))
+
+
+def _middles(mask: torch.Tensor, values: torch.Tensor, convention: Convention) -> torch.Tensor:
+    """Which windows of an SSIM map (N, C, h, w) have their middle in a mask (N, H, W)."""
+    inside = _shrunk(mask.unsqueeze(1).double(), convention).squeeze(1) >= 0.5
+    if convention.edges == "reflected":
+        return inside
+    height, width = values.shape[-2:]
+    first = convention.size // 2
+    return inside[:, first : first + height, first : first + width]
+
+
+def _constants(convention: Convention) -> tuple[float, float]:
+    """C1 and C2 of SSIM."""
+    return (0.01 * convention.peak) ** 2, (0.03 * convention.peak) ** 2
+
+
+def _normaliser(convention: Convention) -> float:
+    """What makes (co)variances of weighted means those of the convention: 1, or n / (n - 1)."""
+    samples = convention.size**2
+    return samples / (samples - 1) if convention.covariance == "n-1" else 1.0
+
+
+def window_taps(convention: Convention) -> list[float]:
+    """The weights of the separable window along one side: symmetric, their sum is 1."""
+    if convention.window == "uniform":
+        return [1.0 / convention.size] * convention.size
+    return gaussian_taps(convention.size, convention.sigma)
+
+
+def _chunks(
+    sr: torch.Tensor,
+    hr: torch.Tensor,
+    mask: Mask,
+    convention: Convention,
+    border: int,
+    *,
+    quantisation: Quantisation,
+    values: int = CHUNK_VALUES,
+) -> Iterator[tuple[torch.Tensor, torch.Tensor, Mask]]:
+    """Planes of SR and HR and their mask, without the border, a few images at once."""
+    # A GPU takes all at once: nothing is read back before the last image is done.
+    images = max(1, values // sr[0].numel()) if sr.device.type == "cpu" else len(sr)
+    for start in range(0, len(sr), images):
+        some = slice(start, start + images)
+        x, y = (_planes(pixels[some], convention, border, quantisation) for pixels in (sr, hr))
+        yield x, y, None if mask is None else _within(mask[some], border).to(x.device)
+
+
+def _within(images: torch.Tensor, border: int) -> torch.Tensor:
+    """Images (..., H, W) without their border."""
+    height, width = images.shape[-2:]
+    return images[..., border : height - border, border : width - border]
+
+
+def _planes(
+    pixels: torch.Tensor, convention: Convention, border: int, quantisation: Quantisation
+) -> torch.Tensor:
+    """What is compared: planes (N, C, H, W) in 0 to 255, uint8 or float64, without the border."""
+    if pixels.device.type == "mps":  # has no float64
+        pixels = pixels.cpu()
+    pixels = _within(pixels, border)
+    if convention.colour == "rgb":
+        return pixels
+    return luma(pixels, convention.colour, quantisation)
+
+
+MEASURES: Mapping[str, Measure] = {"psnr": psnr_values, "ssim": ssim_values}
+
+
+class FidelityMetric:
+    """PSNR or SSIM by the run's convention, of whole images or of a region of the reference."""
+
+    def __init__(
+        self,
+        measure: str,
+        region: str | None,
+        settings: MetricSettings,
+        judge: Judge | None,  # noqa: ARG002
+        device: torch.device,
+    ) -> None:
+        self._name = f"{measure}_{region}" if region else measure
+        self._measure, self._region, self._device = MEASURES[measure], region, device
+        self._convention = find_convention(settings.convention)
+        self._border = self._convention.border_at(settings.scale)
+        self._landmarker = landmarker(settings.framing, device) if region else None
+
+    def reference(self, hr: torch.Tensor) -> Mask:
+        """Return the region's masks (N, H, W) on the HR images; None for whole images."""
+        if self._landmarker is None or self._region is None:
+            return None
+        return reference_masks(self._landmarker, hr, [self._region])[self._region]
+
+    def score(self, sr: torch.Tensor, hr: torch.Tensor, reference: Mask) -> Columns:
+        """Return one column, named like the metric."""
+        sr, hr = sr.to(self._device), hr.to(self._device)
+        values = self._measure(sr, hr, self._convention, self._border, reference)
+        return {self._name: np.asarray(values.cpu())}
+
+
+def identify(region: str | None, settings: MetricSettings) -> Mapping[str, Any]:
+    """The full record of the convention, its border in pixels, and how a region is found."""
     convention = find_convention(settings.convention)
     border = convention.border_at(settings.scale)
-    return {"convention": convention.as_record(), "border_pixels": border}
+    record = {"convention": convention.as_record(), "border_pixels": border}
+    return {**record, **masks_record(settings.framing)} if region else record
 
 
-def ssim_side(settings: MetricSettings) -> int:
-    """The shorter side that SSIM needs by a convention: its window between its borders."""
-    convention = find_convention(settings.convention)
-    return convention.size + 2 * convention.border_at(settings.scale)
-
-
-def _psnr_side(settings: MetricSettings) -> int:
-    return 1 + 2 * find_convention(settings.convention).border_at(settings.scale)
-
-
-def _build_psnr(
-    settings: MetricSettings,
-    judge: Judge | None,  # noqa: ARG001
-    device: torch.device,
-) -> ImageMetric:
-    from affectbench.metrics.fidelity_kernels import FidelityMetric, psnr_values
-
-    return FidelityMetric("psnr", psnr_values, settings.convention, settings.scale, device)
-
-
-def _build_ssim(
-    settings: MetricSettings,
-    judge: Judge | None,  # noqa: ARG001
-    device: torch.device,
-) -> ImageMetric:
-    from affectbench.metrics.fidelity_kernels import FidelityMetric, ssim_values
-
-    return FidelityMetric("ssim", ssim_values, settings.convention, settings.scale, device)
-
-
-def _identical(columns: Columns) -> Mapping[str, float]:
-    """`identical`: how many images have infinite PSNR, which makes the mean infinite too."""
-    return {"identical": float(np.isposinf(columns["psnr"]).sum())}
-
-
-PSNR = MetricPlugin(
-    spec=MetricSpec(
-        name="psnr",
-        version="1",
-        title="Peak signal-to-noise ratio",
-        group="fidelity",
-        direction="higher",
-        unit="dB",
-        range=(0.0, float("inf")),
-        source="10 log10(255^2 / MSE)",
-    ),
-    identify=identify,
-    build=_build_psnr,
-    summarise=_identical,
-    min_side=_psnr_side,
-)
-
-SSIM = MetricPlugin(
-    spec=MetricSpec(
-        name="ssim",
-        version="2",
-        title="Structural similarity",
-        group="fidelity",
-        direction="higher",
-        range=(-1.0, 1.0),
-        source="Wang et al., IEEE TIP 13(4), 2004",
-    ),
-    identify=identify,
-    build=_build_ssim,
-    min_side=ssim_side,
-)
+def identical(name: str, columns: Columns) -> Mapping[str, float]:
+    """How many images have infinite PSNR, which makes the mean infinite too."""
+    key = "identical" if name == "psnr" else f"{name}_identical"
+    return {key: float(np.isposinf(columns[name]).sum())}

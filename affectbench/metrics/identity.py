@@ -1,4 +1,4 @@
-"""Does a super-resolved face still show the same person? The plug-ins `identity` and `facenet`.
+"""Does a super-resolved face still show the same person? The metrics `identity` and `facenet`.
 
 Both compare the descriptors that a face recognition network gives to the face regions of SR and HR:
 the region `crop/1` of the declared framing (found on neither image, not aligned by landmarks),
@@ -13,56 +13,151 @@ distances are 0.71 and 0.48. Read `identity` against the anchor row `wrong-face`
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Mapping
+import importlib
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
 
-from affectbench.errors import MissingPackageError
+from affectbench.assets.untrusted import read_weights
+from affectbench.errors import MissingPackageError, WeightsError
 from affectbench.faces.assets import FACE_RECOGNITION
-from affectbench.faces.regions import CROP_VERSION, face_box
-from affectbench.metrics.assets import FACENET as FACENET_WEIGHTS
-from affectbench.types import (
-    Columns,
-    ImageMetric,
-    Judge,
-    MetricPlugin,
-    MetricSettings,
-    MetricSpec,
-)
-
-if TYPE_CHECKING:
-    import torch
+from affectbench.faces.identity import load_face_descriptor
+from affectbench.faces.regions import CROP_VERSION, crop, face_box
+from affectbench.images.tensors import resized, unit_range
+from affectbench.metrics import assets
+from affectbench.metrics.base import undisturbed
+from affectbench.types import Columns, Judge, MetricSettings
 
 SAME_PERSON = 0.6
 """Distance of dlib's descriptors under which two faces are taken for one person: the radius that
 the network was trained with, and the threshold of dlib's and face-api's users."""
+FACENET_SIDE = 160
+"""The side of the faces that FaceNet was trained with."""
+CHUNK = 16
+"""Faces that a network sees at once, so that memory does not grow with the batch."""
 
-FACENET_PACKAGE = "facenet-pytorch"
-FACENET_IMPORTS = ("requests", "torchvision", "tqdm")
-"""What it imports. Its own pins of torch, numpy and Pillow are years old: they must stay out."""
-
-
-def require_facenet() -> None:
-    """MissingPackageError without facenet-pytorch, AssetMissingError without its weights."""
-    if importlib.util.find_spec("facenet_pytorch") is None:
-        raise MissingPackageError("metric 'facenet'", f"--no-deps {FACENET_PACKAGE}")
-    missing = [name for name in FACENET_IMPORTS if importlib.util.find_spec(name) is None]
-    if missing:
-        raise MissingPackageError("facenet-pytorch, for metric 'facenet',", " ".join(missing))
-    FACENET_WEIGHTS.require()
+Describe = Callable[[torch.Tensor], torch.Tensor]
+"""Descriptors (N, D) of face regions (N, 3, H, W) in [0, 1]."""
 
 
-def _identify_identity(settings: MetricSettings) -> Mapping[str, Any]:
+class IdentityMetric:
+    """Cosine of a network's descriptors, on uint8 images (N, 3, H, W)."""
+
+    def __init__(self, name: str, describe: Describe, framing: str, device: torch.device) -> None:
+        self._name, self._describe = name, describe
+        self._framing, self._device = framing, device
+
+    def reference(self, hr: torch.Tensor) -> torch.Tensor:
+        """Return descriptors (N, D) of the HR faces, computed once for all models."""
+        return face_descriptors(self._describe, hr.to(self._device), self._framing)
+
+    def score(self, sr: torch.Tensor, hr: torch.Tensor, reference: torch.Tensor) -> Columns:  # noqa: ARG002
+        """Return the cosine of the descriptors in [-1, 1]: higher is better, 1 the same face."""
+        return {self._name: cosine(self.reference(sr), reference).numpy()}
+
+
+class DlibMetric(IdentityMetric):
+    """`identity` and `identity_distance`, on uint8 images (N, 3, H, W)."""
+
+    def __init__(
+        self,
+        settings: MetricSettings,
+        judge: Judge | None,  # noqa: ARG002
+        device: torch.device,
+    ) -> None:
+        super().__init__("identity", load_face_descriptor(device), settings.framing, device)
+
+    def score(self, sr: torch.Tensor, hr: torch.Tensor, reference: torch.Tensor) -> Columns:  # noqa: ARG002
+        """Return the cosine, and the Euclidean distance of the descriptors, not normalised.
+
+        Lower is better; under 0.6 users of the network take two faces for one person.
+        """
+        found = self.reference(sr)
+        distance = (found - reference).norm(dim=1)
+        return {
+            "identity": cosine(found, reference).numpy(),
+            "identity_distance": distance.numpy(),
+        }
+
+
+def face_descriptors(describe: Describe, images: torch.Tensor, framing: str) -> torch.Tensor:
+    """Descriptors of the face regions of uint8 images (N, 3, H, W): float64 (N, D), on the CPU."""
+    with undisturbed(images.device):
+        chunks = torch.split(unit_range(crop(images, framing)), CHUNK)
+        return torch.cat([describe(chunk).cpu().double() for chunk in chunks])
+
+
+def cosine(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Cosine of the angle between vectors (N, D), row by row; exactly 1 for equal ones.
+
+    1 - |x/|x| - y/|y||^2 / 2, which is x.y / (|x| |y|) without its rounding near 1.
+    """
+    return 1.0 - (F.normalize(x, dim=1) - F.normalize(y, dim=1)).square().sum(dim=1) / 2.0
+
+
+def build_facenet(
+    settings: MetricSettings,
+    judge: Judge | None,  # noqa: ARG001
+    device: torch.device,
+) -> IdentityMetric:
+    """Return `facenet`: the cosine of FaceNet's embeddings."""
+    assets.require_facenet()
+    return facenet_metric(assets.FACENET.verified()[0], settings.framing, device)
+
+
+def facenet_metric(weights: Path, framing: str, device: torch.device) -> IdentityMetric:
+    """Return `facenet` with the weights of a file; errors as in `load_facenet`."""
+    network = load_facenet(weights, device)
+
+    def describe(faces: torch.Tensor) -> torch.Tensor:
+        # facenet-pytorch's own standardisation of pixel values in 0 to 255.
+        standardised = (resized(faces, FACENET_SIDE) * 255.0 - 127.5) / 128.0
+        return cast(torch.Tensor, network(standardised))
+
+    return IdentityMetric("facenet", describe, framing, device)
+
+
+def load_facenet(weights: Path, device: torch.device) -> nn.Module:
+    """The network of the installed package with the weights of a file, frozen, in eval mode.
+
+    The package would download and unpickle them itself; here they are read as tensors only.
+    Raises MissingPackageError if it, or what it imports, is missing, and WeightsError if the
+    weights are damaged or do not fit.
+    """
+    try:
+        package = importlib.import_module("facenet_pytorch")
+    except ImportError as error:
+        command = f"--no-deps facenet-pytorch (it cannot be imported: {error})"
+        raise MissingPackageError("metric 'facenet'", command) from error
+    # The classifier over the persons of the training set is in the file, and not needed.
+    tensors = {k: v for k, v in read_weights(weights).items() if not k.startswith("logits.")}
+    with torch.random.fork_rng(devices=[]):  # the weights it starts with are thrown away
+        network: nn.Module = package.InceptionResnetV1(pretrained=None)
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise WeightsError(f"{weights}: does not fit InceptionResnetV1 ({reason})") from error
+    return network.to(device).eval().requires_grad_(False)
+
+
+def identify(settings: MetricSettings) -> Mapping[str, Any]:
+    """The face region and dlib's weights."""
     return {**_region(settings), "weights": FACE_RECOGNITION.source.sha256}
 
 
-def _identify_facenet(settings: MetricSettings) -> Mapping[str, Any]:
-    require_facenet()
-    weights = FACENET_WEIGHTS.verified()[1]
-    return {**_region(settings), "weights": weights, "package": version(FACENET_PACKAGE)}
+def identify_facenet(settings: MetricSettings) -> Mapping[str, Any]:
+    """The face region, FaceNet's weights and the package that has its network."""
+    assets.require_facenet()
+    weights = assets.FACENET.verified()[1]
+    package = version(assets.FACENET_PACKAGE)
+    return {**_region(settings), "weights": weights, "package": package}
 
 
 def _region(settings: MetricSettings) -> dict[str, Any]:
@@ -70,62 +165,10 @@ def _region(settings: MetricSettings) -> dict[str, Any]:
     return {"crop": CROP_VERSION, "framing": settings.framing, "box": box}
 
 
-def _build_identity(
-    settings: MetricSettings,
-    judge: Judge | None,  # noqa: ARG001
-    device: torch.device,
-) -> ImageMetric:
-    from affectbench.metrics.identity_metric import IdentityMetric
-
-    return IdentityMetric(settings.framing, device)
-
-
-def _build_facenet(
-    settings: MetricSettings,
-    judge: Judge | None,  # noqa: ARG001
-    device: torch.device,
-) -> ImageMetric:
-    from affectbench.metrics.facenet_metric import FacenetMetric
-
-    require_facenet()
-    return FacenetMetric(FACENET_WEIGHTS.verified()[0], settings.framing, device)
-
-
-def _same_person(columns: Columns) -> Mapping[str, float]:
+def same_person(columns: Columns) -> Mapping[str, float]:
     """`identity_distance`: its mean; `same_person`: share of faces with a distance under 0.6."""
     distance = np.asarray(columns["identity_distance"], dtype=np.float64)
     if not distance.size:
         return {"identity_distance": float("nan"), "same_person": float("nan")}
     same = float((distance < SAME_PERSON).mean())
     return {"identity_distance": float(distance.mean()), "same_person": same}
-
-
-IDENTITY = MetricPlugin(
-    spec=MetricSpec(
-        name="identity",
-        version="1",
-        title="Identity: cosine of dlib's face descriptors",
-        group="identity",
-        direction="higher",
-        range=(-1.0, 1.0),
-        source="King, dlib_face_recognition_resnet_model_v1, 2017",
-    ),
-    identify=_identify_identity,
-    build=_build_identity,
-    summarise=_same_person,
-)
-
-FACENET = MetricPlugin(
-    spec=MetricSpec(
-        name="facenet",
-        version="1",
-        title="Identity: cosine of FaceNet's embeddings (VGGFace2)",
-        group="identity",
-        direction="higher",
-        range=(-1.0, 1.0),
-        source="Schroff et al., CVPR 2015; InceptionResnetV1 of facenet-pytorch",
-    ),
-    identify=_identify_facenet,
-    build=_build_facenet,
-    require=require_facenet,
-)

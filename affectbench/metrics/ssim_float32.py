@@ -66,7 +66,7 @@ def ssim_of_planes(
 
     `taps` are the weights of the separable window along one side, symmetric, at most `LONGEST`;
     `constants` are C1 and C2; `normaliser` multiplies (co)variances: 1, or n / (n - 1). Formula:
-    `fidelity_kernels.ssim_map`.
+    `fidelity.ssim_map`.
     """
     height, width = x.shape[-2:]
     filters = _filters(taps, height, width)

@@ -8,10 +8,9 @@ import torch
 
 from affectbench.aggregate import MIN_CLASS_FACES
 from affectbench.faces.regions import face_box
-from affectbench.images.tensors import ImageLike, as_pair
+from affectbench.images.tensors import ImageLike, as_pair, unit_range
 from affectbench.judges import DEFAULT_JUDGE, judge_spec, load_judge
-from affectbench.metrics.ecm import ALPHA, Distance, definition, ecm_parts
-from affectbench.metrics.ecm_metric import face_logits
+from affectbench.metrics.ecm import ALPHA, Distance, definition, ecm_parts, face_logits
 from affectbench.types import Judge, content_id
 
 
@@ -95,8 +94,8 @@ class EmotionConsistency(_Metric):
         """Add a batch of pairs; images and errors as in `affectbench.emotion_consistency`."""
         sr_faces, hr_faces = as_pair(sr, hr)
         judge = self._judge_on(sr_faces.device)
-        logits_hr = face_logits(judge, hr_faces, self._framing)
-        logits_sr = face_logits(judge, sr_faces, self._framing)
+        logits_hr = face_logits(judge, unit_range(hr_faces), self._framing)
+        logits_sr = face_logits(judge, unit_range(sr_faces), self._framing)
         parts = ecm_parts(logits_hr, logits_sr, self._alpha, self._distance)
         agreement = (parts.label_hr == parts.label_sr).double()
         rows = torch.stack([torch.ones_like(parts.ecm), parts.ecm, agreement], dim=1)

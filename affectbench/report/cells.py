@@ -22,7 +22,10 @@ from affectbench.report.marks import (
 )
 from affectbench.report.results import Run
 from affectbench.report.table import is_number, metric_columns
+from affectbench.stats import MIN_N
 
+FEW_FACES = 30
+"""With fewer an interval's coverage depends on what is measured: see `docs/limitations.md`."""
 ARROWS = {"lower": "↓", "higher": "↑"}
 FOOTNOTES = {
     TRAINED_AGAINST: "† trained against what scores it here: not ranked under it",
@@ -31,6 +34,7 @@ FOOTNOTES = {
         "∅ no expression information: not better than wrong-face and one-face (p < 0.05)"
     ),
     SMALL: "n too small: fewer than 6 faces give neither intervals nor tests",
+    "few": "fewer than 30 faces: of skewed values an interval may hold the mean in less than 95 %",
     "failed": "✗ failed",
     "best": "bold (**): best of the models; * not distinguishable from the best (max-T, 95 %)",
     "plain": "~ plain mean: no expression class has 10 faces",
@@ -165,6 +169,9 @@ def _notes(run: Run, table: pd.DataFrame) -> tuple[str, ...]:
     marks = {word.partition(":")[0] for mark in table["mark"] for word in words_of(str(mark))}
     words = (TRAINED_AGAINST, CONTAMINATED, NO_INFORMATION, SMALL)
     used = [FOOTNOTES[word] for word in words if word in marks]
+    with_tests = table["n"] - table["failed"] >= MIN_N
+    if (with_tests & (table["n"] - table["failed"] < FEW_FACES)).any():
+        used.append(FOOTNOTES["few"])
     plain = [c for c in table.columns if c.endswith("_macro_classes")]
     if any((table[c] == 0).any() for c in plain):
         used.append(FOOTNOTES["plain"])

@@ -5,9 +5,9 @@
 
 The table has the columns `file` and `emotion`. Balanced accuracy is the mean over the expressions
 of the share of faces that the judge gives their label, in [0, 1], higher is better; by guessing it
-is 1 / expressions. Intervals are BCa over faces; the difference to `--versus` is paired, its p
-two-sided by sign flips, Holm's over the models of a judge. The row `HR` is the judge on the
-originals.
+is 1 / expressions. Intervals are over faces, the difference to `--versus` is paired and its p
+two-sided, as in the tables of a run; Holm's over the models of a judge. The row `HR` is the judge
+on the originals.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from affectbench.report.results import Run, load_run
 from affectbench.stats.bootstrap import bca_interval
 from affectbench.stats.paired import paired_difference
 from affectbench.stats.ranking import holm
-from affectbench.stats.sets import set_mean
+from affectbench.stats.sets import set_mean, shared_rng
 
 ORIGINALS = "HR"
 
@@ -98,9 +98,9 @@ def _rows(
 def _figures(
     hits: NDArray[np.bool_], classes: NDArray[np.intp], base: NDArray[np.bool_], run: Run
 ) -> dict[str, float]:
-    rng = np.random.default_rng(run.settings["seed"])
-    interval = bca_interval(hits, rng, classes)
-    change = paired_difference(hits, base, rng, classes)
+    seed = int(run.settings["seed"])
+    interval = bca_interval(hits, shared_rng(seed, len(hits)), classes)
+    change = paired_difference(hits, base, shared_rng(seed, len(hits)), classes)
     return {
         "n": len(hits),
         "accuracy": float(hits.mean()),

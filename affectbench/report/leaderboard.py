@@ -16,9 +16,9 @@ import pandas as pd
 from affectbench.aggregate import cell_values
 from affectbench.errors import InputError, RecordError, UnknownNameError
 from affectbench.metrics import metric_plugin
-from affectbench.records import Record, read_record, write_atomic
+from affectbench.records import Record, read_record, write_atomic, write_record
 from affectbench.report.render import to_csv
-from affectbench.report.results import Run, column_of, load_run
+from affectbench.report.results import Run, column_of, is_outdated, load_run
 from affectbench.report.table import build_table
 from affectbench.types import as_json, content_id
 
@@ -35,11 +35,17 @@ def board_folders(root: Path) -> list[Path]:
 
 
 def build(root: Path) -> list[Path]:
-    """Render every board to its CSV file; the files written."""
+    """Render every board to its CSV file; the files written.
+
+    Records whose intervals were made in another way are written anew first.
+    """
     written = []
     for folder in board_folders(root):
         path = root / f"{folder.name}.csv"
-        write_atomic(path, to_csv(board_table(load_run(folder))).encode("utf-8"))
+        run = load_run(folder)
+        for where, record in _outdated(run):
+            write_record(record, where)
+        write_atomic(path, to_csv(board_table(run)).encode("utf-8"))
         written.append(path)
     return written
 
@@ -59,6 +65,8 @@ def check(root: Path) -> Iterator[str]:
     for folder in board_folders(root):
         try:
             run = load_run(folder)
+            for path, _ in _outdated(run):
+                yield f"{path}: its interval is made anew by affectbench leaderboard build"
             yield from _check_records(run)
             yield from check_csv(root / f"{folder.name}.csv", run)
         except (RecordError, UnknownNameError) as error:
@@ -88,6 +96,14 @@ def _check_records(run: Run) -> Iterator[str]:
         yield from (f"{where}: {problem}" for problem in problems)
 
 
+def _outdated(run: Run) -> Iterator[tuple[Path, Record]]:
+    """Files of records with an interval of another version, and the records with theirs anew."""
+    for cell, record in zip(run.cells, run.records, strict=True):
+        path = run.folder / "records" / f"{cell}.json"
+        if is_outdated(read_record(path)):
+            yield path, record
+
+
 def _check_statement(record: Record) -> Iterator[str]:
     """The id covers the cell alone: what a row says of itself must be what its cell says."""
     if record.role not in ("model", "anchor"):
@@ -115,7 +131,7 @@ def _check_values(run: Run, record: Record) -> Iterator[str]:
     plugin = metric_plugin(record.metric["name"])
     seed = int(record.provenance["seed"])
     try:
-        again = cell_values(columns, plugin, seed, record.id)
+        again = cell_values(columns, plugin, seed)
     except KeyError as error:
         yield f"its per-image values lack the column {error}"
         return

@@ -11,13 +11,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from affectbench.aggregate import align
 from affectbench.records import Record
 from affectbench.report.results import Run
-from affectbench.stats import set_mean, sign_flip_p
+from affectbench.stats import difference_p, set_mean, shared_rng
 
 SMALL = "n too small"
 CONTAMINATED = "contaminated"
@@ -101,7 +100,7 @@ def _within(first: str, image_id: str, last: str) -> bool:
 def knows_nothing(run: Run, record: Record, others: Mapping[str, Record]) -> bool:
     """Whether a model is not significantly better than both `wrong-face` and `one-face`.
 
-    Paired sign-flip test of ECM, two-sided p < 0.05, for each of the two alone: both must be
+    Paired test of ECM (`difference_p`), two-sided p < 0.05, for each of the two alone: both must be
     passed, so that no correction is needed. False where there are too few faces to say.
     """
     for name in ("wrong-face", "one-face"):
@@ -109,8 +108,7 @@ def knows_nothing(run: Run, record: Record, others: Mapping[str, Record]) -> boo
             return False
         anchor = others[name]
         ours, theirs, classes = align(run.columns(record), run.columns(anchor), record.metric)
-        rng = np.random.default_rng([int(run.settings["seed"]), int(record.id, 16)])
-        p = sign_flip_p(ours - theirs, rng, classes)
+        p = difference_p(ours - theirs, shared_rng(int(run.settings["seed"]), len(ours)), classes)
         if math.isnan(p):
             return False
         if p >= 0.05 or set_mean(ours - theirs, classes) >= 0:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from affectbench.aggregate import STATISTICS, interval_of
 from affectbench.errors import RecordError
 from affectbench.records import SCHEMA, Record, read_columns, read_record
 from affectbench.types import Columns
@@ -81,7 +82,9 @@ class Run:
 def load_run(folder: Path) -> Run:
     """Read `run.json` and the records that it names.
 
-    Raises RecordError for a folder without a run, and for damaged or newer files.
+    Records whose interval was made in another way get theirs anew from the per-image values: no
+    table mixes two kinds. Raises RecordError for a folder without a run, and for damaged or newer
+    files.
     """
     path = folder / "run.json"
     try:
@@ -98,7 +101,8 @@ def load_run(folder: Path) -> Run:
     if not cells:
         raise RecordError(f"{path}: names no cells; run the same command again")
     records = tuple(_read(folder / "records" / f"{cell}.json") for cell in cells)
-    return Run(folder, command, tuple(map(str, cells)), settings, records)
+    run = Run(folder, command, tuple(map(str, cells)), settings, records)
+    return replace(run, records=tuple(_with_interval(run, record) for record in records))
 
 
 def column_of(record: Record, settings: Mapping[str, Any]) -> str:
@@ -112,6 +116,21 @@ def column_of(record: Record, settings: Mapping[str, Any]) -> str:
 def is_of_set(record: Record) -> bool:
     """Whether the metric has a value of the set alone and none per image."""
     return bool(record.metric["kind"] == "set")
+
+
+def is_outdated(record: Record) -> bool:
+    """Whether a record's interval was made in another way than `affectbench.stats` now does."""
+    made_here = record.status == "ok" and not is_of_set(record)
+    return made_here and record.values.get("statistics") != STATISTICS
+
+
+def _with_interval(run: Run, record: Record) -> Record:
+    if not is_outdated(record):
+        return record
+    seed = int(record.provenance["seed"])
+    interval = interval_of(run.columns(record), record.metric, seed)
+    ends = {"low": interval.low, "high": interval.high, "statistics": STATISTICS}
+    return replace(record, values={**record.values, **ends})
 
 
 def _read(path: Path) -> Record:

@@ -27,7 +27,14 @@ from affectbench.report.marks import (
     scorer_of,
 )
 from affectbench.report.results import Run, column_of, is_of_set
-from affectbench.stats import MIN_N, Difference, best_set, holm, paired_differences
+from affectbench.stats import (
+    MIN_N,
+    Difference,
+    best_set,
+    holm,
+    paired_differences,
+    shared_rng,
+)
 
 BESIDE = (
     *("agreement", "flip_rate", "identical", "valence_ccc", "arousal_ccc"),
@@ -156,7 +163,7 @@ def _best(run: Run, records: Sequence[Record]) -> list[bool]:
     scores, classes = align_all([run.columns(record) for record in records], first.metric)
     if scores.shape[1] < MIN_N:
         return []
-    rng = np.random.default_rng([_seed(run), int(first.id, 16)])
+    rng = shared_rng(_seed(run), scores.shape[1])
     return [bool(best) for best in best_set(scores, first.metric["direction"], rng, classes)]
 
 
@@ -188,7 +195,7 @@ def _paired(run: Run, records: Sequence[Record], base: Record) -> list[Differenc
     """Differences of records for the same faces to `base`."""
     columns = [run.columns(record) for record in (*records, base)]
     values, classes = align_all(columns, base.metric)
-    rng = np.random.default_rng([_seed(run), int(base.id, 16)])
+    rng = shared_rng(_seed(run), values.shape[1])
     return paired_differences(values[:-1], values[-1], rng, classes)
 
 
@@ -202,7 +209,7 @@ def _set_differences(
         if plugin.difference is None:
             continue
         ours, theirs = common_faces(run.columns(record), run.columns(base))
-        rng = np.random.default_rng([_seed(run), int(base.id, 16)])
+        rng = shared_rng(_seed(run), len(ours["id"]))
         difference = plugin.difference(ours, theirs, rng)
         found[label] = {f"{column}_{name}": value for name, value in difference.items()}
     return found

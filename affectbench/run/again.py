@@ -18,8 +18,8 @@ from affectbench.datasets.manifest import make_manifest
 from affectbench.datasets.pairs import FacePairs
 from affectbench.errors import AffectBenchError, InputError, listed
 from affectbench.faces.regions import CROP_VERSION
+from affectbench.metrics.distances import unpack
 from affectbench.metrics.selection import missing
-from affectbench.metrics.vectors import unpack
 from affectbench.records import Record
 from affectbench.run.folder import RunFolder
 from affectbench.run.plan import Cell, RunRequest, make_plan

@@ -224,7 +224,7 @@ class _Work:
                 self.folder.seal(cell, replace(record, status="failed", error=error), None)
                 continue
             try:
-                values = set_of(cell.measure, columns, self.plan.seed, cell.id)
+                values = set_of(cell.measure, columns, self.plan.seed)
             except MetricError as error:
                 self._fail([cell], job.source.spec, str(error))
                 continue

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from affectbench.errors import AssetMissingError, InputError, MissingExtraError
 from affectbench.metrics import metric_plugin
+from affectbench.metrics.conventions import needed_side, size_gap
 from affectbench.metrics.selection import Choice, expand_metrics, remedy
 from affectbench.types import JudgeSpec, MetricPlugin, MetricSettings
 
@@ -72,7 +73,7 @@ def _reason(choice: Choice, settings: MetricSettings, smallest: SmallestImage | 
     try:
         plugin.require()
         if smallest:
-            _require_size(plugin, plugin.needed_side(settings), smallest)
+            _require_size(plugin, needed_side(plugin.spec, settings), smallest)
     except (AssetMissingError, MissingExtraError, InputError) as error:
         if not choice.group:
             raise
@@ -81,7 +82,7 @@ def _reason(choice: Choice, settings: MetricSettings, smallest: SmallestImage | 
 
 
 def _require_size(plugin: MetricPlugin, needed: int, smallest: SmallestImage) -> None:
-    gap = plugin.spec.size_gap(smallest.side, smallest.side, needed)
+    gap = size_gap(plugin.spec.name, needed, smallest.side, smallest.side)
     if gap and smallest.file:
         raise InputError(
             f"{gap}; {smallest.file} is the smallest: leave out such images, or the metric"

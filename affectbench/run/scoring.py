@@ -86,10 +86,10 @@ def kept_columns(measure: Measure, columns: Columns) -> Columns:
     return kept
 
 
-def set_of(measure: Measure, columns: Columns, seed: int, cell_id: str) -> dict[str, Any]:
+def set_of(measure: Measure, columns: Columns, seed: int) -> dict[str, Any]:
     """The values of a whole cell, as its record keeps them; MetricError if there are none."""
     try:
-        return cell_values(columns, measure.plugin, seed, cell_id)
+        return cell_values(columns, measure.plugin, seed)
     except (Exception, SystemExit) as error:
         raise _failure(measure.metric, error) from error
 

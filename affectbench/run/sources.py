@@ -21,7 +21,7 @@ from affectbench.datasets.pairs import FacePairs
 from affectbench.errors import InputError, ModelError
 from affectbench.images.reading import Pixels
 from affectbench.images.tensors import pixels, quantise, stack, unit_range
-from affectbench.metrics.cost_metric import measure_cost
+from affectbench.metrics.cost import measure_cost
 from affectbench.run.anchors import JPEG_QUALITY, derangement
 from affectbench.run.pairing import checked_spec
 from affectbench.run.plan import DatasetPlan

@@ -2,20 +2,22 @@
 
 One rule for all of it: the statistic of a set is a mean over its faces, or a macro mean (the mean
 of class means), and the face is what is resampled, flipped or left out. Under `MIN_N` faces there
-is neither interval nor test. The caller drops NaN and passes a seeded generator; the same values
-in the same order with the same seed give the same result.
+is neither interval nor test. The caller drops NaN and passes a seeded generator, `shared_rng`
+where several models are compared; the same values in the same order with the same seed give the
+same result.
 """
 
 from affectbench.stats.bootstrap import Interval, bca_interval, bca_intervals
+from affectbench.stats.flips import sign_flip_p
 from affectbench.stats.jackknife import jackknife_interval, jackknife_p
 from affectbench.stats.paired import (
     Difference,
+    difference_p,
     paired_difference,
     paired_differences,
-    sign_flip_p,
 )
 from affectbench.stats.ranking import best_set, holm, kendall_tau
-from affectbench.stats.sets import DRAWS, MIN_N, set_mean
+from affectbench.stats.sets import DRAWS, MIN_N, set_mean, shared_rng
 
 __all__ = [
     "DRAWS",
@@ -25,6 +27,7 @@ __all__ = [
     "bca_interval",
     "bca_intervals",
     "best_set",
+    "difference_p",
     "holm",
     "jackknife_interval",
     "jackknife_p",
@@ -32,5 +35,6 @@ __all__ = [
     "paired_difference",
     "paired_differences",
     "set_mean",
+    "shared_rng",
     "sign_flip_p",
 ]

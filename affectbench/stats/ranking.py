@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from itertools import combinations
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from affectbench.stats.sets import (
     DRAWS,
+    MANY_DRAWS,
     MIN_N,
     TIE,
     Classes,
@@ -22,6 +24,9 @@ from affectbench.stats.sets import (
     scale_of,
 )
 from affectbench.types import Direction
+
+_ROUNDING = 1e-9
+"""A pattern of signs may tie with what was observed: a statistic this close is no larger."""
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -64,7 +69,7 @@ def best_set(
         direction: Whether `higher` or `lower` is better.
         rng: Source of the signs.
         classes: Class index per face for macro means, -1 for faces that do not count.
-        draws: Bootstrap draws.
+        draws: Random signs; `MANY_DRAWS` where these leave a pair in doubt.
         level: Probability, for all pairs together, that no model is out by chance.
 
     Under `MIN_N` counted faces nothing can be told apart and all are true. A model with an
@@ -76,18 +81,41 @@ def best_set(
     tested = np.flatnonzero(np.isfinite(kept).all(axis=0))
     if len(kept) < MIN_N or len(tested) < 2:
         return keep
-    gains = kept[:, tested] if direction == "higher" else -kept[:, tested]
-    pairs = np.array(list(combinations(range(len(tested)), 2)))
+    # Equal models once, in the order of their values: the order given changes no bit.
+    columns, place = np.unique(kept[:, tested], axis=1, return_inverse=True)
+    if columns.shape[1] > 1:
+        keep[tested] = _kept(columns, direction, groups, rng=rng, draws=draws, level=level)[
+            place.ravel()
+        ]
+    return keep
+
+
+def _kept(
+    columns: Floats,
+    direction: Direction,
+    groups: Groups,
+    *,
+    rng: np.random.Generator,
+    draws: int,
+    level: float,
+) -> NDArray[np.bool_]:
+    """`best_set` of the finite models in the columns of (N, M >= 2)."""
+    gains = columns if direction == "higher" else -columns
+    pairs = np.array(list(combinations(range(gains.shape[1]), 2)))
     means, errors = _studentised(gains, groups, pairs)
     random = errors > 0
     statistic = np.abs(means[random]) / errors[random]
-    limit = _critical(
-        gains, groups, pairs[random], errors[random], rng=rng, draws=draws, level=level
-    )
+    flip = partial(_largest, gains, groups, pairs[random], errors[random], rng=rng)
+    largest = flip(draws=draws)
+    doubt = 4.0 * math.sqrt(level * (1.0 - level) / draws)
+    low, high = _quantile(largest, level - doubt), _quantile(largest, level + doubt)
+    in_doubt = bool(((statistic >= low) & (statistic <= high)).any())
+    if in_doubt and math.isfinite(_quantile(largest, level)) and draws < MANY_DRAWS:
+        largest = np.concatenate([largest, flip(draws=MANY_DRAWS - draws)])
     apart = means != 0
-    apart[random] = statistic > limit
-    losers = np.where(means > 0, pairs[:, 1], pairs[:, 0])[apart]
-    keep[tested[losers]] = False
+    apart[random] = statistic > _quantile(largest, level) * (1.0 + _ROUNDING)
+    keep = np.ones(gains.shape[1], dtype=np.bool_)
+    keep[np.where(means > 0, pairs[:, 1], pairs[:, 0])[apart]] = False
     return keep
 
 
@@ -108,7 +136,15 @@ def _studentised(gains: Floats, groups: Groups, pairs: NDArray[np.intp]) -> tupl
     return means, errors
 
 
-def _critical(
+def _quantile(largest: Floats, level: float) -> float:
+    """The critical value: infinite if there are too few draws for one."""
+    rank = math.ceil(level * (len(largest) + 1))
+    if rank > len(largest):
+        return math.inf
+    return float(np.partition(largest, rank - 1)[rank - 1])
+
+
+def _largest(
     gains: Floats,
     groups: Groups,
     pairs: NDArray[np.intp],
@@ -116,12 +152,10 @@ def _critical(
     *,
     rng: np.random.Generator,
     draws: int,
-    level: float,
-) -> float:
-    """The `level` quantile of the largest studentised |T*| over the pairs; may be infinite."""
-    rank = math.ceil(level * (draws + 1))
-    if not len(pairs) or rank > draws:
-        return math.inf
+) -> Floats:
+    """The largest studentised |T*| over the pairs, of each of the draws; none without pairs."""
+    if not len(pairs):
+        return np.zeros(0)
     residuals = np.stack([groups.centred(column) for column in gains.T], axis=1)
     k = len(groups.sizes)
     freedom = groups.freedom[:, np.newaxis]
@@ -135,7 +169,7 @@ def _critical(
         with np.errstate(divide="ignore"):
             ratios = np.abs(change.mean(axis=1)) / np.sqrt(np.maximum(variance, 0.0))
         largest[block] = ratios.max(axis=1)
-    return float(np.partition(largest, rank - 1)[rank - 1])
+    return largest
 
 
 def kendall_tau(a: ArrayLike, b: ArrayLike) -> float:

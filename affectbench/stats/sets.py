@@ -19,6 +19,8 @@ Classes: TypeAlias = "NDArray[np.integer[Any]] | None"
 """The class index of each face, -1 for a face that does not count; None for a plain mean."""
 
 DRAWS = 10_000
+MANY_DRAWS = 100_000
+"""Sign flips where the first `DRAWS` leave open on which side of 5 % a corrected p lies."""
 MIN_N = 6
 """Under six faces nothing can be tested at 5 %: the smallest two-sided p is 2 / 2^5."""
 TIE = 1e-12
@@ -123,6 +125,16 @@ def blocks(draws: int, width: int) -> Iterator[slice]:
     step = max(1, BLOCK // max(width, 1))
     for start in range(0, draws, step):
         yield slice(start, min(start + step, draws))
+
+
+def shared_rng(seed: int, n: int) -> np.random.Generator:
+    """The source of the draws for any statistic of n faces.
+
+    Every row, metric and pair of models with n faces gets the same draws: nothing depends on the
+    order, number or names of models, equal values have equal intervals, and what two rows differ by
+    is never the luck of the draw.
+    """
+    return np.random.default_rng([seed, n])
 
 
 def random_signs(rng: np.random.Generator, draws: int, n: int) -> Floats:

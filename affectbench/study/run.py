@@ -11,7 +11,7 @@ import torch
 
 from affectbench import __version__
 from affectbench.faces.identity import load_face_descriptor
-from affectbench.metrics.identity_metric import face_descriptors
+from affectbench.metrics.identity import face_descriptors
 from affectbench.study.damage import DAMAGE, NUISANCE
 from affectbench.study.faces import LabelledFaces
 from affectbench.study.judged import HR, Judged, judge_faces

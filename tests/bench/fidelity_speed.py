@@ -12,7 +12,7 @@ import torch
 from skimage.metrics import structural_similarity
 
 from affectbench.metrics.conventions import find_convention
-from affectbench.metrics.fidelity_kernels import psnr_values, ssim_values
+from affectbench.metrics.fidelity import psnr_values, ssim_values
 
 PAIRS = 256
 BATCHES = (1, 8, 32, 256)

@@ -18,8 +18,7 @@ from affectbench.images.resizing import resize
 from affectbench.images.tensors import quantise, stack, unit_range
 from affectbench.judges import load_judge
 from affectbench.metrics.consistency import EmotionConsistencyResult
-from affectbench.metrics.ecm import definition, ecm_parts
-from affectbench.metrics.ecm_metric import part_columns
+from affectbench.metrics.ecm import definition, ecm_parts, part_columns
 from affectbench.metrics.fidelity import psnr, ssim
 from affectbench.types import Judge
 from affectbench_baselines.training.faces import GROUP_BOXES, Box, Faces, window

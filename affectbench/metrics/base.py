@@ -1,0 +1,130 @@
+"""What the families share: device, chunks, autocast disabled, size check, windows, masks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+from affectbench.errors import InputError
+from affectbench.faces.landmark_points import landmarks_record
+from affectbench.faces.landmarks import Landmarker
+from affectbench.faces.masks import region_masks
+from affectbench.images.tensors import ImageLike, as_pair, require_same_shape
+from affectbench.metrics.conventions import size_gap
+from affectbench.types import Columns, MetricSpec
+
+CHUNK_VALUES = 1 << 22
+"""Values of images that a measure sees at once, so that memory does not grow with the batch."""
+
+Measure = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""SR and HR (N, 3, H, W), uint8, to one value per image (N,)."""
+
+
+@contextmanager
+def undisturbed(device: torch.device) -> Iterator[None]:
+    """Compute without gradient; autocast is disabled, since it would change the numbers."""
+    with torch.no_grad(), torch.autocast(device.type, enabled=False):
+        yield
+
+
+def require_side(metric: str, needed: int, images: torch.Tensor) -> None:
+    """InputError for images (N, C, H, W) that are smaller than a metric needs."""
+    height, width = images.shape[-2:]
+    if gap := size_gap(metric, needed, height, width):
+        raise InputError(gap)
+
+
+def pair_values(
+    spec: MetricSpec,
+    measure: Measure,
+    sr: torch.Tensor,
+    hr: torch.Tensor,
+    chunk_values: int = CHUNK_VALUES,
+) -> torch.Tensor:
+    """Return a measure (N,) of uint8 images (N, 3, H, W), in chunks and undisturbed.
+
+    Raises InputError if the shapes differ or the images are smaller than the spec says.
+    """
+    require_same_shape(sr, hr)
+    require_side(spec.name, spec.min_size, sr)
+    images = max(1, chunk_values // sr[0].numel())
+    chunks = zip(torch.split(sr, images), torch.split(hr, images), strict=True)
+    with undisturbed(sr.device):
+        return torch.cat([measure(x, y) for x, y in chunks])
+
+
+def measured(
+    spec: MetricSpec,
+    measure: Measure,
+    sr: ImageLike,
+    hr: ImageLike,
+    chunk_values: int = CHUNK_VALUES,
+) -> torch.Tensor:
+    """Return a measure of images as users pass them: float64 (N,)."""
+    return pair_values(spec, measure, *as_pair(sr, hr), chunk_values).double()
+
+
+class PairMetric:
+    """A measure as the runner calls it: on uint8 images (N, 3, H, W)."""
+
+    def __init__(self, spec: MetricSpec, measure: Measure, device: torch.device) -> None:
+        self._spec, self._measure, self._device = spec, measure, device
+
+    def reference(self, hr: torch.Tensor) -> None:  # noqa: ARG002
+        """Return nothing: what depends on the HR images alone is as large as they are."""
+        return
+
+    def score(self, sr: torch.Tensor, hr: torch.Tensor, reference: None) -> Columns:  # noqa: ARG002
+        """Return one column, named like the metric."""
+        sr, hr = sr.to(self._device), hr.to(self._device)
+        values = pair_values(self._spec, self._measure, sr, hr)
+        return {self._spec.name: values.cpu().numpy().astype(np.float64)}
+
+
+def gaussian_taps(size: int, sigma: float) -> list[float]:
+    """The weights of a Gaussian window along one side; their sum is 1."""
+    offsets = np.arange(size) - size // 2
+    weights = np.exp(-0.5 * (offsets / sigma) ** 2)
+    return [float(weight) for weight in weights / weights.sum()]
+
+
+def window_means(planes: torch.Tensor, taps: Sequence[float]) -> torch.Tensor:
+    """Planes (N, C, H, W) weighted by the window in both directions, whole windows only."""
+    for axis in (-1, -2):
+        planes = _filtered_along(planes, taps, axis)
+    return planes
+
+
+def _filtered_along(planes: torch.Tensor, taps: Sequence[float], axis: int) -> torch.Tensor:
+    # Sums of shifted views: three to eight times faster than a convolution in float64.
+    last = len(taps) - 1
+    length = planes.shape[axis] - last
+    out = planes.narrow(axis, last // 2, length) * taps[last // 2]
+    for i in range(last // 2):
+        pair = planes.narrow(axis, i, length) + planes.narrow(axis, last - i, length)
+        out.add_(pair, alpha=taps[i])
+    if last % 2:  # an even window has two taps in the middle
+        out.add_(planes.narrow(axis, last // 2 + 1, length), alpha=taps[last // 2 + 1])
+    return out
+
+
+MASKS_VERSION = "masks/1"
+
+
+def masks_record(framing: str) -> dict[str, object]:
+    """Return what decides the masks of a region beside the image."""
+    return {**landmarks_record(framing), "masks": MASKS_VERSION}
+
+
+def reference_masks(
+    landmarker: Landmarker, hr: torch.Tensor, regions: Sequence[str]
+) -> dict[str, torch.Tensor]:
+    """Return masks (N, H, W) of regions of the HR images, empty for a face that is not found."""
+    landmarks = landmarker(hr)
+    height, width = hr.shape[-2:]
+    masks = region_masks(landmarks.points, height, width, regions)
+    found = landmarks.found.view(-1, 1, 1)
+    return {name: mask & found for name, mask in masks.items()}
