@@ -38,7 +38,7 @@ if sys.platform != "win32":
     import fcntl
 
 _SIZES = struct.Struct("<QQ")
-_PATIENCE = 1.0  # seconds
+_PATIENCE, _LAST_WORDS = 1.0, 10.0  # seconds
 _CHILD = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from affectbench.adapters.isolation import serve; serve(*map(int, sys.argv[2:]))"
@@ -128,7 +128,7 @@ class _Child:
                 if self._process.poll() is not None:  # and another one holds its end of the pipe
                     raise EOFError
             about, answer = _receive(self._from)
-        except (OSError, EOFError, ValueError, struct.error) as error:
+        except (OSError, EOFError, ValueError, struct.error, MemoryError) as error:
             raise ModelError(f"{self._argument}: {self._fate()}") from error
         except BaseException:  # such as Ctrl-C: an answer that nobody waits for is under way
             self._end()
@@ -145,8 +145,11 @@ class _Child:
         _kill(self._process)
 
     def _fate(self) -> str:
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(_PATIENCE)
+        try:
+            self._process.wait(_LAST_WORDS)
+        except subprocess.TimeoutExpired:
+            self._end()
+            return "its process gave no answer, and was ended"
         self._end()
         code = self._process.returncode
         if self._late:
@@ -187,6 +190,8 @@ def serve(asked: int, answering: int, lifeline: int) -> None:
             _send(replies, *served.answer(header, data))
         except AffectBenchError as error:
             _send(replies, {"error": str(error)})
+        except KeyboardInterrupt:  # the user's do not come here: this is a session of its own
+            _send(replies, {"error": f"{header['argument']}: raised KeyboardInterrupt"})
 
 
 class _Served:
