@@ -124,7 +124,7 @@ class _Child:
             clock.start()
         try:
             _send(self._to, {**header, "argument": self._argument}, data)
-            while not wait([self._from], _PATIENCE):
+            while not wait([self._from.fileno()], _PATIENCE):
                 if self._process.poll() is not None:  # and another one holds its end of the pipe
                     raise EOFError
             about, answer = _receive(self._from)
@@ -260,5 +260,7 @@ def _unpacked(header: dict[str, Any], data: bytes) -> torch.Tensor:
 
 
 def _spec(fields: dict[str, Any]) -> ModelSpec:
-    values = {key: tuple(v) if isinstance(v, list) else v for key, v in fields.items()}
+    values: dict[str, Any] = {
+        key: tuple(v) if isinstance(v, list) else v for key, v in fields.items()
+    }
     return ModelSpec(**values)
