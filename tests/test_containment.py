@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -90,7 +91,7 @@ def _world() -> dict[str, object]:
         "denormal": float(torch.tensor(1e-310, dtype=torch.float64) * 1.0),
         "hook": _hooked_sum(),
         "random": (float(torch.rand(1)), random.random(), float(np.random.rand())),
-        "directory": os.getcwd(),
+        "directory": Path.cwd(),
         "environment": dict(os.environ),
         "umask": os.umask(os.umask(0)),
         "locale": locale.setlocale(locale.LC_ALL),
@@ -117,7 +118,8 @@ def test_a_model_changes_nothing_but_its_result(tmp_path, lr, deed, when):
     code = {
         "import": f"{deed}\ndef build(scale): return lambda x: {UP.format(2)}",
         "factory": f"def build(scale):\n    {deed}\n    return lambda x: {UP.format(2)}",
-        "forward": f"def build(scale):\n    def f(x):\n        up = {UP.format(2)}\n        {deed}\n"
+        "forward": f"def build(scale):\n    def f(x):\n        up = {UP.format(2)}\n"
+        f"        {deed}\n"
         "        return up\n    return f",
         "raises": f"def build(scale):\n    {deed}\n    raise SystemExit(0)",
     }[when]
@@ -290,7 +292,8 @@ def test_a_relative_folder_stays_where_it_was(tmp_path, monkeypatch):
     (tmp_path / "other").mkdir()
     write_code(
         tmp_path,
-        f"import os\ndef build(scale):\n    return lambda x: (os.chdir('other'), {UP.format(8)})[1]",
+        "import os\ndef build(scale):\n"
+        f"    return lambda x: (os.chdir('other'), {UP.format(8)})[1]",
         "m.py",
     )
     command = ["compare", "--models", "python:m.py:build", "--metrics", "psnr", "--batch-size", "1"]

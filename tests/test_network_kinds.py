@@ -141,7 +141,8 @@ def test_torchscript_from_a_factory_has_a_row(tmp_path, capsys):
 @pytest.mark.parametrize(
     "body",
     [
-        "class Net(torch.nn.Module):\n    def to(self, d): raise torch.cuda.OutOfMemoryError('full')\n"
+        "class Net(torch.nn.Module):\n"
+        "    def to(self, d): raise torch.cuda.OutOfMemoryError('full')\n"
         "def build(scale): return Net()",
         "class Net(torch.nn.Module):\n    def parameters(self): raise KeyError('p')\n"
         "def build(scale): return Net()",
@@ -265,7 +266,8 @@ def test_tensors_that_are_none_are_errors_of_the_model(lr, kind, said):
 def test_wrong_specs_name_the_field_and_cost_the_row(tmp_path, spec):
     path = write_code(
         tmp_path,
-        f"import affectbench.types\nspec = {spec}\ndef build(scale): return lambda x: {UP.format(2)}",
+        f"import affectbench.types\nspec = {spec}\n"
+        f"def build(scale): return lambda x: {UP.format(2)}",
     )
     with pytest.raises(ModelError, match="its spec ") as caught:
         load_model(f"python:{path}:build", 2)

@@ -30,13 +30,12 @@ def require_independent(model: Model, lr: torch.Tensor, sr: torch.Tensor, scale:
     face, or nearly the same one throughout), a made-up image keeps the face company.
     """
     if float((lr - lr[:1]).abs().mean((1, 2, 3)).max()) < _UNLIKE:
-        lr = torch.cat([lr[:-1] if len(lr) > 1 else lr, _unlike(lr[:1])])
+        company = torch.cat([lr[:-1] if len(lr) > 1 else lr, _unlike(lr[:1])])
         try:
-            sr = checked_sr(model, lr.clone(), scale)
+            lr, sr = company, checked_sr(model, company.clone(), scale)
         except ModelError:
-            if len(lr) == 2:  # it serves faces one by one, or not at all
+            if len(lr) == 1:  # it serves faces one by one, and so it will
                 return
-            raise
     for index in (0, len(lr) - 1):
         _require_same_alone(model, lr, sr, index, scale)
 

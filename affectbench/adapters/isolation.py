@@ -39,7 +39,7 @@ if sys.platform != "win32":
     import fcntl
 
 _SIZES = struct.Struct("<QQ")
-_PATIENCE = 1.0  # seconds
+_PATIENCE, _LAST_WORDS = 1.0, 10.0  # seconds
 _CHILD = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from affectbench.adapters.isolation import serve; serve(*map(int, sys.argv[2:]))"
@@ -135,11 +135,11 @@ class _Child:
             clock.start()
         try:
             _send(self._to, {**header, "argument": self._argument}, data)
-            while not wait([self._from], _PATIENCE):
+            while not wait([self._from.fileno()], _PATIENCE):
                 if self._process.poll() is not None:  # and another one holds its end of the pipe
                     raise EOFError
             about, answer = _receive(self._from)
-        except (OSError, EOFError, ValueError, struct.error) as error:
+        except (OSError, EOFError, ValueError, struct.error, MemoryError) as error:
             raise ModelError(f"{self._argument}: {self._fate()}") from error
         except BaseException:  # such as Ctrl-C: an answer that nobody waits for is under way
             self._end()
@@ -156,8 +156,11 @@ class _Child:
         _kill(self._process)
 
     def _fate(self) -> str:
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(_PATIENCE)
+        try:
+            self._process.wait(_LAST_WORDS)
+        except subprocess.TimeoutExpired:
+            self._end()
+            return "its process gave no answer, and was ended"
         self._end()
         code = self._process.returncode
         if self._late:
@@ -198,6 +201,8 @@ def serve(asked: int, answering: int, lifeline: int) -> None:
             _send(replies, *served.answer(header, data))
         except AffectBenchError as error:
             _send(replies, {"error": str(error)})
+        except KeyboardInterrupt:  # the user's do not come here: this is a session of its own
+            _send(replies, {"error": f"{header['argument']}: raised KeyboardInterrupt"})
 
 
 class _Served:
@@ -270,5 +275,7 @@ def _unpacked(header: dict[str, Any], data: bytes) -> torch.Tensor:
 
 
 def _spec(fields: dict[str, Any]) -> ModelSpec:
-    values = {key: tuple(v) if isinstance(v, list) else v for key, v in fields.items()}
+    values: dict[str, Any] = {
+        key: tuple(v) if isinstance(v, list) else v for key, v in fields.items()
+    }
     return ModelSpec(**values)
