@@ -1,4 +1,4 @@
-"""Few faces, skewed values, small classes: intervals that hold the mean, tests of the right size."""
+"""Few faces, skewed values, small classes: intervals hold the mean, tests have their size."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def mixture(rng: Rng, shape: tuple[int, int]) -> np.ndarray:
     ids=["normal", "t3", "exponential", "beta", "lognormal", "mixture"],
 )
 def test_few_faces_are_covered(draw, truth: float, least: tuple[float, float]) -> None:
-    """Plain BCa: .85, .82, .83, .85, .77, .70 for six faces, .90, .86, .88, .90, .83, .80 for ten."""
+    """Plain BCa: .85, .82, .83, .85, .77, .70 for six, .90, .86, .88, .90, .83, .80 for ten."""
     assert coverage(draw, truth, 6) >= least[0]
     assert coverage(draw, truth, 10) >= least[1]
 

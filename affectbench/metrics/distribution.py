@@ -20,8 +20,8 @@ cells hold these features, so that a value can be made again without the network
   regions. It is not FID, and its numbers compare within one judge only. Its test is that of the
   jackknife in `GROUPS` groups: a label swap would take the eigenvalues of two matrices each time.
 
-A value says nothing of pairs: the anchor `wrong-face`, the same faces in another order, has 0, and a
-`kid` a little below, since every face meets itself there as another's result.
+A value says nothing of pairs: the anchor `wrong-face`, the same faces in another order, has 0, and
+a `kid` a little below, since every face meets itself there as another's result.
 
 Intervals are those of the jackknife over faces: how far the value moves with other faces.
 """
@@ -192,6 +192,7 @@ def _spec(
     title: str,
     source: str,
     few_faces: int,
+    *,
     lowest: float = 0.0,
     version: str = "1",
     **more: Any,

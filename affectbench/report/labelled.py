@@ -6,8 +6,8 @@
 The table has the columns `file` and `emotion`. Balanced accuracy is the mean over the expressions
 of the share of faces that the judge gives their label, in [0, 1], higher is better; by guessing it
 is 1 / expressions. Intervals are over faces, the difference to `--versus` is paired and its p
-two-sided, as in the tables of a run; Holm's over the models of a judge. The row `HR` is the judge on the
-originals.
+two-sided, as in the tables of a run; Holm's over the models of a judge. The row `HR` is the judge
+on the originals.
 """
 
 from __future__ import annotations

@@ -82,8 +82,9 @@ class Run:
 def load_run(folder: Path) -> Run:
     """Read `run.json` and the records that it names.
 
-    Records whose interval was made in another way get theirs anew from the per-image values: a table
-    mixes no kinds. Raises RecordError for a folder without a run, and for damaged or newer files.
+    Records whose interval was made in another way get theirs anew from the per-image values: no
+    table mixes two kinds. Raises RecordError for a folder without a run, and for damaged or newer
+    files.
     """
     path = folder / "run.json"
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from itertools import combinations
 
 import numpy as np
@@ -83,7 +84,9 @@ def best_set(
     # Equal models once, in the order of their values: the order given changes no bit.
     columns, place = np.unique(kept[:, tested], axis=1, return_inverse=True)
     if columns.shape[1] > 1:
-        keep[tested] = _kept(columns, direction, groups, rng, draws, level)[place.ravel()]
+        keep[tested] = _kept(columns, direction, groups, rng=rng, draws=draws, level=level)[
+            place.ravel()
+        ]
     return keep
 
 
@@ -91,6 +94,7 @@ def _kept(
     columns: Floats,
     direction: Direction,
     groups: Groups,
+    *,
     rng: np.random.Generator,
     draws: int,
     level: float,
@@ -101,13 +105,13 @@ def _kept(
     means, errors = _studentised(gains, groups, pairs)
     random = errors > 0
     statistic = np.abs(means[random]) / errors[random]
-    largest = _largest(gains, groups, pairs[random], errors[random], rng, draws)
+    flip = partial(_largest, gains, groups, pairs[random], errors[random], rng=rng)
+    largest = flip(draws=draws)
     doubt = 4.0 * math.sqrt(level * (1.0 - level) / draws)
     low, high = _quantile(largest, level - doubt), _quantile(largest, level + doubt)
     in_doubt = bool(((statistic >= low) & (statistic <= high)).any())
     if in_doubt and math.isfinite(_quantile(largest, level)) and draws < MANY_DRAWS:
-        more = _largest(gains, groups, pairs[random], errors[random], rng, MANY_DRAWS - draws)
-        largest = np.concatenate([largest, more])
+        largest = np.concatenate([largest, flip(draws=MANY_DRAWS - draws)])
     apart = means != 0
     apart[random] = statistic > _quantile(largest, level) * (1.0 + _ROUNDING)
     keep = np.ones(gains.shape[1], dtype=np.bool_)
@@ -145,6 +149,7 @@ def _largest(
     groups: Groups,
     pairs: NDArray[np.intp],
     errors: Floats,
+    *,
     rng: np.random.Generator,
     draws: int,
 ) -> Floats:
