@@ -1,8 +1,8 @@
 """How often 95 % intervals hold the true mean, and how often tests at 5 % reject a true null.
 
-    python baselines/tools/interval_coverage.py --board leaderboards/boards/celeba-x8
+    python baselines/tools/interval_coverage.py --out tables.md
 
-Prints the two tables of `docs/limitations.md`. A population is a distribution, or the per-image
+Writes the tables of `docs/limitations.md`. A population is a distribution, or the per-image
 values of a board's faces, drawn with replacement. Some minutes with the default of 2,000 samples:
 a share of 0.95 is then known to 0.005.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -88,27 +88,27 @@ def _line(cells: list[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def print_coverage(populations: Mapping[str, tuple[Draw, float]], runs: int) -> None:
+def coverage_table(populations: Mapping[str, tuple[Draw, float]], runs: int) -> Iterator[str]:
     """The table of coverage."""
-    print(_line(["values", *(f"n = {n}" for n in FACES)]))
-    print("|---|" + "---:|" * len(FACES))
+    yield _line(["values", *(f"n = {n}" for n in FACES)])
+    yield "|---|" + "---:|" * len(FACES)
     for name, (draw, mean) in populations.items():
-        print(_line([name, *(f"{coverage(draw, mean, n, runs):.3f}" for n in FACES)]))
+        yield _line([name, *(f"{coverage(draw, mean, n, runs):.3f}" for n in FACES)])
 
 
-def print_sizes(populations: Mapping[str, tuple[Draw, float]], runs: int) -> None:
-    """The table of the shares rejected, of plain means and of macro means with a small class."""
-    print(_line(["differences", *(f"n = {n}" for n in FACES)]))
-    print("|---|" + "---:|" * len(FACES))
+def size_tables(populations: Mapping[str, tuple[Draw, float]], runs: int) -> Iterator[str]:
+    """The shares rejected: of plain means, and of macro means with a small class."""
+    yield _line(["differences", *(f"n = {n}" for n in FACES)])
+    yield "|---|" + "---:|" * len(FACES)
     for name, (draw, mean) in populations.items():
         cells = []
         for n in FACES:
             flips, both = sizes(draw(np.random.default_rng([3, n]), (runs, n)) - mean)
             cells.append(f"{flips:.3f}, {both:.3f}")
-        print(_line([name, *cells]))
-    print()
-    print(_line(["smallest class", *(f"classes of {name}" for name in RARE)]))
-    print("|---|" + "---:|" * len(RARE))
+        yield _line([name, *cells])
+    yield ""
+    yield _line(["smallest class", *(f"classes of {name}" for name in RARE)])
+    yield "|---|" + "---:|" * len(RARE)
     for name, (draw, mean) in populations.items():
         cells = []
         for counts in RARE.values():
@@ -118,21 +118,26 @@ def print_sizes(populations: Mapping[str, tuple[Draw, float]], runs: int) -> Non
             classes = np.repeat(np.arange(len(counts)), counts)
             flips, both = sizes(np.concatenate([rare, others], axis=1), classes)
             cells.append(f"{flips:.3f}, {both:.3f}")
-        print(_line([name, *cells]))
+        yield _line([name, *cells])
 
 
 def main() -> None:
-    """Print both tables."""
+    """Write the tables."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--board", type=Path, default=Path("leaderboards/boards/celeba-x8"))
+    parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--runs", type=int, default=2000)
     options = parser.parse_args()
     populations = {**distributions(), **of_board(load_run(options.board))}
-    print_coverage(populations, options.runs)
-    print()
-    print_sizes(populations, options.runs)
+    lines = [
+        *coverage_table(populations, options.runs),
+        "",
+        *size_tables(populations, options.runs),
+        "",
+    ]
+    options.out.write_text("\n".join(lines), encoding="utf-8")
 
 
 if __name__ == "__main__":
