@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from affectbench.adapters import ModelRequest
-from affectbench.datasets import load_dataset
+from affectbench.datasets import RemarkableDataset, load_dataset
 from affectbench.datasets.folder import open_folder
 from affectbench.datasets.manifest import make_manifest
 from affectbench.datasets.pairs import FacePairs
@@ -33,7 +33,6 @@ from affectbench.types import (
     JudgeSpec,
     MetricPlugin,
     MetricSettings,
-    RemarkableDataset,
     TestProtocol,
     as_json,
     content_id,
