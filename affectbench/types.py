@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
@@ -254,15 +254,6 @@ class Dataset(Protocol):
 
     def read(self, image_id: str) -> NDArray[np.uint8]:
         """The square face image (H, W, 3) that the protocol makes HR from."""
-        ...
-
-
-@runtime_checkable
-class RemarkableDataset(Protocol):
-    """A set that has something to say about what it found, such as files that are no faces."""
-
-    def remarks(self) -> Sequence[str]:
-        """A line each, for the user to read."""
         ...
 
 

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from affectbench.datasets.folder import open_folder
 from affectbench.errors import InputError, UnknownNameError
 from affectbench.registry import Registry
 from affectbench.types import Dataset, DatasetPlugin, DatasetSpec
+
+
+@runtime_checkable
+class RemarkableDataset(Protocol):
+    """A set that has something to say about what it found, such as files that are no faces."""
+
+    def remarks(self) -> Sequence[str]:
+        """A line each, for the user to read."""
+        ...
 
 
 @cache

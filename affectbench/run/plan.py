@@ -17,7 +17,7 @@ from typing import Any
 from affectbench.adapters import ModelRequest
 from affectbench.adapters.opened import open_model
 from affectbench.adapters.prefix import LR_SIZE
-from affectbench.datasets import load_dataset
+from affectbench.datasets import RemarkableDataset, load_dataset
 from affectbench.datasets.folder import open_folder
 from affectbench.datasets.manifest import make_manifest
 from affectbench.datasets.pairs import FacePairs
@@ -36,7 +36,6 @@ from affectbench.types import (
     JudgeSpec,
     MetricPlugin,
     MetricSettings,
-    RemarkableDataset,
     TestProtocol,
     as_json,
     content_id,
