@@ -198,16 +198,17 @@ def rerun_leaderboard(
     for folder in board_folders(root):
         note(f"{folder.name}: running {faces} faces of each row again")
         run = load_run(folder)
-        problems += run_again(
-            run.settings,
-            run.records,
-            run.columns,
-            data_root,
-            weights=weights,
-            faces=faces,
-            metrics=metrics,
-            seed=seed,
-        )
+        for name in dict.fromkeys(record.dataset["name"] for record in run.records):
+            problems += run_again(
+                run.settings,
+                [record for record in run.records if record.dataset["name"] == name],
+                run.columns,
+                data_root,
+                weights=weights,
+                faces=faces,
+                metrics=metrics,
+                seed=seed,
+            )
     return problems
 
 

@@ -14,10 +14,10 @@ from typing import Any
 import pandas as pd
 
 from affectbench.errors import RecordError
-from affectbench.records import Record, read_record
+from affectbench.records import Record
 from affectbench.report.cells import Layout, lay_out
 from affectbench.report.marks import NO_INFORMATION, TRAINED_AGAINST, joined, scorer_of, words_of
-from affectbench.report.results import Run
+from affectbench.report.results import Run, convention_of, read_cell
 from affectbench.report.table import build_table, column_order
 
 KEY = ["dataset", "role", "model"]
@@ -157,7 +157,7 @@ def _by_convention(run: Run) -> dict[str, list[Record]]:
     wanted = {_place(record.cell, record.role, record.row) for record in bound}
     for record in _others(run):
         if _place(record.cell, record.role, record.row) in wanted:
-            convention = str(record.metric["identity"]["convention"])
+            convention = convention_of(record)
             if convention != own:
                 found.setdefault(convention, list(free)).append(record)
     order = {_place(r.cell, r.role, r.row): i for i, r in enumerate(run.records)}
@@ -174,11 +174,12 @@ def _others(run: Run) -> Iterator[Record]:
         if path.relative_to(folder).with_suffix("").as_posix() in known:
             continue
         try:
-            record = read_record(path)
-        except (RecordError, OSError):
+            record = read_cell(run.folder, path.relative_to(folder).with_suffix("").as_posix())
+            if record.status == "ok" and convention_of(record):
+                run.columns(record)
+                yield record
+        except RecordError:
             continue  # it is no part of this table, so that it cannot spoil it
-        if record.status == "ok" and record.metric.get("identity", {}).get("convention"):
-            yield record
 
 
 def _place(cell: Mapping[str, Any], role: str, row: str) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import shutil
 import socket
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,8 @@ class RunFolder:
 
     def columns(self, cell: Cell) -> dict[str, np.ndarray]:
         """The per-image values of a sealed cell."""
-        return read_columns(self.images_path(cell))
+        record = self.record(cell)
+        return read_columns(self.images_path(cell), record.images_sha256 if record else "")
 
     def discard(self, cell: Cell) -> None:
         """Forget a sealed cell, so that it is computed again."""
@@ -93,7 +95,8 @@ class RunFolder:
     def seal(self, cell: Cell, record: Record, columns: Columns | None) -> None:
         """Write a cell's values, then its record, then drop its batches."""
         if columns is not None:
-            write_columns(columns, self.images_path(cell))
+            digest = write_columns(columns, self.images_path(cell))
+            record = replace(record, images_sha256=digest)
         write_record(record, self.record_path(cell))
         for folder in (self.root / ".partial").glob(f"{cell.id}-*"):
             shutil.rmtree(folder, ignore_errors=True)
