@@ -174,6 +174,12 @@ def _number_or_classes(where: str, value: Any) -> str:
 _text = _is("a text", _is_text)
 _name = _is("a name", lambda value: _is_text(value) and value != "")
 _texts = _list("names", _is_text)
+_once = _is(
+    "a list of different names",
+    lambda value: isinstance(value, list)
+    and all(map(_is_text, value))
+    and len(set(value)) == len(value),
+)
 _whole = _is("a whole number", _is_whole)
 _count = _is("a whole number above 0", lambda value: _is_whole(value) and value > 0)
 _number = _is("a number", _is_number)
@@ -263,7 +269,7 @@ _RECORD = _object(
 )
 _SETTINGS = _object(
     {
-        **dict.fromkeys(("judges", "metrics"), _texts),
+        **dict.fromkeys(("judges", "metrics"), _once),
         **dict.fromkeys(("versus", "convention", "protocol"), _text),
         "seed": _whole,
     },

@@ -24,7 +24,7 @@ import numpy as np
 
 from affectbench.errors import RecordError, StorageError
 from affectbench.record_schema import SCHEMA, record_problem
-from affectbench.texts import parse_json, unicode_text
+from affectbench.texts import parse_json, printable, unicode_text
 from affectbench.types import Columns, Role, content_id
 
 Status = Literal["ok", "failed"]
@@ -181,8 +181,9 @@ def read_columns(path: Path, sha256: str = "") -> dict[str, np.ndarray]:
             )
         return _parsed(content)
     except (OSError, ValueError, MemoryError) as error:
+        reason = printable(" ".join(str(error).split()))  # Arrow quotes bytes and breaks lines
         raise RecordError(
-            f"{path}: the per-image values cannot be read ({error}); {_MEND_IMAGES}"
+            f"{path}: the per-image values cannot be read ({reason}); {_MEND_IMAGES}"
         ) from error
 
 
@@ -202,7 +203,7 @@ def _parsed(content: bytes) -> dict[str, np.ndarray]:
             raise ValueError("a value is missing")
         return {name: table.column(name).to_numpy() for name in names}
     except (pa.ArrowException, TypeError, RecursionError, OverflowError) as error:
-        raise ValueError(str(error).partition("\n")[0]) from error
+        raise ValueError(str(error)) from error
 
 
 _MOST_ROWS = 100_000_000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -63,7 +63,7 @@ class Run:
 
     def _verified(self, record: Record) -> Columns:
         path = self.folder / "images" / record.images
-        columns = read_columns(path, record.images_sha256)
+        columns = _Named(path, read_columns(path, record.images_sha256))
         problem = columns_problem(columns, record.metric, record.n, record.failed)
         if not problem:
             problem = self._other_faces(record, columns["id"])
@@ -86,6 +86,17 @@ class Run:
             f"the faces of {record.dataset['name']} are not those of {first.record}: "
             f"{listed(differing)}"
         )
+
+
+class _Named(dict[str, np.ndarray]):
+    """Columns of a file: one that it lacks is an error of the file, not of who looks for it."""
+
+    def __init__(self, path: Path, columns: Columns) -> None:
+        super().__init__(columns)
+        self._path = path
+
+    def __missing__(self, name: str) -> np.ndarray:
+        raise RecordError(f"{self._path}: lacks the column {name}; {_RESTORE}")
 
 
 @dataclass(frozen=True)
@@ -115,6 +126,8 @@ def load_records(folder: Path) -> Run:
     """The run without a look at its per-image values, which are verified when they are used."""
     cells, command, settings = _read_run(folder / "run.json")
     records = tuple(read_cell(folder, cell) for cell in cells)
+    if problem := _contradiction(settings, records):
+        raise RecordError(f"{folder / 'run.json'}: {problem}; {_MEND}")
     revisions: dict[str, str] = {}
     for cell, record in zip(cells, records, strict=True):
         name, revision = _set_of(record)
@@ -124,6 +137,25 @@ def load_records(folder: Path) -> Run:
                 f"before it; {_MEND}"
             )
     return Run(folder, command, cells, settings, records)
+
+
+def _contradiction(settings: Mapping[str, Any], records: Sequence[Record]) -> str:
+    """What the settings of a run say otherwise than its records; empty if they agree."""
+    judged = [r for r in records if r.metric["per_judge"]]
+    of_ecm = {str(r.metric["identity"].get("judge")) for r in judged if r.metric["name"] == "ecm"}
+    said: dict[str, tuple[set[str], set[str]]] = {
+        "metrics": (set(settings["metrics"]), {str(r.metric["name"]) for r in records}),
+        "protocol": ({settings["protocol"]}, {str(r.protocol["name"]) for r in records}),
+    }
+    if of_ecm:
+        said["judges"] = (set(settings["judges"]), of_ecm)
+    elif judged:
+        found = {str(r.metric["identity"].get("judge")) for r in judged}
+        said["judges"] = (set(settings["judges"]) & found, found)
+    for name, (ours, theirs) in said.items():
+        if ours != theirs:
+            return f"'{name}' are {', '.join(sorted(ours))}, the records' {', '.join(sorted(theirs))}"
+    return ""
 
 
 def named_cells(folder: Path) -> tuple[str, ...]:

@@ -13,7 +13,6 @@ from typing import Any
 
 import pandas as pd
 
-from affectbench.errors import RecordError
 from affectbench.records import Record
 from affectbench.report.cells import Layout, lay_out
 from affectbench.report.marks import NO_INFORMATION, TRAINED_AGAINST, joined, scorer_of, words_of
@@ -167,19 +166,18 @@ def _by_convention(run: Run) -> dict[str, list[Record]]:
 
 
 def _others(run: Run) -> Iterator[Record]:
-    """The sound records of a run folder that are not part of its last call, if they say how."""
+    """The records of a run folder that are not part of its last call, if they say how.
+
+    Raises RecordError for one that is damaged: a view that lacks its row would say something else.
+    """
     known = set(run.cells)
     folder = run.folder / "records"
     for path in sorted(folder.rglob("*.json")):
         if path.relative_to(folder).with_suffix("").as_posix() in known:
             continue
-        try:
-            record = read_cell(run.folder, path.relative_to(folder).with_suffix("").as_posix())
-            if record.status == "ok" and convention_of(record):
-                run.columns(record)
-                yield record
-        except RecordError:
-            continue  # it is no part of this table, so that it cannot spoil it
+        record = read_cell(run.folder, path.relative_to(folder).with_suffix("").as_posix())
+        if record.status == "ok" and convention_of(record):
+            yield record
 
 
 def _place(cell: Mapping[str, Any], role: str, row: str) -> tuple[str, ...]:
