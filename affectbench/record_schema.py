@@ -6,7 +6,6 @@ empty text if it can: the caller knows the file and what can be done.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePosixPath
@@ -135,7 +134,8 @@ def _each(check: Check) -> Check:
 
 def _list(what: str, test: Callable[[Any], bool]) -> Check:
     return _is(
-        f"a list of {what}", lambda value: isinstance(value, (list, tuple)) and all(map(test, value))
+        f"a list of {what}",
+        lambda value: isinstance(value, (list, tuple)) and all(map(test, value)),
     )
 
 
@@ -152,7 +152,7 @@ def _is_text(value: Any) -> bool:
 
 
 def _is_pair(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) and len(value) == 2 and all(map(_is_text, value))
+    return isinstance(value, list) and len(value) == 2 and all(map(_is_text, value))
 
 
 def _one_of(*names: str) -> Check:
@@ -176,9 +176,9 @@ _name = _is("a name", lambda value: _is_text(value) and value != "")
 _texts = _list("names", _is_text)
 _once = _is(
     "a list of different names",
-    lambda value: isinstance(value, list)
-    and all(map(_is_text, value))
-    and len(set(value)) == len(value),
+    lambda value: (
+        isinstance(value, list) and all(map(_is_text, value)) and len(set(value)) == len(value)
+    ),
 )
 _whole = _is("a whole number", _is_whole)
 _count = _is("a whole number above 0", lambda value: _is_whole(value) and value > 0)
@@ -188,8 +188,9 @@ _id = _is("16 hexadecimal digits", lambda value: _is_text(value) and bool(_ID.fu
 _sha256 = _is("a SHA-256", lambda value: _is_text(value) and bool(_SHA256.fullmatch(value)))
 _file = _is(
     "a file of the run",
-    lambda value: _is_text(value)
-    and (value == "" or (_is_inside(value) and value.endswith(".parquet"))),
+    lambda value: (
+        _is_text(value) and (value == "" or (_is_inside(value) and value.endswith(".parquet")))
+    ),
 )
 
 _MODEL = _object(

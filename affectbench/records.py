@@ -149,9 +149,7 @@ def read_record(path: Path) -> Record:
 
 
 _MEND = "delete it and run the same command again to make it anew"
-_MEND_IMAGES = (
-    "restore it, or delete the record of the same name and run the same command again"
-)
+_MEND_IMAGES = "restore it, or delete the record of the same name and run the same command again"
 
 
 def write_columns(columns: Columns, path: Path) -> str:

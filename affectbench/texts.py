@@ -17,6 +17,7 @@ _UNSAFE = re.compile(
     "\u2028\u2029\ufeff"
     "\ud800-\udfff]"  # bytes of a file name that is not UTF-8, and halves of characters
 )
+_NO_ASCII = re.compile("[^\x20-\x7e]")
 _NOT_UNICODE = re.compile("[\ud800-\udfff]")
 _DEEPEST = 32
 _LARGEST = 2**63
@@ -34,6 +35,16 @@ def printable(text: str, keep: str = "") -> str:
 def unicode_text(text: str) -> str:
     r"""Text that every encoding of Unicode takes: bytes that were none are written `\xff`."""
     return _NOT_UNICODE.sub(lambda found: _escaped(found[0]), text)
+
+
+def shown_json(text: str, ascii_only: bool = False) -> str:
+    r"""A JSON text of the same meaning that a terminal shows and does not obey.
+
+    >>> shown_json('{"a": "\x9b ü"}'), shown_json('["ü"]', ascii_only=True)
+    ('{"a": "\\u009b ü"}', '["\\u00fc"]')
+    """
+    odd = _NO_ASCII if ascii_only else _UNSAFE
+    return odd.sub(lambda found: "\n" if found[0] == "\n" else _json_escaped(found[0]), text)
 
 
 def parse_json(text: str | bytes) -> Any:
@@ -59,6 +70,10 @@ def _escaped(character: str) -> str:
     if 0xDC80 <= code <= 0xDCFF:  # how Python keeps a byte that is not UTF-8
         return f"\\x{code - 0xDC00:02x}"
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def _json_escaped(character: str) -> str:
+    return "\\u007f" if character == "\x7f" else json.dumps(character)[1:-1]
 
 
 def _no_constant(name: str) -> Any:

@@ -80,7 +80,7 @@ def test_a_changed_record_is_found(root: Path) -> None:
         ("dataset", "revision", "f" * 16, "is of other faces of 'celeba'"),
         ("protocol", "scale", 4, "says of its protocol"),
         ("metric", "direction", "higher", "the metric's direction"),
-        ("metric", "identity", {"name": "ecm", "judge": "another"}, "says of its metric"),
+        ("metric", "identity", {"name": "ecm", "judge": "mini-xception"}, "says of its metric"),
         ("", "role", "published", "'role' is not one of model, anchor"),
     ],
 )
@@ -111,7 +111,7 @@ def test_a_board_may_hold_a_failed_cell(tmp_path: Path, rng: np.random.Generator
 def test_a_lost_column_is_found(root: Path) -> None:
     record = next((root / "boards").rglob("ecm-*.json"))
     edit_columns(record, lambda columns: columns.pop("p_k"))
-    assert any("lack the column 'p_k'" in problem for problem in check(root))
+    assert any("lacks the column p_k" in problem for problem in check(root))
 
 
 def test_missing_files_are_found(root: Path) -> None:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -28,7 +27,17 @@ from affectbench.report.views import build_views
 
 ODD: tuple[Any, ...] = (
     *(None, True, False, [], {}, "", 0, -1, 1, 0.5, -0.0, 1e300, -1e-300, 2**40, 2**64, 10**400),
-    *("inf", "nan", "x", "\x1b[2J", "=1+1", "\ud800", "constructor", "../../etc/passwd", "a" * 5000),
+    *(
+        "inf",
+        "nan",
+        "x",
+        "\x1b[2J",
+        "=1+1",
+        "\ud800",
+        "constructor",
+        "../../etc/passwd",
+        "a" * 5000,
+    ),
     *([[]], [1, "x"], {"x": 1}, {"": {}}, ["x"] * 3, [["id", "why"]], [[1, 2]]),
 )
 
@@ -201,7 +210,11 @@ def test_changed_images_are_a_message_or_change_nothing(
     others = [path.read_bytes() for path in images_of(sound)]
     truth = everything(sound)
     seen = outcomes(
-        sound, tmp_path, images_of(sound), lambda content: mutated_table(content, others, rng), count
+        sound,
+        tmp_path,
+        images_of(sound),
+        lambda content: mutated_table(content, others, rng),
+        count,
     )
     assert set(seen) <= {truth, ""}
     assert seen.count("") > count / 2

@@ -19,8 +19,11 @@ from affectbench.adapters.onnx import ONNX
 from affectbench.adapters.prefix import Loading, require_file
 from affectbench.adapters.python import PYTHON
 from affectbench.adapters.syntax import kernel_option, require_known, split_options, without_options
+from affectbench.arguments import is_file, is_folder, usable_path
+from affectbench.devices import usable_device
 from affectbench.errors import AffectBenchError, InputError, UnknownNameError, WeightsError
 from affectbench.registry import Registry
+from affectbench.texts import printable
 from affectbench.types import Model, ModelPlugin, ModelSpec, StoredResults
 
 if TYPE_CHECKING:
@@ -60,16 +63,14 @@ class ModelRequest:
     def load(self, scale: int, device: str | torch.device = "cpu") -> Model | StoredResults:
         """The model itself, ready for `scale` on `device`.
 
-        Raises InputError if it cannot serve that scale, WeightsError for weights that cannot be
-        used, MissingExtraError, and ModelError if user code raises.
+        Raises InputError if it cannot serve that scale or the device is not there, WeightsError for
+        weights that cannot be used, MissingExtraError, and ModelError if user code raises.
         """
-        import torch
-
-        device, options = torch.device(device), dict(self.options)
+        usable, options = usable_device(device), dict(self.options)
         if not self.kind:
-            return plugins().load(self.target).load(scale, _without_name(options), device)
+            return plugins().load(self.target).load(scale, _without_name(options), usable)
         loading = Loading(self.argument, self.target, options, self.describe(scale), scale)
-        return PREFIXES[self.kind].load(loading, device)
+        return PREFIXES[self.kind].load(loading, usable)
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,7 @@ def parse_model(argument: str) -> ModelRequest:
         adapter = PREFIXES[kind]
         if not target:
             raise InputError(f"{argument}: nothing follows the colon; write {adapter.syntax}")
+        usable_path(target)
         if not adapter.any_option:
             require_known(options, adapter.known_options, argument)
         kernel_option(options, argument)
@@ -152,7 +154,7 @@ def _parse_piece(piece: str, alone: bool) -> ModelRequest:
         return parse_model(piece)
     except (InputError, WeightsError) as error:
         target = without_options(piece).partition(":")[2]
-        if alone or not target or Path(target).exists():
+        if alone or not target or is_file(target) or is_folder(target):
             raise
         raise type(error)(
             f"{error} (commas separate models: a path that holds one cannot stand in a list)"
@@ -162,7 +164,7 @@ def _parse_piece(piece: str, alone: bool) -> ModelRequest:
 def _request(
     argument: str, label: str, kind: str, target: str, options: dict[str, str]
 ) -> ModelRequest:
-    return ModelRequest(argument, label, kind, target, tuple(options.items()))
+    return ModelRequest(argument, printable(label), kind, target, tuple(options.items()))
 
 
 def _without_name(options: dict[str, str]) -> dict[str, str]:
@@ -178,13 +180,12 @@ def _title(name: str) -> str:
 
 def _refuse_unknown(head: str) -> NoReturn:
     prefix, colon, target = head.partition(":")
-    path = Path(head)
     if head in BASELINES:
         hint = "it comes with affectbench-baselines: pip install affectbench-baselines"
-    elif path.is_dir():
+    elif is_folder(head):
         hint = f"it is a folder: did you mean 'images:{head}'?"
-    elif path.is_file():
-        kind = {".onnx": "onnx", ".py": "python"}.get(path.suffix.lower(), "checkpoint")
+    elif is_file(head):
+        kind = {".onnx": "onnx", ".py": "python"}.get(Path(head).suffix.lower(), "checkpoint")
         hint = f"it is a file: did you mean '{kind}:{head}'?"
     elif colon:
         close = difflib.get_close_matches(prefix, PREFIXES, n=1)

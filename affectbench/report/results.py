@@ -154,7 +154,9 @@ def _contradiction(settings: Mapping[str, Any], records: Sequence[Record]) -> st
         said["judges"] = (set(settings["judges"]) & found, found)
     for name, (ours, theirs) in said.items():
         if ours != theirs:
-            return f"'{name}' are {', '.join(sorted(ours))}, the records' {', '.join(sorted(theirs))}"
+            return (
+                f"'{name}' are {', '.join(sorted(ours))}, the records' {', '.join(sorted(theirs))}"
+            )
     return ""
 
 

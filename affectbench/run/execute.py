@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from affectbench.aggregate import cell_values
+from affectbench.devices import usable_device
 from affectbench.errors import AffectBenchError, InputError, ModelError, StorageError, listed
 from affectbench.judges import load_judge
 from affectbench.records import Record
@@ -69,7 +70,7 @@ class LocalExecutor:
 
     def run(self, plan: DatasetPlan, cells: Sequence[Cell]) -> None:
         """Run `cells`, a part of the plan's; `one-face` last, since it is chosen from results."""
-        work = _Work(plan, self.folder, self.progress, pick_device(plan.device))
+        work = _Work(plan, self.folder, self.progress, usable_device(plan.device))
         work.run([cell for cell in cells if not cell.row.judge])
         work.run([cell for cell in cells if cell.row.judge])
 
@@ -268,18 +269,6 @@ def derived(measure: Measure, columns: Columns) -> Columns:
     if not len(columns["id"]):
         return columns
     return {"id": columns["id"], **measure.plugin.derive(columns)}
-
-
-def pick_device(name: str) -> torch.device:
-    """`auto` is the GPU if there is one; InputError for a device that is not there."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"--device {name}: cannot be used ({error})".splitlines()[0]) from error
-    return device
 
 
 def _about(produced: Produced) -> dict[str, Any]:
