@@ -103,9 +103,9 @@ def compare(
     computed here is left out, and `gaps` says why. The first of `judges` is the headline judge;
     `panel` stands for all judges that come with the library. `crop` is the version of the face
     region that ECM is taken on: `crop/1`, the framing's box, or `crop/2`, from the landmarks of
-    each reference. Results are kept in `out` and reused by the next call; without `out` nothing is kept. Raises an
-    AffectBenchError for input that cannot be used; a model that fails while it runs is reported in
-    `failed`.
+    each reference. Results are kept in `out` and reused by the next call; without `out` nothing is
+    kept. Raises an AffectBenchError for input that cannot be used; a model that fails while it runs
+    is reported in `failed`.
 
     >>> result = compare("nearest,bicubic", metrics=["psnr"])
     >>> list(result.table.model[:2])

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
 from affectbench.arguments import usable_path
-from affectbench.cli.output import note, tell
+from affectbench.cli.output import note, say_rendered, tell
 from affectbench.errors import InputError
 from affectbench.faces.regions import CROP_VERSION, CROPS
 
@@ -37,6 +38,13 @@ class Parser(argparse.ArgumentParser):
         tell(self.format_usage())
         note(f"{self.prog}: error: {message}")
         raise SystemExit(2)
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        # argparse ignores a stdout that is full; this is how it prints help and version.
+        if file is not None and file is sys.stdout:
+            say_rendered(message)
+        else:
+            tell(message)
 
 
 def path_option(text: str) -> Path:

@@ -172,7 +172,11 @@ def _check_rows(run: Run) -> Iterator[str]:
             yield f"{where}: has two records"
         columns.add((*row, column))
         # Each judge has a `one-face` of its own.
-        whose = str(record.metric["identity"].get("judge", "")) if record.role == "anchor" else ""
+        whose = (
+            str(record.metric["identity"].get("judge", ""))
+            if row[:2] == ("anchor", "one-face")
+            else ""
+        )
         first = rows.setdefault((*row, whose), record)
         for part in ("model", "protocol"):
             if first.cell[part] != record.cell[part]:

@@ -10,8 +10,8 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from affectbench.errors import RecordError, listed
-from affectbench.record_schema import cells_problem, columns_problem, settings_problem
-from affectbench.records import SCHEMA, Record, read_columns, read_record
+from affectbench.record_schema import SCHEMA, cells_problem, columns_problem, settings_problem
+from affectbench.records import Record, read_columns, read_record
 from affectbench.texts import parse_json
 from affectbench.types import Columns
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from affectbench.records import SCHEMA, Record, write_json
+from affectbench.record_schema import SCHEMA
+from affectbench.records import Record, write_json
 from affectbench.run.folder import RunFolder
 from affectbench.run.plan import Cell, DatasetPlan, RunRequest, make_plan
 
