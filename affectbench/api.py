@@ -7,17 +7,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from affectbench.adapters import ModelRequest, parse_model, parse_models
+from affectbench.arguments import names, one_of, usable_path, whole
 from affectbench.errors import InputError, listed
-from affectbench.faces.regions import CROP_VERSION
-from affectbench.images.listing import by_id, list_images, printable
+from affectbench.faces.regions import CROP_VERSION, CROPS
+from affectbench.images.listing import by_id, list_images
 from affectbench.images.reading import image_size
 from affectbench.judges import DEFAULT_JUDGE, expand_judges
 from affectbench.run.measures import SmallestImage
 from affectbench.run.plan import RunRequest
 from affectbench.run.session import Outcome, Rerun, run_comparison
+from affectbench.texts import printable
 from affectbench.types import Kernel, Role, TestProtocol
 
 if TYPE_CHECKING:
@@ -82,8 +84,8 @@ def compare(
     *,
     data_root: Path | str | None = None,
     data: Mapping[str, Path | str] | None = None,
-    metrics: Sequence[str] = ("ecm", "psnr", "ssim"),
-    judges: Sequence[str] = (DEFAULT_JUDGE,),
+    metrics: str | Sequence[str] = ("ecm", "psnr", "ssim"),
+    judges: str | Sequence[str] = (DEFAULT_JUDGE,),
     convention: str = "rgb",
     crop: str = CROP_VERSION,
     scale: int = 8,
@@ -105,40 +107,40 @@ def compare(
 ) -> Comparison:
     """Run models on data sets and measure what they make of the faces.
 
-    `models` and `datasets` are comma lists or sequences of what the command takes; `data_root`
-    holds a folder per data set, `data` names folders one by one. `metrics` are names of metrics and
-    groups (`affectbench metrics`) or `all`: a metric of a group that cannot be computed here is
-    left out, and `gaps` says why. The first of `judges` is the headline judge; `panel` stands for
-    all judges that come with the library. `crop` is the version of the face region that ECM is
-    taken on: `crop/1`, the framing's box, or `crop/2`, from the landmarks of each reference.
-    With `isolate` each model runs in a process of its own, so that one that crashes costs its row
-    alone; so does `timeout`, which is also how many seconds it may take to load, and for a batch.
-    Results are kept in `out` and reused by the next call; without `out` nothing is kept. Raises an
-    AffectBenchError for input that cannot be used; a model that fails while it runs is reported in
-    `failed`.
+    `models`, `datasets`, `metrics` and `judges` are comma lists or sequences of what the command
+    takes; `data_root` holds a folder per data set, `data` names folders one by one. `metrics` are
+    names of metrics and groups (`affectbench metrics`) or `all`: a metric of a group that cannot be
+    computed here is left out, and `gaps` says why. The first of `judges` is the headline judge;
+    `panel` stands for all judges that come with the library. `crop` is the version of the face
+    region that ECM is taken on: `crop/1`, the framing's box, or `crop/2`, from the landmarks of
+    each reference. With `isolate` each model runs in a process of its own, so that one that crashes
+    costs its row alone; so does `timeout`, which is also how many seconds it may take to load, and
+    for a batch. Results are kept in `out` and reused by the next call; without `out` nothing is
+    kept. Raises an AffectBenchError for input that cannot be used; a model that fails while it runs
+    is reported in `failed`.
 
     >>> result = compare("nearest,bicubic", metrics=["psnr"])
     >>> list(result.table.model[:2])
     ['nearest', 'bicubic']
     """
-    names = [datasets] if isinstance(datasets, str) else list(datasets)
-    names = [name.strip() for text in names for name in text.split(",")]
+    sets = [(printable(name), _folder(name, data_root, data or {})) for name in names(datasets)]
     requests = _requests(models)
     request = RunRequest(
         models=tuple(replace(r, isolate=isolate, timeout=timeout) for r in requests),
-        datasets=tuple((name, _folder(name, data_root, data or {})) for name in names),
-        metrics=tuple(metrics),
-        judges=expand_judges(judges),
+        datasets=tuple(sets),
+        metrics=names(metrics),
+        judges=expand_judges(names(judges)),
         convention=convention,
-        crop=crop,
-        protocol=TestProtocol(scale, hr_size, kernel),
-        versus=versus,
-        limit=limit,
-        batch_size=batch_size,
-        device=device,
-        seed=seed,
-        save_images=save_images,
+        crop=one_of("--crop", crop, CROPS),
+        protocol=TestProtocol(whole("--scale", scale), whole("--hr-size", hr_size), kernel),
+        versus=printable(versus),
+        limit=None if limit is None else whole("--limit", limit),
+        batch_size=whole("--batch-size", batch_size),
+        device=str(device),
+        seed=whole("--seed", seed, least=0),
+        save_images=bool(save_images),
     )
+    one_of("--rerun", rerun, get_args(Rerun))
     return _run(request, out, rerun, command=command, note=note, progress=progress)
 
 
@@ -147,8 +149,8 @@ def score(
     hr: Path | str,
     *,
     framing: str = "centre",
-    metrics: Sequence[str] = ("ecm", "psnr", "ssim"),
-    judges: Sequence[str] = (DEFAULT_JUDGE,),
+    metrics: str | Sequence[str] = ("ecm", "psnr", "ssim"),
+    judges: str | Sequence[str] = (DEFAULT_JUDGE,),
     convention: str = "rgb",
     crop: str = CROP_VERSION,
     scale: int = 8,
@@ -170,26 +172,26 @@ def score(
     `allow_mismatch` insists on them. Raises InputError, naming the files, if the folders do not
     pair up or sizes differ.
     """
-    sizes = _require_pairs(Path(sr), Path(hr))
+    sizes = _require_pairs(usable_path(sr), usable_path(hr))
     uniform = len(set(sizes.values())) == 1
     insisted = "@mismatch=allow" if allow_mismatch else ""
     row, dataset = (printable(Path(folder).resolve().name) for folder in (sr, hr))
     request = RunRequest(
         models=(parse_model(f"images:{sr}@name={row}{insisted}"),),
         datasets=((dataset, Path(hr)),),
-        metrics=tuple(metrics),
-        judges=expand_judges(judges),
+        metrics=names(metrics),
+        judges=expand_judges(names(judges)),
         convention=convention,
-        crop=crop,
-        protocol=TestProtocol(scale, None),
+        crop=one_of("--crop", crop, CROPS),
+        protocol=TestProtocol(whole("--scale", scale), None),
         plain_folders=True,
         framing=framing,
         anchors=("reference", "wrong-face", "one-face") if uniform else ("reference",),
-        batch_size=batch_size if uniform else 1,
-        device=device,
-        seed=seed,
+        batch_size=whole("--batch-size", batch_size) if uniform else 1,
+        device=str(device),
+        seed=whole("--seed", seed, least=0),
         smallest=_smallest(sizes),
-        save_images=save_images,
+        save_images=bool(save_images),
     )
     return _run(request, out, command=command, note=note, progress=progress)
 
@@ -216,16 +218,17 @@ def rerun_leaderboard(
     for folder in board_folders(root):
         note(f"{folder.name}: running {faces} faces of each row again")
         run = load_run(folder)
-        problems += run_again(
-            run.settings,
-            run.records,
-            run.columns,
-            data_root,
-            weights=weights,
-            faces=faces,
-            metrics=metrics,
-            seed=seed,
-        )
+        for name in dict.fromkeys(record.dataset["name"] for record in run.records):
+            problems += run_again(
+                run.settings,
+                [record for record in run.records if record.dataset["name"] == name],
+                run.columns,
+                data_root,
+                weights=weights,
+                faces=faces,
+                metrics=metrics,
+                seed=seed,
+            )
     return problems
 
 
@@ -253,7 +256,7 @@ def _run(
 @contextmanager
 def _output(out: Path | str | None) -> Iterator[Path]:
     if out is not None:
-        yield Path(out)
+        yield usable_path(out)
         return
     with tempfile.TemporaryDirectory(prefix="affectbench-") as folder:
         yield Path(folder)
@@ -265,10 +268,10 @@ def _requests(models: str | Sequence[str]) -> tuple[ModelRequest, ...]:
 
 def _folder(name: str, data_root: Path | str | None, data: Mapping[str, Path | str]) -> Path | None:
     if name in data:
-        return Path(data[name])
+        return usable_path(data[name])
     if data_root is None or name == "demo":
         return None
-    return Path(data_root) / name
+    return usable_path(Path(data_root) / name)
 
 
 def _require_pairs(sr: Path, hr: Path) -> dict[Path, tuple[int, int]]:

@@ -8,11 +8,14 @@ atomic: a file is there whole, or not at all.
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
+import math
 import os
 import re
-import tempfile
+import secrets
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -20,9 +23,9 @@ from typing import Any, Literal
 import numpy as np
 
 from affectbench.errors import RecordError, StorageError
+from affectbench.record_schema import SCHEMA, record_problem
+from affectbench.texts import parse_json, printable, unicode_text
 from affectbench.types import Columns, Role, content_id
-
-SCHEMA = 1
 
 Status = Literal["ok", "failed"]
 
@@ -34,7 +37,9 @@ class Record:
     `id` is derived from `cell`, the content that decides the numbers. `values` are the set's
     values, computed from the per-image values in `images` (a path relative to the run folder).
     `failed` lists `[image id, reason]` for images without a value; they are counted, never
-    averaged away. `error` says why a cell has no values at all.
+    averaged away. `error` says why a cell has no values at all. `images_sha256` is that of the
+    Parquet file, and ties it to the record; `sha256` is that of all the record says, and is put in
+    when it is written. Both are empty in records that are older than they are.
     """
 
     id: str
@@ -54,6 +59,8 @@ class Record:
     cost: Mapping[str, float] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     schema: int = SCHEMA
+    images_sha256: str = ""
+    sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -122,62 +129,106 @@ def distinct_slugs(keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str
 
 
 def write_record(record: Record, path: Path) -> None:
-    """Write a record as indented JSON with sorted keys."""
-    text = json.dumps(_finite(asdict(record)), indent=1, sort_keys=True, ensure_ascii=False)
+    """Write a record as indented JSON with sorted keys, and with the SHA-256 of all it says."""
+    data = _plain(asdict(record))
+    data["sha256"] = _digest(data)
+    write_json(data, path, sort_keys=True)
+
+
+def write_json(data: Mapping[str, Any], path: Path, *, sort_keys: bool = False) -> None:
+    """Write indented JSON; of text that is not Unicode the escaped bytes."""
+    text = json.dumps(_plain(data), indent=1, sort_keys=sort_keys, ensure_ascii=False)
     write_atomic(path, text.encode() + b"\n")
 
 
 def read_record(path: Path) -> Record:
-    """Read a record; RecordError if it is damaged or of a newer schema."""
+    """Read a record; RecordError if it is not what was written, or of a newer schema.
+
+    Records without a SHA-256 were written before there was one, and are taken as they are.
+    """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        schema = data["schema"]
-        newer = schema > SCHEMA
-    except (ValueError, TypeError, KeyError) as error:
-        raise RecordError(f"{path}: the record is damaged ({error}); {_MEND}") from error
-    if newer:
+        data = parse_json(path.read_bytes())
+    except OSError as error:
         raise RecordError(
-            f"{path}: the record has schema {schema}, this affectbench reads up to {SCHEMA}; "
-            "upgrade affectbench"
-        )
-    missing = [f.name for f in fields(Record) if f.name not in data]
-    if missing:
-        raise RecordError(f"{path}: the record lacks {', '.join(missing)}; {_MEND}")
-    known = {f.name: data[f.name] for f in fields(Record)}
-    try:
-        known["failed"] = tuple((str(i), str(why)) for i, why in data["failed"])
-        known["values"] = {k: _number(v) for k, v in data["values"].items()}
-    except (ValueError, TypeError, AttributeError) as error:
+            f"{path}: cannot be read ({error.strerror}); run the same command again to make it anew"
+        ) from error
+    except ValueError as error:
         raise RecordError(f"{path}: the record is damaged ({error}); {_MEND}") from error
+    if isinstance(data, dict) and _is_newer(data.get("schema")):
+        raise RecordError(
+            f"{path}: the record has schema {data['schema']}, this affectbench reads up to "
+            f"{SCHEMA}; upgrade affectbench"
+        )
+    if isinstance(data, dict):
+        data.update({name: _numbers(data[name]) for name in ("values", "cost") if name in data})
+    if problem := record_problem(data):
+        raise RecordError(f"{path}: {problem}; {_MEND}")
+    if data.get("sha256") and data["sha256"] != _digest(_plain(data)):
+        raise RecordError(
+            f"{path}: the record was changed since it was written: its SHA-256 is another; {_MEND}"
+        )
+    known = {f.name: data[f.name] for f in fields(Record) if f.name in data}
+    known["failed"] = tuple((image_id, why) for image_id, why in data["failed"])
     return Record(**known)
 
 
 _MEND = "delete it and run the same command again to make it anew"
+_MEND_IMAGES = "restore it, or delete the record of the same name and run the same command again"
 
 
-def write_columns(columns: Columns, path: Path, *, durable: bool = True) -> None:
-    """Write per-image columns as Parquet (zstd), exact to the last bit; see `write_atomic`."""
+def write_columns(columns: Columns, path: Path, *, durable: bool = True) -> str:
+    """Write per-image columns as Parquet (zstd), exact to the last bit; return its SHA-256."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     table = pa.table({name: pa.array(np.asarray(values)) for name, values in columns.items()})
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
-    write_atomic(path, sink.getvalue().to_pybytes(), durable=durable)
+    content = sink.getvalue().to_pybytes()
+    write_atomic(path, content, durable=durable)
+    return hashlib.sha256(content).hexdigest()
 
 
-def read_columns(path: Path) -> dict[str, np.ndarray]:
-    """Read per-image columns; RecordError if the file is missing or damaged."""
+def read_columns(path: Path, sha256: str = "") -> dict[str, np.ndarray]:
+    """Read per-image columns; RecordError if the file is missing, damaged, or not that of `sha256`.
+
+    An empty `sha256` is that of a record which was written before records knew it.
+    """
+    try:
+        content = path.read_bytes()
+        if sha256 and hashlib.sha256(content).hexdigest() != sha256:
+            raise RecordError(
+                f"{path}: the per-image values are not those of their record: the SHA-256 is "
+                f"another; {_MEND_IMAGES}"
+            )
+        return _parsed(content)
+    except (OSError, ValueError, MemoryError) as error:
+        reason = printable(" ".join(str(error).split()))  # Arrow quotes bytes and breaks lines
+        raise RecordError(
+            f"{path}: the per-image values cannot be read ({reason}); {_MEND_IMAGES}"
+        ) from error
+
+
+def _parsed(content: bytes) -> dict[str, np.ndarray]:
+    """The columns of a Parquet file; ValueError for anything that is not a plain table."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(pa.BufferReader(path.read_bytes()))
-    except (OSError, pa.ArrowInvalid) as error:
-        raise RecordError(
-            f"{path}: the per-image values cannot be read ({error}); {_MEND}"
-        ) from error
-    return {name: table.column(name).to_numpy() for name in table.column_names}
+        with pq.ParquetFile(pa.BufferReader(content)) as file:
+            names = file.schema_arrow.names
+            if len(set(names)) < len(names) or file.metadata.num_rows > _MOST_ROWS:
+                raise ValueError("a column is there twice, or there are too many rows")
+            table = file.read()
+        table.validate(full=True)
+        if any(column.null_count for column in table.columns):
+            raise ValueError("a value is missing")
+        return {name: table.column(name).to_numpy() for name in names}
+    except (pa.ArrowException, TypeError, RecursionError, OverflowError) as error:
+        raise ValueError(str(error)) from error
+
+
+_MOST_ROWS = 100_000_000
 
 
 def concatenate(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -189,25 +240,23 @@ def write_atomic(path: Path, content: bytes, *, durable: bool = True) -> None:
     """Write a whole file or none: a temporary file beside it, then a rename.
 
     A durable one is whole after a power failure too. Others can be empty then, which is fine for
-    what is checked before use, and much faster for many files.
-
-    Raises StorageError, naming the folder, if the disk is full or the folder is not writable.
+    what is checked before use, and much faster for many files. Who may read it is up to the
+    process's umask, as for every file. Raises StorageError, naming the folder, if the disk is full
+    or the folder is not writable.
     """
-    temporary = None
+    temporary = path.parent / f".tmp-{secrets.token_hex(8)}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".tmp-", delete=False) as sink:
-            temporary = Path(sink.name)
+        with temporary.open("xb") as sink:
             sink.write(content)
             if durable:
                 sink.flush()
                 os.fsync(sink.fileno())
-        temporary.chmod(0o644)
         temporary.replace(path)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise StorageError(_storage_message(path, error)) from error
     finally:
-        if temporary is not None:
+        with suppress(OSError, ValueError):
             temporary.unlink(missing_ok=True)  # only there if something went wrong
 
 
@@ -216,7 +265,9 @@ def is_kept(path: Path) -> bool:
     return path.is_file() and path.stat().st_size > 0
 
 
-def _storage_message(path: Path, error: OSError) -> str:
+def _storage_message(path: Path, error: OSError | ValueError) -> str:
+    if not isinstance(error, OSError):
+        return f"{path}: cannot be written ({error})"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return (
             f"{path.parent}: the disk is full; free some space and run the same command again, "
@@ -225,16 +276,34 @@ def _storage_message(path: Path, error: OSError) -> str:
     return f"{path}: cannot be written ({os.strerror(error.errno or 0)})"
 
 
-def _finite(value: Any) -> Any:
-    """JSON has no infinity and no NaN: they are written as strings."""
-    if isinstance(value, float) and not np.isfinite(value):
+def _plain(value: Any) -> Any:
+    """The value as JSON data: it has no infinity, no NaN and no text that is not Unicode."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
         return repr(value)
-    if isinstance(value, dict):
-        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, str):
+        return unicode_text(value)
+    if isinstance(value, Mapping):
+        return {unicode_text(str(k)): _plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(v) for v in value]
+        return [_plain(v) for v in value]
     return value
 
 
-def _number(value: Any) -> Any:
+def _numbers(value: Any) -> Any:
+    """What `_plain` made of infinity and NaN, as numbers again."""
+    if isinstance(value, dict):
+        return {k: _numbers(v) for k, v in value.items()}
     return float(value) if value in ("inf", "-inf", "nan") else value
+
+
+def _digest(data: Mapping[str, Any]) -> str:
+    """The SHA-256 of everything that a record says, but for the SHA-256 itself."""
+    said = {name: value for name, value in data.items() if name != "sha256"}
+    text = json.dumps(said, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _is_newer(schema: Any) -> bool:
+    return isinstance(schema, int) and schema > SCHEMA

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,16 @@ from typing import Any
 import numpy as np
 
 from affectbench.aggregate import set_values
+from affectbench.errors import RecordError
 from affectbench.metrics import metric_plugin
-from affectbench.records import Record, slug, write_columns, write_record
+from affectbench.records import (
+    Record,
+    read_columns,
+    read_record,
+    slug,
+    write_columns,
+    write_record,
+)
 from affectbench.types import as_json, content_id
 
 CONTENT: dict[str, Any] = {"dataset": "0" * 16, "protocol": {"scale": 8}}
@@ -36,6 +45,25 @@ def psnr_columns(values: Sequence[float]) -> dict[str, np.ndarray]:
     """PSNR columns."""
     ids = np.array([f"{i:06d}" for i in range(len(values))])
     return {"id": ids, "psnr": np.array(values, dtype=np.float64)}
+
+
+def edit_record(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change a record as somebody would who also makes its SHA-256 fit."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    change(content)
+    content["sha256"] = ""
+    path.write_text(json.dumps(content))
+    with contextlib.suppress(RecordError):
+        write_record(read_record(path), path)
+
+
+def edit_columns(record: Path, change: Callable[[dict[str, np.ndarray]], object]) -> None:
+    """Change the per-image values of a record, and the SHA-256 of both."""
+    folder = next(parent for parent in record.parents if parent.name == "records")
+    images = folder.with_name("images") / record.relative_to(folder).with_suffix(".parquet")
+    columns = read_columns(images)
+    change(columns)
+    write_record(replace(read_record(record), images_sha256=write_columns(columns, images)), record)
 
 
 def dataset_revision(name: str) -> str:
@@ -102,7 +130,8 @@ class RunWriter:
         if not error:
             extra = metric_plugin(metric).summarise(columns)
             record = replace(record, values=set_values(columns, spec, extra, 0))
-            write_columns(columns, self.folder / "images" / f"{path}.parquet")
+            digest = write_columns(columns, self.folder / "images" / f"{path}.parquet")
+            record = replace(record, images_sha256=digest)
         write_record(record, self.folder / "records" / f"{path}.json")
         if last_call:
             self.cells.append(path)

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from affectbench.metrics.cost_metric import measure_cost
 from tiny_models import ANY, UP, double, write_code, write_onnx
 
 from affectbench.adapters import parse_model
@@ -19,7 +20,6 @@ from affectbench.adapters.contract import checked_sr, run_model
 from affectbench.adapters.isolation import IsolatedModel, apply
 from affectbench.cli.main import main
 from affectbench.errors import InputError, ModelError
-from affectbench.metrics.cost_metric import measure_cost
 
 CODE = f"""
 import ctypes, os, sys, time

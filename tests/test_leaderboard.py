@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT
-from run_writer import RunWriter, ecm_columns, psnr_columns
+from conftest import ROOT, affectbench_here
+from run_writer import RunWriter, ecm_columns, edit_columns, edit_record, psnr_columns
 
 from affectbench.cli.main import main
-from affectbench.errors import InputError
+from affectbench.datasets.manifest import Face
+from affectbench.errors import InputError, RecordError
 from affectbench.records import read_columns, write_columns
 from affectbench.report.leaderboard import build, check
+from affectbench.report.site.build import write_site
+from affectbench.types import content_id
 
 
 @pytest.fixture
@@ -42,11 +49,12 @@ def test_a_board_agrees_with_itself(root: Path) -> None:
 
 
 def test_one_flipped_value_is_found(root: Path) -> None:
-    path = next((root / "boards").rglob("psnr-*.parquet"))
-    columns = read_columns(path)
-    values = columns["psnr"].copy()
-    values[7] = np.nextafter(values[7], 100) + 1e-6
-    write_columns({**columns, "psnr": values}, path)
+    def flip(columns: dict[str, np.ndarray]) -> None:
+        values = columns["psnr"].copy()
+        values[7] = np.nextafter(values[7], 100) + 1e-6
+        columns["psnr"] = values
+
+    edit_columns(next((root / "boards").rglob("psnr-*.json")), flip)
     assert any("'value' is" in problem for problem in check(root))
 
 
@@ -61,13 +69,14 @@ def test_a_changed_digit_is_found(root: Path) -> None:
 
 def test_a_changed_record_is_found(root: Path) -> None:
     path = next((root / "boards").rglob("ecm-*.json"))
-    content = json.loads(path.read_text())
+    sound = path.read_text()
+    content = json.loads(sound)
     content["values"]["value"] += 0.01
     path.write_text(json.dumps(content))
-    problems = list(check(root))
-    assert any("'value' is" in problem for problem in problems)
-    content["cell"]["metric"]["name"] = "another"
-    path.write_text(json.dumps(content))
+    assert any("its SHA-256 is another" in problem for problem in check(root))
+    edit_record(path, lambda _content: None)
+    assert any("'value' is" in problem for problem in check(root))
+    edit_record(path, lambda content: content["cell"]["metric"].update(name="another"))
     assert any("is not that of the cell" in problem for problem in check(root))
 
 
@@ -75,21 +84,20 @@ def test_a_changed_record_is_found(root: Path) -> None:
     ("part", "field", "value", "says"),
     [
         ("model", "revision", "another", "says of its model"),
-        ("dataset", "revision", "f" * 16, "says of its dataset"),
+        ("dataset", "revision", "f" * 16, "is of other faces of 'celeba'"),
         ("protocol", "scale", 4, "says of its protocol"),
         ("metric", "direction", "higher", "the metric's direction"),
-        ("metric", "identity", {"name": "ecm", "judge": "another"}, "says of its metric"),
-        ("", "role", "published", "the role 'published'"),
+        ("metric", "identity", {"name": "ecm", "judge": "mini-xception"}, "says of its metric"),
+        ("", "role", "published", "'role' is not one of model, anchor"),
     ],
 )
 def test_a_record_says_what_its_cell_says(
     root: Path, part: str, field: str, value: object, says: str
 ) -> None:
     path = next((root / "boards").rglob("ecm-*.json"))
-    content = json.loads(path.read_text())
-    (content[part] if part else content)[field] = value
-    path.write_text(json.dumps(content))
-    build(root)
+    edit_record(path, lambda r: (r[part] if part else r).update({field: value}))
+    with contextlib.suppress(RecordError):
+        build(root)
     assert any(says in problem for problem in check(root))
 
 
@@ -107,11 +115,160 @@ def test_a_board_may_hold_a_failed_cell(tmp_path: Path, rng: np.random.Generator
     assert table.loc["b", "mark"] == "failed: boom"
 
 
-def test_a_lost_column_is_found(root: Path) -> None:
-    path = next((root / "boards").rglob("ecm-*.parquet"))
+def records_of(root: Path, metric: str) -> list[Path]:
+    return sorted((root / "boards").rglob(f"{metric}-*.json"))
+
+
+def images_of(record: Path) -> Path:
+    return Path(str(record).replace("/records/", "/images/")).with_suffix(".parquet")
+
+
+def exchanged(root: Path) -> None:
+    one, other = map(images_of, records_of(root, "psnr"))
+    content = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    other.write_bytes(content)
+
+
+def copied(root: Path) -> None:
+    one, other = map(images_of, records_of(root, "psnr"))
+    one.write_bytes(other.read_bytes())
+
+
+def permuted(root: Path) -> None:
+    path = images_of(records_of(root, "ecm")[0])
     columns = read_columns(path)
-    write_columns({k: v for k, v in columns.items() if k != "p_k"}, path)
-    assert any("lack the column 'p_k'" in problem for problem in check(root))
+    write_columns({**columns, "id": columns["id"][::-1].copy()}, path)
+
+
+def altered(root: Path) -> None:
+    path = images_of(records_of(root, "ecm")[0])
+    columns = read_columns(path)
+    write_columns({**columns, "ecm": columns["ecm"] + 1e-12}, path)
+
+
+def one_byte(root: Path) -> None:
+    path = images_of(records_of(root, "ecm")[1])
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("change", [exchanged, copied, permuted, altered, one_byte])
+def test_values_that_are_not_those_of_their_record(
+    root: Path, tmp_path_factory: pytest.TempPathFactory, change: Callable[[Path], None]
+) -> None:
+    change(root)
+    assert any("SHA-256 is another" in problem for problem in check(root))
+    with pytest.raises(RecordError, match="SHA-256 is another"):
+        build(root)  # it does not bless what it finds
+    with pytest.raises(RecordError, match="SHA-256 is another"):
+        write_site(root, tmp_path_factory.mktemp("site"))
+
+
+@pytest.mark.parametrize("kind", ["one id", "all ids of a record", "one face less"])
+def test_foreign_faces_are_found_although_all_hashes_fit(root: Path, kind: str) -> None:
+    def change(columns: dict[str, np.ndarray]) -> None:
+        ids = columns["id"].astype(object)
+        if kind == "one id":
+            ids[3] = "stranger"
+        elif kind == "all ids of a record":
+            ids = np.array([f"x{i}" for i in ids], dtype=object)
+        columns["id"] = ids
+        if kind == "one face less":
+            columns.update({name: column[1:] for name, column in columns.items()})
+
+    record = records_of(root, "psnr")[0]
+    edit_columns(record, change)
+    if kind == "one face less":
+        edit_record(record, lambda content: content.update(n=23))
+        edit_record(record, lambda content: content["values"].update(n=23))
+    with pytest.raises(RecordError, match="the faces of celeba are not those") as caught:
+        build(root)
+    assert str(record.parent.parent.parent) in str(caught.value)
+    assert any("the faces of celeba are not those" in problem for problem in check(root))
+
+
+def test_a_failed_face_is_one_of_the_set(tmp_path: Path, rng: np.random.Generator) -> None:
+    (tmp_path / "published.csv").write_text("model,psnr\n")
+    writer = RunWriter(tmp_path / "boards" / "b")
+    every = psnr_columns(rng.uniform(20, 30, 24))
+    writer.add("a", "psnr", every)
+    part = {name: column[2:] for name, column in every.items()}
+    failed = [(str(i), "lost") for i in every["id"][:2]]
+    record = writer.add("b", "psnr", part, failed=failed)
+    writer.finish(["psnr"])
+    build(tmp_path)
+    assert list(check(tmp_path)) == []
+    edit_record(record, lambda content: content["failed"][0].__setitem__(0, "another"))
+    assert any(
+        "are not those of" in problem and "another" in problem for problem in check(tmp_path)
+    )
+    edit_record(record, lambda content: content["failed"].pop())
+    assert any("22 values and 1 failures for 24" in problem for problem in check(tmp_path))
+
+
+def test_faces_of_a_manifest_are_those_of_the_manifest(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faces = tuple(Face(f"{i:06d}", "", "") for i in range(24))
+    known = SimpleNamespace(revision="0" * 16, faces=faces)
+    for record in [*records_of(root, "psnr"), *records_of(root, "ecm")]:
+        edit_record(record, lambda r: r["protocol"].update(hr_size=128, kernel="pil-bicubic"))
+    monkeypatch.setattr("affectbench.report.leaderboard.committed", lambda *_a: known)
+    assert not any("manifest" in problem for problem in check(root))
+    known.faces = faces[1:]
+    assert any("not those of its manifest: 000000" in problem for problem in check(root))
+
+
+def test_a_row_is_one_model(root: Path) -> None:
+    def change(record: dict[str, Any]) -> None:
+        record["cell"]["model"] = record["model"]["revision"] = "another"
+        record["id"] = content_id(record["cell"])
+
+    edit_record(records_of(root, "ecm")[0], change)
+    assert any("is of another model than the rest of its row" in problem for problem in check(root))
+
+
+def test_old_records_get_their_hashes_and_must_have_them(root: Path) -> None:
+    sound = {path: path.read_bytes() for path in (root / "boards").rglob("*.json")}
+    for path in [*records_of(root, "psnr"), *records_of(root, "ecm")]:
+        content = json.loads(path.read_text())
+        del content["sha256"], content["images_sha256"]
+        path.write_text(json.dumps(content))
+    problems = list(check(root))
+    assert len([p for p in problems if "has no SHA-256; affectbench leaderboard build" in p]) == 4
+    build(root)
+    assert {path: path.read_bytes() for path in sound} == sound
+    assert list(check(root)) == []
+    before = [path.stat().st_mtime_ns for path in sound]
+    build(root)
+    assert [path.stat().st_mtime_ns for path in sound] == before
+
+
+def test_what_belongs_to_no_record_is_found(root: Path) -> None:
+    path = images_of(records_of(root, "ecm")[0])
+    path.with_name("left.parquet").write_bytes(path.read_bytes())
+    assert any("belongs to no record" in problem for problem in check(root))
+
+
+def test_every_damaged_file_is_named(root: Path) -> None:
+    for path in records_of(root, "ecm"):
+        path.write_bytes(path.read_bytes()[:100])
+    assert len([p for p in check(root) if "the record is damaged" in p]) == 2
+    (root / "celeba-x8.csv").write_bytes(b"\xff\xfe")
+    assert affectbench_here("leaderboard", "check", "--root", root).returncode == 1
+
+
+def test_a_csv_that_is_no_text(root: Path) -> None:
+    (root / "celeba-x8.csv").write_bytes(b"\xff\xfe")
+    assert any("is not what its records give" in problem for problem in check(root))
+
+
+def test_a_lost_column_is_found(root: Path) -> None:
+    record = next((root / "boards").rglob("ecm-*.json"))
+    edit_columns(record, lambda columns: columns.pop("p_k"))
+    assert any("lacks the column p_k" in problem for problem in check(root))
 
 
 def test_missing_files_are_found(root: Path) -> None:

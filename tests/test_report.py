@@ -6,6 +6,8 @@ import base64
 import io
 import json
 import re
+import shutil
+import subprocess
 import warnings
 from html.parser import HTMLParser
 from pathlib import Path
@@ -32,6 +34,7 @@ from affectbench.report.figures.quality import QUALITY, Point, pareto
 from affectbench.report.html import sections
 from affectbench.report.html.build import write_report
 from affectbench.report.html.markup import data_script, tag
+from affectbench.report.html.page import asset
 from affectbench.report.html.pictures import embed
 from affectbench.report.html.selection import DISPUTED, RANDOM, WORST, chosen_faces
 from affectbench.report.render import to_csv, to_latex, to_markdown
@@ -529,3 +532,19 @@ def test_the_command_writes_the_page(
 
 def test_the_quality_axis_looks_for_metrics_that_exist() -> None:
     assert set(QUALITY) <= {spec.name for spec in list_metrics()}
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node is not there")
+def test_a_face_may_be_called_like_a_part_of_javascript() -> None:
+    names = ["constructor", "__proto__", "toString", "hasOwnProperty", "valueOf", "plain", "lost"]
+    failed = {"lost": "why", "valueOf": "this too"}
+    face_set = {"ids": names, "rows": [{"name": "constructor", "failed": failed}], "embedded": []}
+    script = f"""{asset("faces.js")}
+        const set = JSON.parse(process.argv[1]);
+        const faces = new Faces(set, 0);
+        console.log(JSON.stringify(set.ids.map((_, face) => faces.failure(0, face))));"""
+    done = subprocess.run(
+        ["node", "-e", script, json.dumps(face_set)], capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout) == [None, None, None, None, "this too", None, "why"]
+    assert ".failed[" not in asset("cards.js") + asset("viewer.js") + asset("browser.js")

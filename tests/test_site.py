@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 from pathlib import Path
+from urllib.parse import unquote
 
 import pandas as pd
 import pytest
@@ -15,6 +16,7 @@ from affectbench.cli.main import main
 from affectbench.errors import InputError, RecordError
 from affectbench.records import slug
 from affectbench.report.html import sections
+from affectbench.report.html.markup import tag
 from affectbench.report.leaderboard import build
 from affectbench.report.site.build import write_site
 
@@ -149,3 +151,33 @@ def test_the_command_writes_the_site(
     page = page_named(out, "board-toy-x8.html")
     assert len([a for name, a in page.elements if name == "svg"]) >= 8
     assert (out / "toy-x8.csv").is_file()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["javascript:alert(1)", "data:text,x", "a b?c#d", "JavaScript&colon;x", "//host", "ü%41"],
+)
+def test_a_board_of_any_name_is_a_file_beside_the_page(tmp_path: Path, name: str) -> None:
+    root, out = tmp_path / "root", tmp_path / "site"
+    name = name.replace("/", "_")
+    write_run(root / "boards" / name, rows={"bicubic": 1.4}, n=8, images=0)
+    build(root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sections, "can_draw", lambda: False)
+        write_site(root, out)
+    addresses = []
+    for path in out.glob("*.html"):
+        elements = Page(path.read_text(encoding="utf-8")).elements
+        addresses += [str(a["href"]) for tag, a in elements if tag == "a" and "href" in a]
+    assert all(a.startswith(("#", "./", "https://", "http://")) for a in addresses)
+    files = {unquote(a[2:]) for a in addresses if a.startswith("./")}
+    assert f"{name}.csv" in files
+    assert all((out / file).is_file() for file in files)
+
+
+@pytest.mark.parametrize(
+    "address", ["javascript:x", " javascript:x", "data:x", "//h", "x.html", ""]
+)
+def test_a_page_has_no_other_address(address: str) -> None:
+    with pytest.raises(ValueError, match="no address"):
+        tag("a", "x", href=address)

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from run_writer import RunWriter, ecm_columns, psnr_columns
+from run_writer import RunWriter, ecm_columns, edit_columns, psnr_columns
 
 from affectbench.errors import RecordError
-from affectbench.records import read_columns, write_columns
+from affectbench.records import read_columns
 from affectbench.report.cells import lay_out
 from affectbench.report.panel import agreement, build_panel, panel_lines
 from affectbench.report.render import to_csv, to_json, to_latex, to_markdown, to_terminal
@@ -351,10 +351,10 @@ def _without(*keys: str) -> Callable[[dict[str, Any]], None]:
         (_without("values", "low"), "'values' lacks a usable low"),
         (lambda r: r.update(metric=None), "'metric' is damaged"),
         (lambda r: r.update(model=[1]), "'model' is damaged"),
-        (lambda r: r.update(n="many"), "lacks a usable n"),
+        (lambda r: r.update(n="many"), "'n' is not a whole number"),
         (lambda r: r.update(id="zz"), "hexadecimal"),
-        (lambda r: r.update(failed=[1]), "damaged"),
-        (lambda r: r["model"].update(trained_on="celeba"), "'trained_on' is not a list"),
+        (lambda r: r.update(failed=[1]), "'failed' is not a list of pairs"),
+        (lambda r: r["model"].update(trained_on="celeba"), "'model.trained_on' is not a list"),
     ],
 )
 def test_a_record_of_a_wrong_shape_is_named(
@@ -375,12 +375,12 @@ def test_files_that_a_run_names_are_there_and_whole(
 ) -> None:
     path = add_ecm(writer, rng, "a", 0.3)
     folder = writer.finish(["ecm"])
-    images = next(folder.rglob("*.parquet"))
-    columns = read_columns(images)
+    columns = read_columns(next(folder.rglob("*.parquet")))
     for name in ("id", "ecm", "label_hr"):
-        write_columns({k: v for k, v in columns.items() if k != name}, images)
+        edit_columns(path, lambda stored, name=name: stored.pop(name))
         with pytest.raises(RecordError, match=f"lacks the column {name}"):
-            build_table(load_run(folder))
+            load_run(folder)
+        edit_columns(path, lambda stored: stored.update(columns))
     path.unlink()
     with pytest.raises(RecordError, match="cannot be read"):
         load_run(folder)

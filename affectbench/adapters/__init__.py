@@ -30,8 +30,11 @@ from affectbench.adapters.syntax import (
     split_options,
     without_options,
 )
+from affectbench.arguments import is_file, is_folder, usable_path
+from affectbench.devices import usable_device
 from affectbench.errors import AffectBenchError, InputError, UnknownNameError, WeightsError
 from affectbench.registry import Registry
+from affectbench.texts import printable
 from affectbench.types import Model, ModelPlugin, ModelSpec, StoredResults
 
 if TYPE_CHECKING:
@@ -95,23 +98,21 @@ class ModelRequest:
         """The model itself, ready for `scale` on `device`.
 
         A model that is `known_when_built` is tried with a face of `lr_size` pixels.
-        Raises InputError if it cannot serve that scale, WeightsError for weights that cannot be
-        used, MissingExtraError, and ModelError if user code raises.
+        Raises InputError if it cannot serve that scale or the device is not there, WeightsError for
+        weights that cannot be used, MissingExtraError, and ModelError if user code raises.
         """
-        import torch
-
-        device, options = torch.device(device), dict(self.options)
+        usable, options = usable_device(device), dict(self.options)
         if self._runs_apart:
             from affectbench.adapters.isolation import load_isolated
 
-            return load_isolated(self.argument, scale, device, lr_size, self.timeout)
+            return load_isolated(self.argument, scale, usable, lr_size, self.timeout)
         with contained(self.argument):
             if self.kind:
                 spec = self.describe(scale)
                 loading = Loading(self.argument, self.target, options, spec, scale, lr_size)
-                model = PREFIXES[self.kind].load(loading, device)
+                model = PREFIXES[self.kind].load(loading, usable)
             else:
-                model = plugins().load(self.target).load(scale, _without_name(options), device)
+                model = plugins().load(self.target).load(scale, _without_name(options), usable)
             require_sound(model.spec, self.argument)
             return model
 
@@ -165,6 +166,7 @@ def parse_model(argument: str) -> ModelRequest:
         adapter = PREFIXES[kind]
         if not target:
             raise InputError(f"{argument}: nothing follows the colon; write {adapter.syntax}")
+        usable_path(target)
         if not adapter.any_option:
             require_known(options, adapter.known_options, argument)
         kernel_option(options, argument)
@@ -204,7 +206,7 @@ def _parse_piece(piece: str, alone: bool) -> ModelRequest:
         return parse_model(piece)
     except (InputError, WeightsError) as error:
         target = without_options(piece).partition(":")[2]
-        if alone or not target or Path(target).exists():
+        if alone or not target or is_file(target) or is_folder(target):
             raise
         raise type(error)(
             f"{error} (commas separate models: a path that holds one cannot stand in a list)"
@@ -214,7 +216,7 @@ def _parse_piece(piece: str, alone: bool) -> ModelRequest:
 def _request(
     argument: str, label: str, kind: str, target: str, options: dict[str, str]
 ) -> ModelRequest:
-    return ModelRequest(argument, label, kind, target, tuple(options.items()))
+    return ModelRequest(argument, printable(label), kind, target, tuple(options.items()))
 
 
 def _without_name(options: dict[str, str]) -> dict[str, str]:
@@ -230,13 +232,12 @@ def _title(name: str) -> str:
 
 def _refuse_unknown(head: str) -> NoReturn:
     prefix, colon, target = head.partition(":")
-    path = Path(head)
     if head in BASELINES:
         hint = "it comes with affectbench-baselines: pip install affectbench-baselines"
-    elif path.is_dir():
+    elif is_folder(head):
         hint = f"it is a folder: did you mean 'images:{head}'?"
-    elif path.is_file():
-        kind = {".onnx": "onnx", ".py": "python"}.get(path.suffix.lower(), "checkpoint")
+    elif is_file(head):
+        kind = {".onnx": "onnx", ".py": "python"}.get(Path(head).suffix.lower(), "checkpoint")
         hint = f"it is a file: did you mean '{kind}:{head}'?"
     elif colon:
         close = difflib.get_close_matches(prefix, PREFIXES, n=1)

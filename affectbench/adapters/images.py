@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from affectbench.adapters.prefix import Loading, PrefixAdapter, file_hash
 from affectbench.errors import InputError, ModelError, listed
-from affectbench.images.listing import by_id, face_id, list_folder, list_images, printable
+from affectbench.images.listing import by_id, face_id, list_folder, list_images
 from affectbench.images.opening import open_regular
 from affectbench.images.reading import Pixels, read_image
+from affectbench.texts import unicode_text
 from affectbench.types import ModelSpec, StoredResults
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def _changed(path: Path) -> ModelError:
 
 def _check(target: str) -> str:
     by_id(list_images(target))
-    return printable(Path(target).resolve().name)
+    return unicode_text(Path(target).resolve().name)
 
 
 def _content(target: str) -> dict[str, Any]:

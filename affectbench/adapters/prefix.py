@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from affectbench.arguments import is_file, is_folder
 from affectbench.assets import sha256_of
 from affectbench.errors import InputError, WeightsError
 from affectbench.types import Model, ModelSpec, StoredResults, content_id
@@ -79,7 +80,7 @@ class PrefixAdapter:
         content = {"adapter": self.prefix, **self.content(target)}
         decided = {k: option_content(k, v) for k, v in sorted(options.items()) if k != "name"}
         weights = content.get("weights")
-        if "weights" in options and Path(options["weights"]).is_file():
+        if "weights" in options and is_file(options["weights"]):
             weights = decided["weights"]
         made = content_id({**content, "options": decided})
         return replace(
@@ -110,12 +111,11 @@ def _declared(name: str, options: Mapping[str, str], revision: str) -> ModelSpec
 
 def require_file(target: str) -> str:
     """The stem of an existing weights file; WeightsError otherwise."""
-    path = Path(target)
-    if path.is_dir():
+    if is_folder(target):
         raise WeightsError(f"{target}: is a folder, a file is needed")
-    if not path.is_file():
+    if not is_file(target):
         raise WeightsError(f"{target}: no such file")
-    return path.stem
+    return Path(target).stem
 
 
 def file_hash(path: str | Path) -> str:
@@ -128,12 +128,11 @@ def file_hash(path: str | Path) -> str:
 
 def option_content(key: str, value: str) -> str:
     """What an option adds to the revision: its text, or the content of what it names."""
-    path = Path(value)
     if key in (*COMMON_OPTIONS, "then", "range"):
         return value
-    if path.is_file():
-        return file_hash(path)
-    return folder_hash(path) if path.is_dir() else value
+    if is_file(value):
+        return file_hash(value)
+    return folder_hash(Path(value)) if is_folder(value) else value
 
 
 def folder_hash(folder: Path) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
+import secrets
 import sys
-import tempfile
 import threading
 import time
 import urllib.request
@@ -76,13 +76,12 @@ def fetch(
     temporary = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".tmp-", delete=False) as sink:
-            temporary = Path(sink.name)
+        temporary = target.parent / f".tmp-{secrets.token_hex(8)}"
+        with temporary.open("xb") as sink:
             digest, length = _copy(_blocks(url, target, size, hint, progress), sink)
         _require_expected(url, digest, length, sha256, size)
         if sha256 is None:
             _require_binary(url, temporary)
-        temporary.chmod(0o644)
         temporary.replace(target)
     except OSError as error:
         raise StorageError(f"{target}: cannot be written ({error.strerror or error})") from error
@@ -100,13 +99,24 @@ def first_use_sha256(path: Path) -> str:
     """
     digest, noted = sha256_of(path), first_use_note(path)
     if noted is None:
-        _note_of(path).write_text(digest + "\n", encoding="ascii")
+        _write_note(_note_of(path), digest)
     elif noted != digest:
         raise WeightsError(
             f"{path}: its SHA-256 is {digest}, and was {noted} on first use: the file is damaged "
             f"or was changed; delete it and {_note_of(path).name}, and it is downloaded again"
         )
     return digest
+
+
+def _write_note(note: Path, digest: str) -> None:
+    try:
+        note.write_text(digest + "\n", encoding="ascii")
+    except OSError as error:
+        raise StorageError(
+            f"{note}: cannot be written ({error.strerror or error}), and has to hold {digest}, the "
+            "SHA-256 of the file on first use; write it there, or name a folder of your own with "
+            "AFFECTBENCH_CACHE"
+        ) from error
 
 
 def first_use_note(path: Path) -> str | None:

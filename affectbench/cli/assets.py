@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from affectbench.cli.options import Verbs, new_parser
+from affectbench.cli.output import is_terminal, note, say, say_json, tell
 
 if TYPE_CHECKING:
     from affectbench.assets.catalogue import Asset
@@ -55,12 +56,13 @@ def run_list(arguments: argparse.Namespace) -> int:
         if asset.commercial == "yes" or not arguments.commercial_ok
     ]
     if arguments.json:
-        print(json.dumps(kept, indent=1, ensure_ascii=False))
+        say_json(json.dumps(kept, indent=1, ensure_ascii=False))
     elif kept:
-        print("\n\n".join(_described(record) for record in kept))
+        blocks = [_described(record) for record in kept]
+        say(*[line for block in blocks for line in ("", *block)][1:])
     if arguments.commercial_ok:
         left_out = f"{len(every) - len(kept)} of {len(every)} are left out. "
-        print(left_out + _NO_ADVICE, file=sys.stderr)
+        note(left_out + _NO_ADVICE)
     return 0
 
 
@@ -68,14 +70,14 @@ def run_fetch(arguments: argparse.Namespace) -> int:
     """Download one, unless it is there."""
     asset = _find(arguments.name)
     if not asset.present:
-        asset.source.fetch(_progress if sys.stderr.isatty() else None)
-    print(asset.verified()[0])
+        asset.source.fetch(_progress if is_terminal(sys.stderr) else None)
+    say(asset.verified()[0])
     return 0
 
 
 def run_path(arguments: argparse.Namespace) -> int:
     """Print where one lies."""
-    print(_find(arguments.name).require())
+    say(_find(arguments.name).require())
     return 0
 
 
@@ -105,7 +107,7 @@ def _find(name: str) -> Asset:
     return every[name]
 
 
-def _described(record: dict[str, Any]) -> str:
+def _described(record: dict[str, Any]) -> list[str]:
     size = "size unknown" if record["size"] is None else f"{record['size'] / 1e6:.1f} MB"
     where = "bundled" if record["bundled"] else "fetched" if record["present"] else "not fetched"
     rows = {
@@ -116,11 +118,11 @@ def _described(record: dict[str, Any]) -> str:
         "sha256": record["sha256"] or "recorded on first use",
         "path": record["path"] if record["present"] else "",
     }
-    head = f"{record['name']}  {size}, {where}\n  {record['title']}"
-    return "\n".join([head, *(f"  {key}: {value}" for key, value in rows.items() if value)])
+    head = [f"{record['name']}  {size}, {where}", f"  {record['title']}"]
+    return [*head, *(f"  {key}: {value}" for key, value in rows.items() if value)]
 
 
 def _progress(done: int, total: int | None) -> None:
     of = f" of {total / 1e6:.0f}" if total else ""
     end = "\n" if done == total else ""
-    print(f"\r{done / 1e6:.0f}{of} MB", end=end, file=sys.stderr, flush=True)
+    tell(f"\r{done / 1e6:.0f}{of} MB{end}")

@@ -32,11 +32,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Check; 1 if a part of the contract is broken."""
     from affectbench.adapters import parse_model
     from affectbench.adapters.contract import check_contract
+    from affectbench.devices import usable_device
 
     request = replace(
         parse_model(arguments.model), isolate=arguments.isolate, timeout=arguments.timeout
     )
-    findings = check_contract(request, arguments.scale, arguments.device, lr_size=arguments.lr_size)
+    device = usable_device(arguments.device)
+    findings = check_contract(request, arguments.scale, device, lr_size=arguments.lr_size)
     rows = [as_json(finding) for finding in findings]
     print_specs(rows, ("name", "ok", "detail"), arguments.json)
     return 0 if all(finding.ok for finding in findings) else 1

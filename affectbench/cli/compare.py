@@ -13,6 +13,7 @@ from affectbench.cli.options import (
     measuring,
     named_folders,
     new_parser,
+    path_option,
 )
 from affectbench.cli.tables import print_comparison, print_place
 
@@ -38,7 +39,9 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
         "`affectbench models`",
     )
     parser.add_argument("--datasets", type=comma_list, default=("demo",), metavar="NAME,...")
-    parser.add_argument("--data-root", type=Path, metavar="DIR", help="holds a folder per data set")
+    parser.add_argument(
+        "--data-root", type=path_option, metavar="DIR", help="holds a folder per data set"
+    )
     parser.add_argument(
         "--data", action="append", default=[], metavar="NAME=DIR", help="folder of one data set"
     )
@@ -89,6 +92,8 @@ def run(arguments: argparse.Namespace) -> int:
             progress=shown.advance,
             **options,
         )
-    print_comparison(result, as_json=arguments.json)
-    print_place(result.folder)
+    try:
+        print_comparison(result, as_json=arguments.json)
+    finally:
+        print_place(result.folder)
     return 1 if result.failed else 0

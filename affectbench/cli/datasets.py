@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from affectbench.cli.options import Verbs, new_parser
+from affectbench.cli.options import Verbs, new_parser, path_option
+from affectbench.cli.output import say
 from affectbench.cli.tables import print_specs
 from affectbench.types import TestProtocol, as_json
 
@@ -25,7 +25,7 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
         "verify", parents=[common], help="which faces are those of the published leaderboard"
     )
     verify.add_argument("name")
-    verify.add_argument("folder", type=Path)
+    verify.add_argument("folder", type=path_option)
     verify.add_argument("--scale", type=int, default=8)
     verify.add_argument("--hr-size", type=int, default=128)
     verify.set_defaults(run=run_verify)
@@ -47,5 +47,5 @@ def run_verify(arguments: argparse.Namespace) -> int:
 
     protocol = TestProtocol(scale=arguments.scale, hr_size=arguments.hr_size)
     found = verify(load_dataset(arguments.name, arguments.folder), protocol)
-    print(found.summary())
+    say(*found.summary().splitlines())
     return 0 if found.ok else 1

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
-from affectbench.cli.options import Verbs, comma_list, new_parser
+from affectbench.cli.options import Verbs, comma_list, new_parser, path_option
+from affectbench.cli.output import note, say
 
 _EXAMPLES = """\
   affectbench leaderboard build
@@ -26,12 +26,16 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
         "check", parents=[common], help="render, recompute and, where the data are, run again"
     )
     site = actions.add_parser("site", parents=[common], help="write them as static pages")
-    site.add_argument("--out", type=Path, required=True, metavar="DIR")
-    site.add_argument("--cards", type=Path, metavar="DIR", help="holds NAME.md, a model's card")
+    site.add_argument("--out", type=path_option, required=True, metavar="DIR")
+    site.add_argument(
+        "--cards", type=path_option, metavar="DIR", help="holds NAME.md, a model's card"
+    )
     for action in (build, check, site):
-        action.add_argument("--root", type=Path, default=Path("leaderboards"), metavar="DIR")
-    check.add_argument("--data-root", type=Path, metavar="DIR", help="re-run faces found here")
-    check.add_argument("--weights", type=Path, metavar="DIR", help="third-party checkpoints")
+        action.add_argument("--root", type=path_option, default=Path("leaderboards"), metavar="DIR")
+    check.add_argument(
+        "--data-root", type=path_option, metavar="DIR", help="re-run faces found here"
+    )
+    check.add_argument("--weights", type=path_option, metavar="DIR", help="third-party checkpoints")
     check.add_argument(
         "--faces",
         type=int,
@@ -51,7 +55,7 @@ def run_build(arguments: argparse.Namespace) -> int:
     from affectbench.report.leaderboard import build
 
     for path in build(arguments.root):
-        print(path)
+        say(path)
     return 0
 
 
@@ -68,12 +72,12 @@ def run_check(arguments: argparse.Namespace) -> int:
             arguments.weights,
             faces=arguments.faces,
             metrics=arguments.metrics,
-            note=lambda text: print(text, file=sys.stderr),
+            note=note,
         )
     for problem in problems:
-        print(problem)
+        say(problem)
     if not problems:
-        print("the leaderboards agree with their records")
+        say("the leaderboards agree with their records")
     return 1 if problems else 0
 
 
@@ -81,5 +85,5 @@ def run_site(arguments: argparse.Namespace) -> int:
     """Write the pages; prints the path of the index."""
     from affectbench.report.site.build import write_site
 
-    print(write_site(arguments.root, arguments.out, arguments.cards)[0])
+    say(write_site(arguments.root, arguments.out, arguments.cards)[0])
     return 0

@@ -25,6 +25,8 @@ from affectbench.cli import (
     score,
     validate,
 )
+from affectbench.cli.options import Parser
+from affectbench.cli.output import drop, finish, hold_descriptors, note
 from affectbench.cli.signals import Terminated, ended_by_signals
 from affectbench.errors import AffectBenchError
 
@@ -39,7 +41,7 @@ examples:
 
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="affectbench",
         description="Does a super-resolved face still show the emotion of the original?",
         epilog=_EPILOG,
@@ -56,25 +58,43 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; the exit code."""
-    arguments = build_parser().parse_args(argv)
-    arguments.command = shlex.join(["affectbench", *(sys.argv[1:] if argv is None else argv)])
+    hold_descriptors()
+    debug = False
     try:
+        arguments = _parsed(argv)
+        debug = arguments.debug
         with ended_by_signals():
             code = int(arguments.run(arguments))
-        sys.stdout.flush()
+        finish()
         return code
     except AffectBenchError as error:
-        if arguments.debug:
+        if debug:
             raise
-        print(f"affectbench: error: {error}", file=sys.stderr)
+        note(f"affectbench: error: {error}")
         return error.exit_code
     except KeyboardInterrupt as interrupt:
-        print("affectbench: interrupted; the same command goes on from here", file=sys.stderr)
+        note("affectbench: interrupted; the same command goes on from here")
         return 128 + (interrupt.signal if isinstance(interrupt, Terminated) else signal.SIGINT)
     except BrokenPipeError:
-        # The reader of stdout is gone (`| head`): what it wanted, it has.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop()  # the reader of stdout is gone (`| head`): what it wanted, it has
         return 0
+    except OSError as error:
+        # A file or folder that the system refuses: nothing that a traceback explains.
+        if debug:
+            raise
+        place = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+        note(f"affectbench: error: {place}{error.strerror or error}")
+        return 2
+
+
+def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
+    try:
+        arguments = build_parser().parse_args(argv)
+    except SystemExit:
+        finish()  # of --help and --version
+        raise
+    arguments.command = shlex.join(["affectbench", *(sys.argv[1:] if argv is None else argv)])
+    return arguments
 
 
 if __name__ == "__main__":

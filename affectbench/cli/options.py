@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
+from affectbench.arguments import usable_path
+from affectbench.cli.output import note, say_rendered, tell
 from affectbench.errors import InputError
 from affectbench.faces.regions import CROP_VERSION, CROPS
 
@@ -27,6 +30,31 @@ def new_parser(
     )
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are printed like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, below how the verb is called."""
+        tell(self.format_usage())
+        note(f"{self.prog}: error: {message}")
+        raise SystemExit(2)
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        # argparse ignores a stdout that is full; this is how it prints help and version.
+        if file is not None and file is sys.stdout:
+            say_rendered(message)
+        else:
+            tell(message)
+
+
+def path_option(text: str) -> Path:
+    """A path as an option's type."""
+    try:
+        return usable_path(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def comma_list(text: str) -> tuple[str, ...]:
     """A comma list without empty entries.
 
@@ -43,7 +71,7 @@ def named_folders(pairs: Sequence[str]) -> dict[str, Path]:
         name, equals, folder = pair.partition("=")
         if not (name and equals and folder):
             raise InputError(f"--data {pair}: must be NAME=DIR, such as --data mine=faces")
-        folders[name] = Path(folder)
+        folders[name] = usable_path(folder)
     return folders
 
 
@@ -75,7 +103,7 @@ def add_measuring(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=int, default=32, metavar="N")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 ...")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, metavar="DIR", help="keep the results here")
+    parser.add_argument("--out", type=path_option, metavar="DIR", help="keep the results here")
     parser.add_argument("--json", action="store_true", help="print the table as JSON")
 
 

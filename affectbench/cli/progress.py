@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import StringIO
 
 from rich.console import Console
 from rich.progress import (
@@ -15,6 +16,8 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+
+from affectbench.texts import printable
 
 
 class Reporter:
@@ -27,12 +30,13 @@ class Reporter:
     def note(self, text: str) -> None:
         """Say what is going on."""
         if self._bars.console.is_terminal:
-            self._bars.console.print(text, style="dim", markup=False, highlight=False)
+            shown = printable(text)
+            self._bars.console.print(shown, style="dim", markup=False, highlight=False)
 
     def advance(self, name: str, done: int, total: int) -> None:
         """`done` of `total` faces of a data set are finished."""
         if name not in self._tasks or done <= self._bars.tasks[self._tasks[name]].completed:
-            self._tasks[name] = self._bars.add_task(name, total=total, speed="")
+            self._tasks[name] = self._bars.add_task(printable(name), total=total, speed="")
         task = self._tasks[name]
         self._bars.update(task, completed=done)
         speed = self._bars.tasks[task].speed
@@ -49,6 +53,6 @@ def reporter() -> Iterator[Reporter]:
         TextColumn("{task.fields[speed]}"),
         TimeRemainingColumn(),
     )
-    console = Console(file=sys.stderr)
+    console = Console(file=sys.stderr or StringIO())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
         yield Reporter(bars)

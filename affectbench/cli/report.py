@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from pathlib import Path
 
-from affectbench.cli.options import Verbs, new_parser
+from affectbench.cli.options import Verbs, new_parser, path_option
+from affectbench.cli.output import note, say
 
 _EXAMPLES = """\
   affectbench compare --models nearest,bicubic,lanczos --save-images --out runs/demo
@@ -21,11 +20,15 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
     summary = "tables, figures and faces of a run as one page"
     parser = new_parser(verbs, common, "report", summary, _EXAMPLES)
     parser.set_defaults(run=run)
-    parser.add_argument("folder", type=Path, metavar="RUN_DIR", help="what compare or score kept")
     parser.add_argument(
-        "--html", type=Path, metavar="FILE", help="the page (default: RUN_DIR/report.html)"
+        "folder", type=path_option, metavar="RUN_DIR", help="what compare or score kept"
     )
-    parser.add_argument("--figures", type=Path, metavar="DIR", help="figures as PDF, PNG and SVG")
+    parser.add_argument(
+        "--html", type=path_option, metavar="FILE", help="the page (default: RUN_DIR/report.html)"
+    )
+    parser.add_argument(
+        "--figures", type=path_option, metavar="DIR", help="figures as PDF, PNG and SVG"
+    )
     faces = parser.add_mutually_exclusive_group()
     faces.add_argument(
         "--faces",
@@ -50,9 +53,9 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.folder, arguments.html, faces=arguments.faces, figures=arguments.figures
     )
     for remark in written.remarks:
-        print(remark, file=sys.stderr)
-    print(f"{written.size / 1e6:.1f} MB", file=sys.stderr)
-    print(written.page)
+        note(remark)
+    note(f"{written.size / 1e6:.1f} MB")
+    say(written.page)
     for path in filter(None, (written.faces, arguments.figures)):
-        print(path)
+        say(path)
     return 0

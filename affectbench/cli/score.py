@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from pathlib import Path
 from typing import Any
 
-from affectbench.cli.options import Verbs, add_measuring, measuring, new_parser
+from affectbench.cli.options import Verbs, add_measuring, measuring, new_parser, path_option
+from affectbench.cli.output import note, say
 from affectbench.cli.tables import print_comparison, print_place
 from affectbench.errors import InputError
 
@@ -22,8 +21,10 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
     """Add the verb."""
     parser = new_parser(verbs, common, "score", "score a folder of results", _EXAMPLES)
     parser.set_defaults(run=run)
-    parser.add_argument("--sr", type=Path, required=True, metavar="DIR", help="the results")
-    parser.add_argument("--hr", type=Path, required=True, metavar="DIR", help="the originals")
+    parser.add_argument("--sr", type=path_option, required=True, metavar="DIR", help="the results")
+    parser.add_argument(
+        "--hr", type=path_option, required=True, metavar="DIR", help="the originals"
+    )
     parser.add_argument(
         "--framing",
         default="centre",
@@ -65,12 +66,14 @@ def run(arguments: argparse.Namespace) -> int:
             progress=shown.advance,
             **options,
         )
-    print_comparison(result, as_json=arguments.json)
-    if arguments.published:
-        shown_on = sys.stderr if arguments.json else sys.stdout
-        print("", *_described(arguments.published, arguments.scale), sep="\n", file=shown_on)
-    if arguments.out:
-        print_place(arguments.out)
+    try:
+        print_comparison(result, as_json=arguments.json)
+        if arguments.published:
+            show = note if arguments.json else say
+            show("", *_described(arguments.published, arguments.scale))
+    finally:
+        if arguments.out:
+            print_place(arguments.out)
     return 1 if result.failed else 0
 
 

@@ -7,8 +7,12 @@ import shlex
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from affectbench.cli.output import is_terminal, note, say, say_json, say_rendered
+from affectbench.texts import printable
 
 if TYPE_CHECKING:
     from affectbench.api import Comparison
@@ -20,26 +24,26 @@ def print_comparison(result: Comparison, as_json: bool) -> None:
     from affectbench.report.render import to_json, to_terminal
 
     if as_json:
-        print(to_json(result.table))
+        say_json(to_json(result.table))
     else:
         layout = lay_out(result.run, result.table)
-        print(to_terminal(layout, terminal_width(), colour=sys.stdout.isatty()), end="")
+        say_rendered(to_terminal(layout, terminal_width(), colour=is_terminal(sys.stdout)))
         settings = result.run.settings
         if len(settings["judges"]) > 1 and "ecm" in settings["metrics"]:
             from affectbench.report.panel import agreement, build_panel, panel_lines
 
             taus = agreement(result.run, result.table)
-            print("", *panel_lines(build_panel(result.run, result.table), taus), sep="\n")
+            say("", *panel_lines(build_panel(result.run, result.table), taus))
     for gap in result.gaps:
-        print(f"left out: {gap}", file=sys.stderr)
+        note(f"left out: {gap}")
     for remark in result.remarks:
-        print(f"note: {remark}", file=sys.stderr)
+        note(f"note: {remark}")
 
 
 def print_place(folder: Path) -> None:
     """Where the results are and how to look at them, on stderr."""
-    print(f"results: {folder}", file=sys.stderr)
-    print(f"look at them: {shlex.join(['affectbench', 'report', str(folder)])}", file=sys.stderr)
+    command = shlex.join(["affectbench", "report", str(folder)])
+    note(f"results: {folder}", f"look at them: {command}")
 
 
 def terminal_width() -> int:
@@ -50,7 +54,7 @@ def terminal_width() -> int:
 def print_specs(specs: Sequence[Mapping[str, Any]], columns: Sequence[str], as_json: bool) -> None:
     """A list of specs: all fields as JSON, or the named columns as a table."""
     if as_json:
-        print(json.dumps(list(specs), indent=1, ensure_ascii=False))
+        say_json(json.dumps(list(specs), indent=1, ensure_ascii=False))
         return
     from rich.console import Console
     from rich.table import Table
@@ -60,5 +64,9 @@ def print_specs(specs: Sequence[Mapping[str, Any]], columns: Sequence[str], as_j
     for column in columns:
         table.add_column(column.replace("_", " "), overflow="fold")
     for spec in specs:
-        table.add_row(*(Text("" if spec[c] is None else str(spec[c])) for c in columns))
-    Console(width=terminal_width()).print(table)
+        texts = ("" if spec[c] is None else printable(str(spec[c])) for c in columns)
+        table.add_row(*map(Text, texts))
+    shown = StringIO()
+    colour = is_terminal(sys.stdout) or None
+    Console(file=shown, width=terminal_width(), force_terminal=colour).print(table)
+    say_rendered(shown.getvalue())

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from affectbench.cli.options import Verbs, comma_list, new_parser
+from affectbench.cli.options import Verbs, comma_list, new_parser, path_option
+from affectbench.cli.output import say
 
 _EXAMPLES = """\
   affectbench validate --faces faces --labels labels.csv --out study
@@ -18,25 +18,27 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
     summary = "study what ECM measures on labelled faces"
     parser = new_parser(verbs, common, "validate", summary, _EXAMPLES)
     parser.set_defaults(run=run)
-    parser.add_argument("--faces", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--faces", type=path_option, required=True, metavar="DIR")
     parser.add_argument(
-        "--labels", type=Path, required=True, metavar="CSV", help="file,emotion[,person]"
+        "--labels", type=path_option, required=True, metavar="CSV", help="file,emotion[,person]"
     )
     parser.add_argument("--judges", type=comma_list, default=(), metavar="NAME,...")
     parser.add_argument("--framing", default="whole", help="where the face is (default: whole)")
     parser.add_argument("--name", help="title of the set (default: the folder's name)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("affectbench-study"), metavar="DIR")
+    parser.add_argument("--out", type=path_option, default="affectbench-study", metavar="DIR")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the study; prints the path of the report."""
+    from affectbench.arguments import whole
     from affectbench.cli.progress import reporter
     from affectbench.judges import expand_judges
     from affectbench.study.faces import read_faces
     from affectbench.study.run import run_study
+    from affectbench.texts import printable
 
-    name = arguments.name or arguments.faces.resolve().name
+    name = printable(arguments.name or arguments.faces.resolve().name)
     faces = read_faces(arguments.faces, arguments.labels, name)
     with reporter() as shown:
         path = run_study(
@@ -44,8 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
             expand_judges(arguments.judges or ("panel",)),
             arguments.out,
             framing=arguments.framing,
-            seed=arguments.seed,
+            seed=whole("--seed", arguments.seed, least=0),
             progress=shown.advance,
         )
-    print(path)
+    say(path)
     return 0

@@ -16,9 +16,10 @@ from pathlib import Path
 
 from affectbench.errors import InputError, listed
 from affectbench.images.formats import SUFFIXES
-from affectbench.images.listing import by_id, face_id, list_folder, list_images, printable
+from affectbench.images.listing import by_id, face_id, list_folder, list_images
 from affectbench.images.opening import require_regular, why_not
 from affectbench.images.reading import Pixels, read_image
+from affectbench.texts import unicode_text
 from affectbench.types import DatasetSpec
 
 Crop = tuple[int, int, int, int]
@@ -46,7 +47,7 @@ class FaceFiles:
     def remarks(self) -> list[str]:
         """Which files of the folder are no faces."""
         remark = list_folder(self.flat).remark() if self.flat else ""
-        return [f"{printable(str(self.flat))}: {remark}"] if remark else []
+        return [f"{unicode_text(str(self.flat))}: {remark}"] if remark else []
 
     def read(self, image_id: str) -> Pixels:
         """The face (H, W, 3), uint8; InputError, naming the file, if it cannot be read."""

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from affectbench.datasets.pairs import FacePairs
 from affectbench.errors import InputError, RecordError, listed
+from affectbench.texts import parse_json
 from affectbench.types import Dataset, TestProtocol, as_json, content_id
 
 FOLDER = Path(__file__).with_name("manifests")
@@ -152,7 +153,7 @@ def read_manifest(path: Path) -> Manifest:
     """Read a manifest; RecordError if it is damaged, was edited, or is of a newer schema."""
     try:
         first, _, rest = path.read_text(encoding="utf-8").partition("\n")
-        head = json.loads(first.removeprefix("#"))
+        head = parse_json(first.removeprefix("#"))
         newer = head["schema"] > SCHEMA
         protocol = TestProtocol(**{f.name: head[f.name] for f in fields(TestProtocol)})
         rows = csv.DictReader(io.StringIO(rest))

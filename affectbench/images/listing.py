@@ -12,7 +12,6 @@ are not UTF-8 are written `\\xNN`, so that the id is text wherever it is printed
 from __future__ import annotations
 
 import os
-import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from pathlib import Path
 from affectbench.errors import InputError, listed
 from affectbench.images.formats import HEAD_BYTES, READ, SUFFIXES, has_signature
 from affectbench.images.opening import open_regular, require_regular, why_not
+from affectbench.texts import unicode_text
 
 _LEFT_BEHIND = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})
 
@@ -39,7 +39,7 @@ class Listing:
             return ""
         count = len(self.others)
         files = "1 file is no image" if count == 1 else f"{count} files are no images"
-        names = listed(printable(path.name) for path in self.others)
+        names = listed(unicode_text(path.name) for path in self.others)
         return f"{files} of a format that is read: {names}"
 
 
@@ -75,13 +75,7 @@ def face_id(name: str) -> str:
     """
     path = Path(name)
     stem = path.stem if path.suffix.lower() in SUFFIXES else path.name
-    return unicodedata.normalize("NFC", printable(stem))
-
-
-def printable(name: str) -> str:
-    """A name that any encoding of Unicode can hold: bytes that were not UTF-8 become `\\xNN`."""
-    marked = re.sub("[\udc80-\udcff]", lambda m: f"\\x{ord(m[0]) - 0xDC00:02x}", name)
-    return marked.encode("utf-8", "backslashreplace").decode("utf-8")
+    return unicodedata.normalize("NFC", unicode_text(stem))
 
 
 def by_id(paths: Iterable[Path]) -> dict[str, Path]:

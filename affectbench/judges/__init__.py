@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from affectbench.errors import InputError
+from affectbench.devices import usable_device
 from affectbench.registry import Registry
 from affectbench.types import Judge, JudgePlugin, JudgeSpec
 
@@ -29,14 +29,7 @@ def load_judge(name: str = DEFAULT_JUDGE, device: torch.device | str = "cpu") ->
     ('angry', 'disgust', 'fear', 'happy', 'neutral', 'sad', 'surprise')
     """
     plugin = _REGISTRY.load(name)
-    import torch
-
-    try:
-        usable = torch.device(device)
-        torch.empty(0, device=usable)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device '{device}': cannot be used ({error})".splitlines()[0]) from error
-    return plugin.load(usable)
+    return plugin.load(usable_device(device, f"device '{device}'"))
 
 
 def expand_judges(names: Iterable[str]) -> tuple[str, ...]:

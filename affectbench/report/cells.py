@@ -23,6 +23,7 @@ from affectbench.report.marks import (
 from affectbench.report.results import Run
 from affectbench.report.table import is_number, metric_columns
 from affectbench.stats import MIN_N
+from affectbench.texts import printable
 
 FEW_FACES = 30
 """With fewer an interval's coverage depends on what is measured: see `docs/limitations.md`."""
@@ -86,15 +87,15 @@ def lay_out(run: Run, table: pd.DataFrame) -> Layout:
         name = f"{record.metric['name']}[{judge}]"
         found[name if name in names else str(record.metric["name"])] = record.metric
     metrics = {name: found[name] for name in names}
-    heads = {name: f"{name} {ARROWS[metrics[name]['direction']]}" for name in names}
+    heads = {name: f"{printable(name)} {ARROWS[metrics[name]['direction']]}" for name in names}
     titles = {record.dataset["name"]: record.dataset["title"] for record in run.records}
     blocks = []
     for dataset in dict.fromkeys(table["dataset"]):
         rows = table[table["dataset"] == dataset]
         best = {name: _best(rows, name, metrics[name]) for name in names}
         lines = tuple(_line(row, metrics, best) for row in rows.to_dict("records"))
-        blocks.append(Block(f"{dataset}: {titles[dataset]}", lines))
-    return Layout(heads, tuple(blocks), _notes(run, table))
+        blocks.append(Block(printable(f"{dataset}: {titles[dataset]}"), lines))
+    return Layout(heads, tuple(blocks), tuple(map(printable, _notes(run, table))))
 
 
 def digits(name: str) -> int:
@@ -129,7 +130,7 @@ def _line(
         dagger = against(scorer_of(metric)) in words
         ranked = not (anchor or dagger or CONTAMINATED in words)
         cells[name] = _cell(row, name, best[name] if ranked else None, dagger)
-    return Line(f"{row['model']} {signs}".strip(), anchor, faces, cells)
+    return Line(printable(f"{row['model']} {signs}".strip()), anchor, faces, cells)
 
 
 def _cell(row: Mapping[Any, Any], name: str, best: Any, dagger: bool) -> Cell:

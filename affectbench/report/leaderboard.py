@@ -8,19 +8,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from affectbench.aggregate import cell_values
-from affectbench.errors import InputError, RecordError, UnknownNameError
+from affectbench.assets import sha256_of
+from affectbench.datasets.manifest import committed
+from affectbench.errors import InputError, RecordError, UnknownNameError, listed
 from affectbench.metrics import metric_plugin
 from affectbench.records import Record, read_record, write_atomic, write_record
 from affectbench.report.render import to_csv
-from affectbench.report.results import Run, column_of, is_outdated, load_run
+from affectbench.report.results import (
+    Run,
+    column_of,
+    is_outdated,
+    load_records,
+    load_run,
+    named_cells,
+    read_cell,
+)
 from affectbench.report.table import build_table
-from affectbench.types import as_json, content_id
+from affectbench.types import TestProtocol, as_json
 
 CLOSE = 1e-9
 """How far recomputed values may lie: the last bits of matrix products differ between processors."""
@@ -37,10 +48,12 @@ def board_folders(root: Path) -> list[Path]:
 def build(root: Path) -> list[Path]:
     """Render every board to its CSV file; the files written.
 
-    Records whose intervals were made in another way are written anew first.
+    Records from before there were SHA-256 in them get theirs first, and those whose intervals were
+    made in another way are written anew.
     """
     written = []
     for folder in board_folders(root):
+        add_hashes(folder)
         path = root / f"{folder.name}.csv"
         run = load_run(folder)
         for where, record in _outdated(run):
@@ -48,6 +61,21 @@ def build(root: Path) -> list[Path]:
         write_atomic(path, to_csv(board_table(run)).encode("utf-8"))
         written.append(path)
     return written
+
+
+def add_hashes(folder: Path) -> int:
+    """Write the SHA-256 that records of a run lack, once all of its files fit together; how many.
+
+    A record that has them is left as it is, whatever its file says now: `load_run` refuses it.
+    """
+    run = load_run(folder)
+    cells = zip(run.cells, run.records, strict=True)
+    bare = {cell: record for cell, record in cells if not _is_hashed(record)}
+    for cell, record in bare.items():
+        digest = sha256_of(folder / "images" / record.images) if record.images else ""
+        path = folder / "records" / f"{cell}.json"
+        write_record(replace(record, images_sha256=record.images_sha256 or digest), path)
+    return len(bare)
 
 
 def board_table(run: Run) -> pd.DataFrame:
@@ -64,21 +92,64 @@ def check(root: Path) -> Iterator[str]:
         yield f"{published}: is missing"
     for folder in board_folders(root):
         try:
-            run = load_run(folder)
-            for path, _ in _outdated(run):
-                yield f"{path}: its interval is made anew by affectbench leaderboard build"
-            yield from _check_records(run)
-            yield from check_csv(root / f"{folder.name}.csv", run)
+            problems = list(_check_files(folder))
+            yield from problems
+            if not problems:
+                run = load_run(folder)
+                for path, _ in _outdated(run):
+                    yield f"{path}: its interval is made anew by affectbench leaderboard build"
+                yield from _check_records(run)
+                yield from check_csv(root / f"{folder.name}.csv", run)
         except (RecordError, UnknownNameError) as error:
             yield str(error)
 
 
 def check_csv(path: Path, run: Run) -> Iterator[str]:
     """One text if the file of a board is not what its records give."""
-    if not path.exists():
+    try:
+        found = path.read_bytes()
+    except FileNotFoundError:
         yield f"{path}: is missing; affectbench leaderboard build"
-    elif path.read_text(encoding="utf-8") != to_csv(board_table(run)):
-        yield f"{path}: is not what its records give; affectbench leaderboard build"
+    except OSError as error:
+        yield f"{path}: cannot be read ({error.strerror})"
+    else:
+        if found != to_csv(board_table(run)).encode("utf-8"):
+            yield f"{path}: is not what its records give; affectbench leaderboard build"
+
+
+def _check_files(folder: Path) -> Iterator[str]:
+    """One text for each file that is damaged, was changed or exchanged, or belongs to no record."""
+    named: dict[Path, Record] = {}
+    damaged = False
+    for cell in named_cells(folder):
+        try:
+            record = read_cell(folder, cell)
+        except RecordError as error:
+            damaged = True
+            yield str(error)
+            continue
+        named[folder / "images" / record.images] = record
+        if not _is_hashed(record):
+            yield f"{folder / 'records' / cell}.json: has no SHA-256; affectbench leaderboard build"
+    if damaged:
+        return
+    run = load_records(folder)
+    for record in filter(_has_images, run.records):
+        try:
+            run.columns(record)
+        except RecordError as error:
+            yield str(error)
+    for path in sorted((folder / "images").rglob("*")):
+        if path.is_file() and path not in named:
+            yield f"{path}: belongs to no record of the board's run.json"
+
+
+def _has_images(record: Record) -> bool:
+    return record.status == "ok"
+
+
+def _is_hashed(record: Record) -> bool:
+    return bool(record.sha256 and (record.images_sha256 or record.status == "failed"))
 
 
 def _check_records(run: Run) -> Iterator[str]:
@@ -86,12 +157,12 @@ def _check_records(run: Run) -> Iterator[str]:
     for path in sorted((run.folder / "records").rglob("*.json")):
         if path not in known and read_record(path).status == "ok":
             yield f"{path}: is not part of the board's run.json"
+    yield from _check_rows(run)
+    yield from _check_faces(run)
     for record in run.records:
         where = f"{run.folder.name}: {record.row}, {column_of(record, run.settings)}"
-        if record.id != content_id(record.cell):
-            yield f"{where}: the id {record.id} is not that of the cell's content"
         problems = list(_check_statement(record))
-        if record.status == "ok":
+        if _has_images(record):
             problems += _check_values(run, record)
         yield from (f"{where}: {problem}" for problem in problems)
 
@@ -104,10 +175,58 @@ def _outdated(run: Run) -> Iterator[tuple[Path, Record]]:
             yield path, record
 
 
+def _check_rows(run: Run) -> Iterator[str]:
+    """A row is one model under one protocol, and each of its columns is one record."""
+    columns: set[tuple[str, ...]] = set()
+    rows: dict[tuple[str, ...], Record] = {}
+    for record in run.records:
+        row = (record.role, record.row, str(record.dataset["name"]))
+        column = column_of(record, run.settings)
+        where = f"{run.folder.name}: {record.row}, {column}"
+        if (*row, column) in columns:
+            yield f"{where}: has two records"
+        columns.add((*row, column))
+        # Each judge has a `one-face` of its own.
+        whose = (
+            str(record.metric["identity"].get("judge", ""))
+            if row[:2] == ("anchor", "one-face")
+            else ""
+        )
+        first = rows.setdefault((*row, whose), record)
+        for part in ("model", "protocol"):
+            if first.cell[part] != record.cell[part]:
+                yield f"{where}: is of another {part} than the rest of its row"
+
+
+def _check_faces(run: Run) -> Iterator[str]:
+    """The faces of a data set that has a manifest are those of the manifest, and none beside."""
+    for record in {str(r.dataset["name"]): r for r in filter(_has_images, run.records)}.values():
+        faces = _published_faces(record)
+        own = {*map(str, run.columns(record)["id"]), *(image_id for image_id, _ in record.failed)}
+        if faces is not None and own != faces:
+            yield (
+                f"{run.folder.name}: the faces of {record.dataset['name']} are not those of its "
+                f"manifest: {listed(sorted(own ^ faces))}"
+            )
+
+
+def _published_faces(record: Record) -> set[str] | None:
+    """The ids in the manifest of that revision of a data set; None if there is none."""
+    protocol = record.protocol
+    try:
+        manifest = committed(
+            str(record.dataset["name"]),
+            TestProtocol(protocol["scale"], protocol["hr_size"], protocol["kernel"]),
+        )
+    except (InputError, KeyError):
+        return None
+    if manifest.revision != record.dataset["revision"]:
+        return None
+    return {face.id for face in manifest.faces}
+
+
 def _check_statement(record: Record) -> Iterator[str]:
     """The id covers the cell alone: what a row says of itself must be what its cell says."""
-    if record.role not in ("model", "anchor"):
-        yield f"the role '{record.role}' is not one of measured rows; see published.csv"
     protocol = {name: value for name, value in record.protocol.items() if name != "name"}
     stated = {
         "model": record.model.get("revision"),
@@ -126,14 +245,12 @@ def _check_statement(record: Record) -> Iterator[str]:
 
 def _check_values(run: Run, record: Record) -> Iterator[str]:
     columns = run.columns(record)
-    if len(columns["id"]) + len(record.failed) != record.n:
-        yield f"{len(columns['id'])} values and {len(record.failed)} failures for {record.n} faces"
     plugin = metric_plugin(record.metric["name"])
     seed = int(record.provenance["seed"])
     try:
         again = cell_values(columns, plugin, seed)
-    except KeyError as error:
-        yield f"its per-image values lack the column {error}"
+    except (KeyError, RecordError) as error:
+        yield f"its per-image values cannot be counted ({error})"
         return
     for name in sorted({*again, *record.values}):
         if not _same(again.get(name), record.values.get(name)):

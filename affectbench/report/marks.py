@@ -17,6 +17,7 @@ from affectbench.aggregate import align
 from affectbench.records import Record
 from affectbench.report.results import Run
 from affectbench.stats import difference_p, set_mean, shared_rng
+from affectbench.texts import printable
 
 SMALL = "n too small"
 CONTAMINATED = "contaminated"
@@ -42,7 +43,7 @@ def words_of(mark: str) -> list[str]:
 
 def failure(error: str) -> str:
     """The word of a failed cell: its reason on one line, without semicolons."""
-    return FAILED + " ".join(error.replace(";", ",").split())
+    return FAILED + printable(" ".join(error.replace(";", ",").split()))
 
 
 def failures_of(mark: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import unicodedata
 from collections.abc import Mapping
 from io import StringIO
 from pathlib import Path
@@ -56,7 +57,7 @@ def write_tables(run: Run, table: pd.DataFrame, folder: Path) -> None:
 
 def to_csv(table: pd.DataFrame) -> str:
     """CSV of a table. Text that a spreadsheet would run as a formula gets a leading quote."""
-    safe = table.copy()
+    safe = table.rename(columns=_harmless)
     for name in safe.columns[safe.dtypes.map(lambda t: not pd.api.types.is_numeric_dtype(t))]:
         safe[name] = safe[name].map(_harmless)
     return safe.to_csv(index=False, float_format=FLOAT_FORMAT, lineterminator="\n")
@@ -207,9 +208,23 @@ def _translated(text: str, rules: Mapping[str, str]) -> str:
 
 
 def _harmless(value: Any) -> Any:
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
-        return f"'{value}"
-    return value
+    """The value with a leading quote if it is text that begins a formula.
+
+    Spreadsheets skip what is invisible before a formula's sign, and take a full-width sign for it.
+    """
+    if not isinstance(value, str):
+        return value
+    begun = unicodedata.normalize("NFKC", value.lstrip(_SKIPPED))
+    starts = begun.startswith(("=", "+", "-", "@")) or value.startswith(("\t", "\r", "\n"))
+    return f"'{value}" if starts else value
+
+
+_SKIPPED = (
+    "".join(map(chr, range(0x21)))
+    + "\x7f\xa0\u1680\u180e\u202f\u205f\u3000\ufeff"
+    + "".join(map(chr, range(0x2000, 0x2010)))
+)
+"""White space, control characters and what has no width."""
 
 
 def _json_value(value: Any) -> Any:

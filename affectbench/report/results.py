@@ -2,46 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import numpy as np
+
 from affectbench.aggregate import STATISTICS, interval_of
-from affectbench.errors import RecordError
-from affectbench.records import SCHEMA, Record, read_columns, read_record
+from affectbench.errors import RecordError, listed
+from affectbench.record_schema import SCHEMA, cells_problem, columns_problem, settings_problem
+from affectbench.records import Record, read_columns, read_record
+from affectbench.texts import parse_json
 from affectbench.types import Columns
 
 T = TypeVar("T")
-_MEND = "delete it and run the same command again to make it anew"
-_SETTINGS = {
-    "judges": list,
-    "metrics": list,
-    "versus": str,
-    "convention": str,
-    "protocol": str,
-    "seed": int,
-}
-_RECORD: Mapping[str, Mapping[str, type]] = {
-    "model": {},
-    "dataset": {"name": str, "title": str, "revision": str},
-    "protocol": {"name": str},
-    "metric": {
-        "name": str,
-        "kind": str,
-        "direction": str,
-        "aggregate": str,
-        "per_judge": bool,
-        "identity": dict,
-    },
-    "cell": {},
-    "cost": {},
-    "provenance": {"seed": int, "affectbench": str, "packages": dict, "date": str},
-}
-_VALUES = {"value": (int, float), "low": (int, float), "high": (int, float)}
-_MEAN = {"mean": (int, float)}
+_MEND = "run the same command again"
 
 
 @dataclass(frozen=True)
@@ -54,14 +30,18 @@ class Run:
     settings: Mapping[str, Any]
     records: tuple[Record, ...]
     _columns: dict[str, Columns] = field(default_factory=dict, repr=False)
+    _faces: dict[tuple[str, str], _Faces] = field(default_factory=dict, repr=False)
     _results: dict[Hashable, Any] = field(default_factory=dict, repr=False)
 
     def columns(self, record: Record) -> Columns:
-        """The per-image values of a record, read once."""
-        if record.id not in self._columns:
-            path = self.folder / "images" / record.images
-            self._columns[record.id] = _complete(read_columns(path), record, path)
-        return self._columns[record.id]
+        """The per-image values of a record, read once.
+
+        Raises RecordError if they are not those that the record was written with, or are not of
+        the same faces as those of all other records of the data set.
+        """
+        if record.images not in self._columns:
+            self._columns[record.images] = self._verified(record)
+        return self._columns[record.images]
 
     def once(self, key: Hashable, compute: Callable[[], T]) -> T:
         """What `compute` gives, kept under `key` for all parts of this run.
@@ -73,36 +53,151 @@ class Run:
         return cast(T, self._results[key])
 
     def load_columns(self) -> None:
-        """Read everything, for a folder that is about to go."""
+        """Read and verify all per-image values, those that no table needs among them."""
         for record in self.records:
             if record.status == "ok":
                 self.columns(record)
 
+    def record_path(self, record: Record) -> Path:
+        """The file of a record that has per-image values."""
+        return (self.folder / "records" / record.images).with_suffix(".json")
+
+    def _verified(self, record: Record) -> Columns:
+        path = self.folder / "images" / record.images
+        columns = _Named(path, read_columns(path, record.images_sha256))
+        problem = columns_problem(columns, record.metric, record.n, record.failed)
+        if not problem:
+            problem = self._other_faces(record, columns["id"])
+        if problem:
+            raise RecordError(f"{path} of {self.record_path(record)}: {problem}; {_RESTORE}")
+        first = self._faces[_set_of(record)].ids
+        if np.array_equal(columns["id"], first):
+            columns["id"] = first  # one list of names in memory instead of hundreds
+        return columns
+
+    def _other_faces(self, record: Record, ids: np.ndarray) -> str:
+        """What is wrong if the faces are not those of the data set's other records."""
+        own = frozenset(ids.tolist()) | {image_id for image_id, _ in record.failed}
+        path = self.record_path(record)
+        first = self._faces.setdefault(_set_of(record), _Faces(path, own, ids))
+        if own == first.every:
+            return ""
+        differing = sorted(own ^ first.every)
+        return (
+            f"the faces of {record.dataset['name']} are not those of {first.record}: "
+            f"{listed(differing)}"
+        )
+
+
+class _Named(dict[str, np.ndarray]):
+    """Columns of a file: one that it lacks is an error of the file, not of who looks for it."""
+
+    def __init__(self, path: Path, columns: Columns) -> None:
+        super().__init__(columns)
+        self._path = path
+
+    def __missing__(self, name: str) -> np.ndarray:
+        raise RecordError(f"{self._path}: lacks the column {name}; {_RESTORE}")
+
+
+@dataclass(frozen=True)
+class _Faces:
+    """The faces of a data set as the first record says that was read; `ids` have values there."""
+
+    record: Path
+    every: frozenset[str]
+    ids: np.ndarray
+
+
+_RESTORE = "restore both files, or delete the record and run the same command again"
+
 
 def load_run(folder: Path) -> Run:
-    """Read `run.json` and the records that it names.
+    """Read `run.json`, the records that it names, and their per-image values.
 
     Records whose interval was made in another way get theirs anew from the per-image values: no
-    table mixes two kinds. Raises RecordError for a folder without a run, and for damaged or newer
-    files.
+    table mixes two kinds. Raises RecordError for a folder without a run, for damaged or newer
+    files, and for files that do not belong together.
     """
-    path = folder / "run.json"
+    run = load_records(folder)
+    run.load_columns()
+    return replace(run, records=tuple(_with_interval(run, record) for record in run.records))
+
+
+def load_records(folder: Path) -> Run:
+    """The run without a look at its per-image values, which are verified when they are used."""
+    cells, command, settings = _read_run(folder / "run.json")
+    records = tuple(read_cell(folder, cell) for cell in cells)
+    if problem := _contradiction(settings, records):
+        raise RecordError(f"{folder / 'run.json'}: {problem}; {_MEND}")
+    revisions: dict[str, str] = {}
+    for cell, record in zip(cells, records, strict=True):
+        name, revision = _set_of(record)
+        if revisions.setdefault(name, revision) != revision:
+            raise RecordError(
+                f"{folder / 'records' / cell}.json: is of other faces of '{name}' than the records "
+                f"before it; {_MEND}"
+            )
+    return Run(folder, command, cells, settings, records)
+
+
+def _contradiction(settings: Mapping[str, Any], records: Sequence[Record]) -> str:
+    """What the settings of a run say otherwise than its records; empty if they agree."""
+    judged = [r for r in records if r.metric["per_judge"]]
+    of_ecm = {str(r.metric["identity"].get("judge")) for r in judged if r.metric["name"] == "ecm"}
+    said: dict[str, tuple[set[str], set[str]]] = {
+        "metrics": (set(settings["metrics"]), {str(r.metric["name"]) for r in records}),
+        "protocol": ({settings["protocol"]}, {str(r.protocol["name"]) for r in records}),
+    }
+    if of_ecm:
+        said["judges"] = (set(settings["judges"]), of_ecm)
+    elif judged:
+        found = {str(r.metric["identity"].get("judge")) for r in judged}
+        said["judges"] = (set(settings["judges"]) & found, found)
+    for name, (ours, theirs) in said.items():
+        if ours != theirs:
+            return (
+                f"'{name}' are {', '.join(sorted(ours))}, the records' {', '.join(sorted(theirs))}"
+            )
+    return ""
+
+
+def named_cells(folder: Path) -> tuple[str, ...]:
+    """The cells that the `run.json` of a run folder names; RecordError if it is damaged."""
+    return _read_run(folder / "run.json")[0]
+
+
+def read_cell(folder: Path, cell: str) -> Record:
+    """The record of a cell; RecordError if it is damaged or names another cell's values."""
+    path = folder / "records" / f"{cell}.json"
+    record = read_record(path)
+    if record.status == "ok" and record.images != f"{cell}.parquet":
+        raise RecordError(f"{path}: names the per-image values of another cell, {record.images}")
+    return record
+
+
+def _read_run(path: Path) -> tuple[tuple[str, ...], str, dict[str, Any]]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        schema, cells = int(content["schema"]), list(content["cells"])
-        command, settings = str(content["command"]), dict(content["settings"])
+        content = parse_json(path.read_bytes())
     except FileNotFoundError:
-        raise RecordError(f"{folder}: holds no results (there is no run.json)") from None
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise RecordError(f"{path}: is damaged ({error}); run the same command again") from error
-    if schema > SCHEMA:
+        raise RecordError(f"{path.parent}: holds no results (there is no run.json)") from None
+    except (OSError, ValueError) as error:
+        raise RecordError(f"{path}: is damaged ({error}); {_MEND}") from error
+    try:
+        schema, cells = content["schema"], content["cells"]
+        command, settings = content["command"], content["settings"]
+        newer = schema > SCHEMA
+    except (TypeError, KeyError) as error:
+        raise RecordError(f"{path}: is damaged ({error}); {_MEND}") from error
+    if newer:
         raise RecordError(f"{path}: has schema {schema}, newer than {SCHEMA}; upgrade affectbench")
-    _require(settings, _SETTINGS, f"{path}: 'settings'")
-    if not cells:
-        raise RecordError(f"{path}: names no cells; run the same command again")
-    records = tuple(_read(folder / "records" / f"{cell}.json") for cell in cells)
-    run = Run(folder, command, tuple(map(str, cells)), settings, records)
-    return replace(run, records=tuple(_with_interval(run, record) for record in records))
+    if problem := settings_problem(settings) or cells_problem(cells):
+        raise RecordError(f"{path}: {problem}; {_MEND}")
+    return tuple(cells), str(command), settings
+
+
+def _set_of(record: Record) -> tuple[str, str]:
+    return str(record.dataset["name"]), str(record.dataset["revision"])
 
 
 def column_of(record: Record, settings: Mapping[str, Any]) -> str:
@@ -111,6 +206,12 @@ def column_of(record: Record, settings: Mapping[str, Any]) -> str:
     judge = record.metric["identity"].get("judge")
     judges = settings["judges"]
     return name if judge is None or judge == judges[0] else f"{name}[{judge}]"
+
+
+def convention_of(record: Record) -> str:
+    """The name of the convention that a record's metric follows; empty for a metric without one."""
+    convention = record.metric["identity"].get("convention", "")
+    return str(convention.get("name", "")) if isinstance(convention, Mapping) else str(convention)
 
 
 def is_of_set(record: Record) -> bool:
@@ -131,44 +232,3 @@ def _with_interval(run: Run, record: Record) -> Record:
     interval = interval_of(run.columns(record), record.metric, seed)
     ends = {"low": interval.low, "high": interval.high, "statistics": STATISTICS}
     return replace(record, values={**record.values, **ends})
-
-
-def _read(path: Path) -> Record:
-    """A record with everything that the report needs; RecordError says what is wrong with it."""
-    try:
-        record = read_record(path)
-    except OSError as error:
-        raise RecordError(
-            f"{path}: cannot be read ({error.strerror}); run the same command again to make it anew"
-        ) from error
-    for name, needed in _RECORD.items():
-        _require(getattr(record, name), needed, f"{path}: '{name}'")
-    texts = {"id": str, "row": str, "role": str, "error": str, "images": str, "n": int}
-    _require({name: getattr(record, name) for name in texts}, texts, f"{path}: the record")
-    if not re.fullmatch("[0-9a-f]{16}", record.id):
-        raise RecordError(f"{path}: the id '{record.id}' is not 16 hexadecimal digits; {_MEND}")
-    for name in ("trained_on", "trained_against"):
-        names = record.model.get(name, [])
-        if not isinstance(names, list) or not all(isinstance(one, str) for one in names):
-            raise RecordError(f"{path}: '{name}' is not a list of names; {_MEND}")
-    if record.status == "ok":
-        means = {} if is_of_set(record) else _MEAN
-        _require(record.values, {**_VALUES, **means}, f"{path}: 'values'")
-    return record
-
-
-def _require(data: Any, needed: Mapping[str, Any], where: str) -> None:
-    if not isinstance(data, Mapping):
-        raise RecordError(f"{where} is damaged; {_MEND}")
-    wrong = [name for name, kind in needed.items() if not isinstance(data.get(name), kind)]
-    if wrong:
-        raise RecordError(f"{where} lacks a usable {', '.join(wrong)}; {_MEND}")
-
-
-def _complete(columns: Columns, record: Record, path: Path) -> Columns:
-    needed = ["id"] if is_of_set(record) else ["id", record.metric["name"]]
-    needed += ["label_hr"] if record.metric["aggregate"] == "macro" else []
-    missing = [name for name in needed if name not in columns]
-    if missing:
-        raise RecordError(f"{path}: lacks the column {', '.join(missing)}; {_MEND}")
-    return columns

@@ -13,11 +13,10 @@ from typing import Any
 
 import pandas as pd
 
-from affectbench.errors import RecordError
-from affectbench.records import Record, read_record
+from affectbench.records import Record
 from affectbench.report.cells import Layout, lay_out
 from affectbench.report.marks import NO_INFORMATION, TRAINED_AGAINST, joined, scorer_of, words_of
-from affectbench.report.results import Run
+from affectbench.report.results import Run, convention_of, read_cell
 from affectbench.report.table import build_table, column_order
 
 KEY = ["dataset", "role", "model"]
@@ -157,7 +156,7 @@ def _by_convention(run: Run) -> dict[str, list[Record]]:
     wanted = {_place(record.cell, record.role, record.row) for record in bound}
     for record in _others(run):
         if _place(record.cell, record.role, record.row) in wanted:
-            convention = str(record.metric["identity"]["convention"])
+            convention = convention_of(record)
             if convention != own:
                 found.setdefault(convention, list(free)).append(record)
     order = {_place(r.cell, r.role, r.row): i for i, r in enumerate(run.records)}
@@ -167,17 +166,17 @@ def _by_convention(run: Run) -> dict[str, list[Record]]:
 
 
 def _others(run: Run) -> Iterator[Record]:
-    """The sound records of a run folder that are not part of its last call, if they say how."""
+    """The records of a run folder that are not part of its last call, if they say how.
+
+    Raises RecordError for one that is damaged: a view that lacks its row would say something else.
+    """
     known = set(run.cells)
     folder = run.folder / "records"
     for path in sorted(folder.rglob("*.json")):
         if path.relative_to(folder).with_suffix("").as_posix() in known:
             continue
-        try:
-            record = read_record(path)
-        except (RecordError, OSError):
-            continue  # it is no part of this table, so that it cannot spoil it
-        if record.status == "ok" and record.metric.get("identity", {}).get("convention"):
+        record = read_cell(run.folder, path.relative_to(folder).with_suffix("").as_posix())
+        if record.status == "ok" and convention_of(record):
             yield record
 
 

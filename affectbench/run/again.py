@@ -72,15 +72,19 @@ def run_again(
     folder = data_root / dataset
     if not folder.is_dir():
         return [f"{dataset}: {folder} is not there, nothing was run again"]
-    size = records[0].protocol
-    protocol = TestProtocol(size["scale"], size["hr_size"], size["kernel"])
+    try:
+        size, made = records[0].protocol, records[0].provenance
+        protocol = TestProtocol(size["scale"], size["hr_size"], size["kernel"])
+        batch_size, arguments = int(made["batch_size"]), settings["arguments"]
+        number = int(records[0].dataset["revision"], 16)
+    except (KeyError, ValueError) as error:
+        return [f"{dataset}: its records do not say how they were made ({error})"]
     opened = load_dataset(dataset, folder)
     if make_manifest(FacePairs(opened, protocol)).revision != records[0].dataset["revision"]:
         return [f"{dataset}: the faces in {folder} are not those of the leaderboard"]
-    batch_size = int(records[0].provenance["batch_size"])
-    rng = np.random.default_rng([seed, int(records[0].dataset["revision"], 16)])
+    rng = np.random.default_rng([seed, number])
     lacking = {name: reason for name in wanted if (reason := missing(name))}
-    models = tuple(_relocated(argument, weights) for argument in settings["arguments"])
+    models = tuple(_relocated(argument, weights) for argument in arguments)
     request = RunRequest(
         models=models,
         datasets=((dataset, folder),),
@@ -142,6 +146,9 @@ def _differences(
         _key((r.role, r.row), r.metric["identity"]): r for r in records if r.status == "ok"
     }
     folder = RunFolder(out)
+    made = {model.label for model in request.models}
+    for row in dict.fromkeys(r.row for r in records if r.role == "model" and r.row not in made):
+        yield f"{request.datasets[0][0]}: {row} was not run again: run.json has no argument of it"
     for cell in make_plan(request, lambda _text: None)[0].cells:
         record = published.get(_key(cell.row.key, cell.measure.identity))
         where = f"{request.datasets[0][0]}: {cell.row.label}, {cell.measure.slug}"
@@ -149,7 +156,10 @@ def _differences(
             yield f"{where}: the leaderboard has no such cell"
         elif record.model["revision"] != cell.row.spec.revision:
             yield f"{where}: the model is another revision than on the leaderboard"
-        elif (sealed := folder.record(cell)) is not None and sealed.status == "ok":
+        elif (sealed := folder.record(cell)) is None or sealed.status == "failed":
+            if cell.row.role == "anchor":  # models that failed are named above
+                yield f"{where}: has no values: {sealed.error if sealed else 'it was not run'}"
+        else:
             yield from _unlike(where, cell, read(record), folder.columns(cell))
 
 

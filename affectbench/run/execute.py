@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from affectbench.devices import usable_device
 from affectbench.errors import (
     AffectBenchError,
     ChangedError,
@@ -25,7 +26,6 @@ from affectbench.errors import (
 from affectbench.records import Record
 from affectbench.run.anchors import EXACT_FACES, best_constant_face
 from affectbench.run.batches import Batches
-from affectbench.run.device import pick_device
 from affectbench.run.folder import RunFolder
 from affectbench.run.plan import Cell, DatasetPlan
 from affectbench.run.provenance import provenance
@@ -66,7 +66,8 @@ class LocalExecutor:
 
     def run(self, plan: DatasetPlan, cells: Sequence[Cell]) -> None:
         """Run `cells`, a part of the plan's; `one-face` last, since it is chosen from results."""
-        work = _Work(plan, self.folder, self.progress, pick_device(plan.device), self.threads)
+        device = usable_device(plan.device)
+        work = _Work(plan, self.folder, self.progress, device, self.threads)
         work.run([cell for cell in cells if not cell.row.judge])
         work.run([cell for cell in cells if cell.row.judge])
 

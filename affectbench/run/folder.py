@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -77,7 +78,8 @@ class RunFolder:
 
     def columns(self, cell: Cell) -> dict[str, np.ndarray]:
         """The per-image values of a sealed cell."""
-        return read_columns(self.images_path(cell))
+        record = self.record(cell)
+        return read_columns(self.images_path(cell), record.images_sha256 if record else "")
 
     def is_whole(self, cell: Cell, record: Record, ids: Iterable[str]) -> bool:
         """Whether a sealed cell says of each face what its value is, or why it has none."""
@@ -101,7 +103,8 @@ class RunFolder:
         """Write a cell's values, then its record, then drop its batches."""
         self.require_present()
         if columns is not None:
-            write_columns(columns, self.images_path(cell))
+            digest = write_columns(columns, self.images_path(cell))
+            record = replace(record, images_sha256=digest)
         write_record(record, self.record_path(cell))
         drop_batches(self.root, cell)
 

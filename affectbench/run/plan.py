@@ -22,6 +22,7 @@ from affectbench.datasets.folder import open_folder
 from affectbench.datasets.manifest import make_manifest
 from affectbench.datasets.pairs import FacePairs
 from affectbench.datasets.protocol import validate
+from affectbench.devices import usable_device
 from affectbench.errors import InputError, UnknownNameError
 from affectbench.faces.regions import CROP_VERSION
 from affectbench.judges import judge_spec
@@ -201,9 +202,7 @@ def _model_rows(request: RunRequest, note: Callable[[str], None]) -> list[Row]:
     """The models; those that can only be known once they are built are built here."""
     protocol, device = request.protocol, "cpu"
     if any(model.known_when_built for model in request.models):
-        from affectbench.run.device import pick_device  # torch, which most plans do without
-
-        device = str(pick_device(request.device))
+        device = str(usable_device(request.device))
     lr_size = (protocol.hr_size or LR_SIZE * protocol.scale) // protocol.scale
     rows = []
     for asked in request.models:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from affectbench.records import SCHEMA, Record, write_atomic
+from affectbench.record_schema import SCHEMA
+from affectbench.records import Record, write_json
 from affectbench.run.folder import RunFolder
 from affectbench.run.plan import Cell, DatasetPlan, RunRequest, make_plan
 from affectbench.run.provenance import BATCHES
@@ -137,5 +137,4 @@ def _write_run(
         },
         "cells": [cell.relative.with_suffix("").as_posix() for cell in cells],
     }
-    text = json.dumps(content, indent=1, ensure_ascii=False)
-    write_atomic(folder.root / "run.json", text.encode() + b"\n")
+    write_json(content, folder.root / "run.json")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from affectbench.errors import InputError, UnknownNameError
+from affectbench.texts import parse_json
 
 if TYPE_CHECKING:
     from affectbench_baselines.network import Network
@@ -42,7 +43,7 @@ def load_config(family: str, name: str = "compact") -> Config:
     path = Path(name)
     try:
         if path.suffix == ".json":
-            return Config(family, path.stem, **json.loads(path.read_text(encoding="utf-8")))
+            return Config(family, path.stem, **parse_json(path.read_bytes()))
         known = json.loads((_HOME / family / "configs.json").read_text(encoding="utf-8"))
     except (OSError, TypeError, ValueError) as error:
         raise InputError(f"{name}: is not a config ({error})") from error

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from affectbench.errors import InputError, WeightsError
+from affectbench.records import write_atomic
+from affectbench.texts import parse_json
 from affectbench_baselines.configs import FAMILIES, build_network
 
 if TYPE_CHECKING:
@@ -52,7 +54,7 @@ def read_header(path: Path) -> Header | None:
             (length,) = struct.unpack("<Q", file.read(8))
             if length > _MAX_HEADER:
                 raise ValueError("the header is too long")
-            content = json.loads(file.read(length))
+            content = parse_json(file.read(length))
             size = (
                 8
                 + length
@@ -74,7 +76,7 @@ def read_header(path: Path) -> Header | None:
 
 def _parsed(text: str, path: Path) -> Header:
     try:
-        fields = json.loads(text)
+        fields = parse_json(text)
         for name in ("trained_on", "trained_against"):
             fields[name] = tuple(fields.get(name, ()))
         header = Header(**fields)
@@ -88,8 +90,8 @@ def _parsed(text: str, path: Path) -> Header:
 def write_weights(
     tensors: Mapping[str, torch.Tensor], header: Header, path: Path, half: bool = False
 ) -> None:
-    """Tensors with a header, by a temporary file; `half` stores floats as float16."""
-    from safetensors.torch import save_file
+    """Tensors with a header, whole or not at all; `half` stores floats as float16."""
+    from safetensors.torch import save
 
     plain = {
         name: (t.half() if half and t.is_floating_point() else t)
@@ -99,10 +101,7 @@ def write_weights(
         .contiguous()
         for name, t in tensors.items()
     }
-    temporary = path.with_suffix(".tmp")
-    save_file(plain, temporary, metadata={_FIELD: json.dumps(asdict(header))})
-    temporary.chmod(0o644)  # safetensors writes files that only their owner may read
-    temporary.replace(path)
+    write_atomic(path, save(plain, metadata={_FIELD: json.dumps(asdict(header))}))
 
 
 def load_network(path: Path, header: Header) -> Network:

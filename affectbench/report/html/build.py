@@ -19,6 +19,7 @@ from affectbench.report.html.sections import copied_texts, figures_section, tabl
 from affectbench.report.html.selection import chosen_faces
 from affectbench.report.results import Run, load_run
 from affectbench.report.views import View, build_views
+from affectbench.texts import unicode_text
 
 Faces = Literal["default", "all", "none"]
 _LINKS = (
@@ -81,7 +82,7 @@ def write_report(
         data=_data(views, tables, embedded, beside),
         images=FACE_FILES if beside else "",
     )
-    content = text.encode("utf-8")
+    content = unicode_text(text).encode()
     write_atomic(path, content)
     files = write_figures(drawings, figures) if figures else []
     return Written(path, len(content), beside, tuple(files), tuple(remarks))

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import html
 import json
+import os
 from collections.abc import Iterable
 from typing import Any, TypeAlias
+from urllib.parse import quote
 
+_ADDRESSES = ("#", "./", "https://", "http://")
+"""How an address begins: `javascript:` and its like are none, whoever named the thing."""
 VOID = frozenset({"br", "hr", "img", "input", "meta"})
 
 
@@ -31,6 +35,15 @@ def tag(name: str, /, *children: Child, **attributes: str | int | bool | None) -
     if name in VOID:
         return Markup(f"<{name}{written}>")
     return Markup(f"<{name}{written}>{joined(*children)}</{name}>")
+
+
+def file_link(name: str) -> str:
+    """The address of a file beside the page, whatever the file is called.
+
+    >>> file_link("javascript:alert(1).csv")
+    './javascript%3Aalert%281%29.csv'
+    """
+    return f"./{quote(os.fsencode(name), safe='')}"
 
 
 def joined(*children: Child) -> Markup:
@@ -61,6 +74,8 @@ def _attribute(key: str, value: str | int | bool | None) -> str:
     if value is None or value is False:
         return ""
     name = key.rstrip("_").replace("_", "-")
+    if name == "href" and not str(value).startswith(_ADDRESSES):
+        raise ValueError(f"{value}: is no address that a page may have")
     return f" {name}" if value is True else f' {name}="{html.escape(str(value))}"'
 
 

@@ -117,4 +117,4 @@ def _encoded(pixels: np.ndarray[Any, np.dtype[np.uint8]], kind: str) -> bytes:
 
 def _is_name(image_id: str) -> bool:
     """Whether an id names a file in its folder and nothing outside of it."""
-    return Path(image_id).name == image_id and "\\" not in image_id and "\0" not in image_id
+    return Path(image_id).name == image_id and "\0" not in image_id

@@ -40,7 +40,8 @@ def _spread(bad: Floats) -> Floats:
     known = ~np.isnan(bad)
     high = np.where(known, bad, -np.inf).max(axis=0)
     low = np.where(known, bad, np.inf).min(axis=0)
-    return np.where(known.sum(axis=0) > 1, high - low, np.nan)
+    with np.errstate(invalid="ignore"):  # two infinite values differ by nothing that has a number
+        return np.where(known.sum(axis=0) > 1, high - low, np.nan)
 
 
 def _in_turns(groups: list[list[int]]) -> Iterator[int]:

@@ -16,7 +16,7 @@ from affectbench.errors import InputError, RecordError
 from affectbench.records import slug, write_atomic
 from affectbench.report.faces import face_tables
 from affectbench.report.figures.collect import collect
-from affectbench.report.html.markup import Child, Markup, data_script, joined, tag
+from affectbench.report.html.markup import Child, Markup, data_script, file_link, joined, tag
 from affectbench.report.html.page import page
 from affectbench.report.html.provenance import provenance_section
 from affectbench.report.html.sections import copied_texts, figures_section, tables_section
@@ -26,6 +26,7 @@ from affectbench.report.results import Run, load_run
 from affectbench.report.site.models import ModelEntry, model_body, model_entries
 from affectbench.report.site.submit import submit_section
 from affectbench.report.views import View, build_views
+from affectbench.texts import unicode_text
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def write_site(root: Path, out: Path, cards: Path | None = None) -> list[Path]:
         lead = "Numbers that papers and repositories print. None of them was measured here."
         pages["published.html"] = _page("Published numbers", lead, _published_body(published))
     for name, text in pages.items():
-        write_atomic(out / name, text.encode("utf-8"))
+        write_atomic(out / name, unicode_text(text).encode())
     files = [f"{board.name}.csv" for board in boards]
     for name in [*files, *(["published.csv"] if published is not None else [])]:
         write_atomic(out / name, (root / name).read_bytes())
@@ -100,7 +101,7 @@ def _page(
     links: Sequence[tuple[str, str]] = (),
 ) -> str:
     data = data_script({"views": copied_texts(views), "faces": []}, "data")
-    home = () if title == TITLE else (("index.html", "All leaderboards"),)
+    home = () if title == TITLE else ((file_link("index.html"), "All leaderboards"),)
     return page(
         title, lead=tag("p", lead, class_="lead"), body=body, links=[*home, *links], data=[data]
     )
@@ -119,10 +120,10 @@ def _index(
     items = [
         tag(
             "li",
-            tag("a", board.name, href=board.page),
+            tag("a", board.name, href=file_link(board.page)),
             tag("p", board.title),
             tag("p", _standing(board)),
-            tag("p", tag("a", f"{board.name}.csv", href=f"{board.name}.csv")),
+            tag("p", tag("a", f"{board.name}.csv", href=file_link(f"{board.name}.csv"))),
         )
         for board in boards
     ]
@@ -132,7 +133,7 @@ def _index(
     ]
     if published is not None:
         text = f"{len(published)} rows from papers and repositories, with their sources"
-        link = tag("p", tag("a", text, href="published.html"), ".")
+        link = tag("p", tag("a", text, href=file_link("published.html")), ".")
         note = tag("p", "Other crops, conventions and kernels made them: they share no table.")
         body.append(tag("section", tag("h2", "Published"), link, note, id="published"))
     body.append(submit_section())
@@ -165,7 +166,7 @@ def _standing(board: Board) -> str:
 def _models_table(entries: Mapping[str, ModelEntry]) -> Markup:
     rows: list[list[Child]] = [
         [
-            tag("a", entry.name, href=entry.page),
+            tag("a", entry.name, href=file_link(entry.page)),
             f"{int(entry.model['parameters']):,}" if entry.model.get("parameters") else "",
             str(entry.model.get("licence", "")),
             "reproducible" if entry.reproducible else tag("span", SELF_REPORTED, class_="badge"),
@@ -183,7 +184,7 @@ SELF_REPORTED = "self-reported"
 def _board_page(board: Board, entries: Mapping[str, ModelEntry]) -> str:
     names: dict[str, Child] = {
         name: [
-            tag("a", name, href=entry.page),
+            tag("a", name, href=file_link(entry.page)),
             None if entry.reproducible else tag("span", SELF_REPORTED, class_="badge"),
         ]
         for name, entry in entries.items()
@@ -192,7 +193,7 @@ def _board_page(board: Board, entries: Mapping[str, ModelEntry]) -> str:
     file = f"{board.name}.csv"
     body = joined(
         tables_section(board.views, names),
-        tag("p", "All columns: ", tag("a", file, href=file), "."),
+        tag("p", "All columns: ", tag("a", file, href=file_link(file)), "."),
         figures_section(drawings),
         provenance_section(board.run, "affectbench leaderboard build"),
     )
@@ -210,7 +211,7 @@ def _published_body(table: pd.DataFrame) -> Markup:
     kinds = "".join("n" if column in numeric else "t" for column in columns)
     head = [c.upper() if c in ACRONYMS else c.replace("_", " ") for c in columns]
     shown = plain_table("Published rows", "published-rows", head, rows, kinds, sortable=True)
-    file = tag("p", "As a file: ", tag("a", "published.csv", href="published.csv"), ".")
+    file = tag("p", "As a file: ", tag("a", "published.csv", href=file_link("published.csv")), ".")
     return tag("section", shown, file, aria_label="Published rows")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from affectbench.errors import InputError
 from affectbench.records import slug
 from affectbench.report.cells import FOOTNOTES, Line
-from affectbench.report.html.markup import Child, Markup, joined, rendered_markdown, tag
+from affectbench.report.html.markup import Child, Markup, file_link, joined, rendered_markdown, tag
 from affectbench.report.html.tables import Head, heads_of, plain_table, signed
 from affectbench.report.marks import CONTAMINATED, NO_INFORMATION, TRAINED_AGAINST
 from affectbench.report.views import ALL_JUDGES, View
@@ -123,7 +123,7 @@ def _scores(entry: ModelEntry) -> Markup:
         heads.update(result.heads)
     rows: list[list[Child]] = []
     for result in entry.results:
-        board = signed(result.line.name, tag("a", result.board, href=result.page))
+        board = signed(result.line.name, tag("a", result.board, href=file_link(result.page)))
         row: list[Child] = [board, result.line.faces]
         row += [_score(result.line, name) for name in heads]
         rows.append(row)

@@ -5,7 +5,7 @@ function shot(faces, face, row, pictures, kind) {
   const name = kind === "lr" ? "LR, the input" : kind === "hr" ? "HR, the reference" : faces.set.rows[row].name;
   const source = pictures ? (kind === "sr" ? pictures.sr[row] : pictures[kind]) : null;
   const id = faces.set.ids[face];
-  const failed = kind === "sr" ? faces.set.rows[row].failed[id] : null;
+  const failed = kind === "sr" ? faces.failure(row, face) : null;
   const flipped = kind === "sr" && faces.flipped(row, face);
   const label = kind === "hr" ? faces.label(face) : kind === "sr" ? faces.labelOf(row, face) : null;
   const said = label ? (flipped ? `${faces.label(face)} → ${label}` : label) : null;

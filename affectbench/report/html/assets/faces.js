@@ -46,6 +46,13 @@ class Faces {
     return Boolean(this.judge?.rows[row]?.flipped[face]);
   }
 
+  /** Why a row has no result for a face. A face may be called `constructor`, as all objects have. */
+  failure(row, face) {
+    const { failed } = this.set.rows[row];
+    const id = this.set.ids[face];
+    return Object.hasOwn(failed, id) ? failed[id] : null;
+  }
+
   label(face) {
     const judge = this.judge;
     return judge ? judge.labels[judge.label[face]] ?? null : null;

@@ -1,0 +1,88 @@
+"""What a caller gives, checked before anything is done: numbers, lists of names, paths."""
+
+from __future__ import annotations
+
+import operator
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import SupportsIndex
+
+from affectbench.errors import InputError
+from affectbench.texts import printable
+
+LONGEST_NAME = 255
+LONGEST_PATH = 4095
+MOST = 2**63 - 1
+
+
+def whole(name: str, value: SupportsIndex, least: int = 1) -> int:
+    """A whole number of any type, such as numpy's; InputError for anything else.
+
+    >>> whole("--scale", 8)
+    8
+    """
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        number = operator.index(value)
+    except TypeError:
+        raise InputError(f"{name} {value!r}: has to be a whole number") from None
+    if not least <= number <= MOST:
+        raise InputError(f"{name} {number}: has to be a whole number from {least} to 2^63 - 1")
+    return number
+
+
+def one_of(name: str, value: str, known: Sequence[str]) -> str:
+    """A value that is one of those known; InputError, naming them, for any other."""
+    if value not in known:
+        raise InputError(f"{name} {value}: is none of {', '.join(known)}")
+    return value
+
+
+def names(given: str | Sequence[str]) -> tuple[str, ...]:
+    """A comma list, or a sequence of them, as single names.
+
+    >>> names("psnr, ssim"), names(["ecm", "psnr,ssim"])
+    (('psnr', 'ssim'), ('ecm', 'psnr', 'ssim'))
+    """
+    texts = [given] if isinstance(given, str) else list(given)
+    wrong = [text for text in texts if not isinstance(text, str)]
+    if wrong:
+        raise InputError(f"{wrong[0]!r} is not a name")
+    return tuple(part.strip() for text in texts for part in text.split(",") if part.strip())
+
+
+def usable_path(given: str | os.PathLike[str]) -> Path:
+    """A path that a file system can hold; InputError for one that is too long, or has a NUL."""
+    path = Path(given)
+    shown = printable(str(path))
+    shown = shown if len(shown) <= 80 else f"{shown[:60]}... ({len(str(path))} characters)"
+    try:
+        longest = max((len(os.fsencode(part)) for part in path.parts), default=0)
+        length = len(os.fsencode(path))
+    except UnicodeEncodeError:
+        raise InputError(f"{shown}: is no path, it holds half a character") from None
+    if "\0" in str(path):
+        raise InputError(f"{shown}: is no path, it holds a NUL")
+    if longest > LONGEST_NAME:
+        raise InputError(f"{shown}: has a part of {longest} bytes, and {LONGEST_NAME} is the most")
+    if length > LONGEST_PATH:
+        raise InputError(f"{shown}: is longer than the {LONGEST_PATH} bytes that a path may have")
+    return path
+
+
+def is_file(path: str | os.PathLike[str]) -> bool:
+    """Whether it is a file that can be reached; never an error, whatever the text is."""
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def is_folder(path: str | os.PathLike[str]) -> bool:
+    """Whether it is a folder that can be reached; never an error, whatever the text is."""
+    try:
+        return Path(path).is_dir()
+    except (OSError, ValueError):
+        return False

@@ -1,0 +1,31 @@
+"""The device that torch is asked for: one place that says whether it can be used."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from affectbench.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+_UNUSABLE = (RuntimeError, AssertionError, ImportError, AttributeError, TypeError, ValueError)
+"""What torch raises for a device that it has no name, no build, no driver or no backend for."""
+
+
+def usable_device(name: str | torch.device, called: str = "") -> torch.device:
+    """The device of that name; `auto` is the GPU if there is one. `called` is what an error says.
+
+    InputError for one that is not there, or that holds no values (`meta`).
+    """
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).item()
+    except _UNUSABLE as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise InputError(f"{called or f'--device {name}'}: cannot be used ({reason})") from error
+    return device
