@@ -23,11 +23,11 @@ from affectbench.images.resizing import enlarge, resize
 from affectbench.images.tensors import stack
 from affectbench.judges import judge_spec
 from affectbench.metrics import fidelity, metric_plugin
+from affectbench.metrics.base import OnReferenceFaces
 from affectbench.metrics.conventions import CONVENTIONS, find_convention
 from affectbench.metrics.ecm import EcmMetric
 from affectbench.metrics.fidelity import mean_ssim, psnr_values, ssim_values
 from affectbench.metrics.landmarks import au_columns, nme_columns
-from affectbench.metrics.on_reference_faces import OnReferenceFaces
 from affectbench.report.marks import scorer_of
 from affectbench.report.results import load_run
 from affectbench.run.again import run_again

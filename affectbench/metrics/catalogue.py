@@ -23,17 +23,10 @@ def _late(place: str, *given: object) -> Late:
 
 
 def _spec(
-    name: str,
-    title: str,
-    group: str,
-    direction: Direction,
-    span: tuple[float, float],
-    *,
-    source: str,
-    version: str = "1",
-    **more: Any,
+    name: str, title: str, group: str, direction: Direction, span: tuple[float, float], **more: Any
 ) -> MetricSpec:
-    return MetricSpec(name, version, title, group, direction, span, source, **more)
+    facts = {"version": "1", **more}
+    return MetricSpec(name=name, title=title, group=group, direction=direction, range=span, **facts)
 
 
 def _nothing(*_settings: object) -> dict[str, Any]:

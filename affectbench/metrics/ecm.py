@@ -39,8 +39,7 @@ from affectbench.faces.landmark_points import crop_record
 from affectbench.faces.landmarks import landmarker
 from affectbench.faces.regions import LANDMARK_CROP_VERSION, crop
 from affectbench.images.tensors import unit_range
-from affectbench.metrics.base import undisturbed
-from affectbench.metrics.on_reference_faces import OnReferenceFaces
+from affectbench.metrics.base import OnReferenceFaces, undisturbed
 from affectbench.types import (
     AffectiveJudge,
     Columns,

@@ -1,7 +1,7 @@
 """Make the small weights of the bundled metrics from the packages that published them.
 
     pip download --no-deps DISTS_pytorch==0.1
-    python -m tools.convert.metrics --dists DISTS_pytorch-0.1-py3-none-any.whl \\
+    cd baselines && python -m tools.convert.metrics --dists DISTS_pytorch-0.1-py3-none-any.whl \\
         --basicsr the-unpacked-basicsr-1.4.2.tar.gz
 
 No value changes. The files are taken only if their SHA-256 is the one below; `weights/NOTICE.md`
