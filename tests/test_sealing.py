@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 from test_run import toy
 
+from affectbench import compare
 from affectbench.cli.main import main
 from affectbench.cli.signals import Terminated, ended_by_signals
 from affectbench.errors import InputError
@@ -197,10 +198,7 @@ def renamed(path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [emptied, truncated, shortened, renamed, Path.unlink])
 def test_damaged_values_are_computed_again(
-    tmp_path: Path,
-    toy_faces: Path,
-    damage: Callable[[Path], None],
-    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path, toy_faces: Path, damage: Callable[[Path], None]
 ) -> None:
     arguments = toy(toy_faces, tmp_path, "nearest", "--metrics", "psnr,ssim")
     assert main(arguments) == 0
@@ -208,9 +206,13 @@ def test_damaged_values_are_computed_again(
     path = next((tmp_path / "images" / "toy" / "nearest").glob("psnr-*.parquet"))
     values = path.read_bytes()
     damage(path)
-    capsys.readouterr()
-    assert main(arguments) == 0
-    assert f"{path}: is damaged or not whole" in capsys.readouterr().err
+    notes: list[str] = []
+    options = {"hr_size": 64, "scale": 4, "batch_size": 2, "metrics": ["psnr", "ssim"]}
+    found = compare(
+        "nearest", "toy", data={"toy": toy_faces}, out=tmp_path, note=notes.append, **options
+    )
+    assert found.outcome.computed == 1
+    assert [n for n in notes if n.startswith(str(path)) and "is damaged or not whole" in n]
     assert path.read_bytes() == values
     assert (tmp_path / "table.csv").read_bytes() == table
 
@@ -337,10 +339,8 @@ def test_a_metric_that_fails_on_one_row(
         return score(self, *given)  # type: ignore[arg-type]
 
     monkeypatch.setattr(EcmMetric, "score", sometimes)
-    arguments = toy(
-        toy_faces, tmp_path, "nearest,bicubic", "--metrics", "ecm,psnr,confidence_drift"
-    )
-    main(arguments)
+    metrics = "ecm,psnr,confidence_drift"
+    main(toy(toy_faces, tmp_path, "nearest,bicubic", "--metrics", metrics))
     table = table_of(tmp_path)
     assert table.loc[("model", "nearest"), "ecm"] > 0
     failed = [row for row in table.index if np.isnan(table.loc[row, "ecm"])]
@@ -356,9 +356,8 @@ def test_a_set_value_that_cannot_be_made(
     monkeypatch.setattr("affectbench.run.scoring.cell_values", raising(ZeroDivisionError("n")))
     arguments = toy(toy_faces, tmp_path, "nearest", "--metrics", "psnr")
     assert main(arguments) == 1
-    assert (
-        "psnr: raised ZeroDivisionError: n" in table_of(tmp_path).loc[("model", "nearest"), "mark"]
-    )
+    mark = table_of(tmp_path).loc[("model", "nearest"), "mark"]
+    assert "psnr: raised ZeroDivisionError: n" in mark
     monkeypatch.undo()
     assert main([*arguments, "--rerun", "failed"]) == 0
 
