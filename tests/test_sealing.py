@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import pattern
+from PIL import Image
 from test_run import toy
 
 from affectbench import compare
@@ -26,7 +28,7 @@ from affectbench.report.results import load_run
 from affectbench.run.batches import Batches
 
 MODELS = """
-import pathlib, shutil, torch
+import os, pathlib, shutil, torch
 from torch.nn.functional import interpolate
 
 def enlarge(lr):
@@ -41,6 +43,7 @@ def at(call, act):
         return enlarge(lr)
     return model
 
+def moves(scale): return at(2, lambda: os.chdir("/"))
 def threads(scale): return at(2, lambda: torch.set_num_threads(3))
 def removes(scale, folder, call="3"): return at(int(call), lambda: shutil.rmtree(folder))
 def deletes(scale, folder):
@@ -88,6 +91,16 @@ def test_threads_set_by_a_model_lose_no_batch(
     assert all(len(run.columns(record)["id"]) == 8 for record in run.records)
     assert "psnr_missing" not in beside
     assert not (tmp_path / "b" / ".partial").exists()
+
+
+def test_a_model_that_changes_the_working_directory(
+    tmp_path: Path, toy_faces: Path, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = toy(toy_faces, Path("out"), f"python:{models}:moves@name=x,nearest")
+    assert main(arguments) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"out", models.name}
+    assert (tmp_path / "out" / "table.csv").is_file()
 
 
 @pytest.mark.parametrize("how", ["removes", "deletes", "empties", "others"])
@@ -299,7 +312,16 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("kind", [*FAULTS, "too_long", "nameless"])
+SLOW_FAULTS = ("exit", "reference", "input", "nameless")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=pytest.mark.slow if kind in SLOW_FAULTS else ())
+        for kind in (*FAULTS, "too_long", "nameless")
+    ],
+)
 def test_a_metric_that_fails_costs_its_cells_alone(
     tmp_path: Path, toy_faces: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -402,6 +424,27 @@ def test_a_signal_leaves_no_temporary_folder(tmp_path: Path, toy_faces: Path, na
     assert "interrupted" in error
     assert "Traceback" not in error
     assert not list(temporary.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="signals of POSIX")
+def test_a_signal_ends_a_process_whose_thread_hangs(tmp_path: Path) -> None:
+    """As one that reads from a network that is gone."""
+    code = SLOW_SCORE.replace("time.sleep(60)", "hang()") + "\n"
+    hang = "def hang():\n    with ThreadPoolExecutor() as pool: pool.submit(time.sleep, 60)\n"
+    code = f"from concurrent.futures import ThreadPoolExecutor\n{hang}{code}"
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    given = ["score", "--sr", "sr", "--hr", "hr"]
+    for name in ("sr", "hr"):
+        (tmp_path / name).mkdir()
+        Image.fromarray(pattern(0)).save(tmp_path / name / "face.png")
+    process = subprocess.Popen([sys.executable, "-c", code, *given], env=environment, cwd=tmp_path)
+    until = time.monotonic() + 60
+    while not list(tmp_path.glob("affectbench-*")) and time.monotonic() < until:
+        time.sleep(0.05)
+    time.sleep(0.2)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=30) == 128 + signal.SIGTERM
 
 
 def test_signals_are_left_as_they_were() -> None:
