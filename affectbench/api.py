@@ -242,8 +242,9 @@ def _run(
     from affectbench.report.results import load_run
     from affectbench.report.table import build_table
 
-    with _output(out) as folder:
-        outcome = run_comparison(request, folder, rerun=rerun, **telling)
+    with _output(out) as given:
+        folder = given.absolute()  # a model may change the working directory
+        outcome = run_comparison(request, given, rerun=rerun, **telling)
         run = load_run(folder)
         table = build_table(run)
         if out is None:

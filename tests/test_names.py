@@ -58,7 +58,13 @@ def run(toy_faces: Path, models: str, out: Path | None = None, **options: object
     return compare(models, "toy", data={"toy": toy_faces}, out=out, **given)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", ANCHORS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name in ("bicubic", "wrong-face") else ())
+        for name in ANCHORS
+    ],
+)
 def test_a_model_called_like_an_anchor_keeps_its_own_number(
     tmp_path: Path, toy_faces: Path, results: Path, right: float, name: str
 ) -> None:

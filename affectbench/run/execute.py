@@ -215,6 +215,7 @@ class _Work:
             self.folder.seal(cell, replace(record, model=as_json(spec)), None)
 
     def _seal(self, job: Job) -> None:
+        self.folder.require_present()
         measured = self._measured(job)
         for cell in job.cells:
             columns, about = self._batches(cell).read(self.plan.batches())

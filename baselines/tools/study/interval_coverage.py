@@ -1,6 +1,6 @@
 """How often 95 % intervals hold the true mean, and how often tests at 5 % reject a true null.
 
-    python baselines/tools/interval_coverage.py --out tables.md
+    python -m tools.study.interval_coverage --out tables.md
 
 Writes the tables of `docs/limitations.md`. A population is a distribution, or the per-image
 values of a board's faces, drawn with replacement. Some minutes with the default of 2,000 samples:
