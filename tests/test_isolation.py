@@ -12,7 +12,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from affectbench.metrics.cost_metric import measure_cost
 from tiny_models import ANY, UP, double, write_code, write_onnx
 
 from affectbench.adapters import parse_model
@@ -20,6 +19,7 @@ from affectbench.adapters.contract import checked_sr, run_model
 from affectbench.adapters.isolation import IsolatedModel, apply
 from affectbench.cli.main import main
 from affectbench.errors import InputError, ModelError
+from affectbench.metrics.cost import measure_cost
 
 CODE = f"""
 import ctypes, os, sys, time

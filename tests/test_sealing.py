@@ -22,7 +22,7 @@ from affectbench import compare
 from affectbench.cli.main import main
 from affectbench.cli.signals import Terminated, ended_by_signals
 from affectbench.errors import InputError
-from affectbench.metrics.ecm_metric import EcmMetric
+from affectbench.metrics.ecm import EcmMetric
 from affectbench.records import read_columns, write_columns
 from affectbench.report.results import load_run
 from affectbench.run.batches import Batches
@@ -304,10 +304,10 @@ def nameless(_metric: object, sr: np.ndarray, *_given: object) -> dict[str, np.n
 
 
 FAULTS = {
-    "score": ("affectbench.metrics.ecm_metric.EcmMetric.score", ValueError("no idea")),
-    "exit": ("affectbench.metrics.ecm_metric.EcmMetric.score", SystemExit(0)),
-    "reference": ("affectbench.metrics.ecm_metric.EcmMetric.reference", KeyError("no idea")),
-    "input": ("affectbench.metrics.ecm_metric.EcmMetric.score", InputError("no idea")),
+    "score": ("affectbench.metrics.ecm.EcmMetric.score", ValueError("no idea")),
+    "exit": ("affectbench.metrics.ecm.EcmMetric.score", SystemExit(0)),
+    "reference": ("affectbench.metrics.ecm.EcmMetric.reference", KeyError("no idea")),
+    "input": ("affectbench.metrics.ecm.EcmMetric.score", InputError("no idea")),
     "judge": ("affectbench.run.scoring.load_judge", RuntimeError("no idea")),
 }
 
@@ -328,7 +328,7 @@ def test_a_metric_that_fails_costs_its_cells_alone(
     rows = "nearest,bicubic"
     whole, out = tmp_path / "whole", tmp_path / "out"
     assert main(toy(toy_faces, whole, rows, "--metrics", "psnr")) == 0
-    target, error = FAULTS.get(kind, ("affectbench.metrics.ecm_metric.EcmMetric.score", None))
+    target, error = FAULTS.get(kind, ("affectbench.metrics.ecm.EcmMetric.score", None))
     fault = {"too_long": too_long, "nameless": nameless}.get(kind) or raising(error)  # type: ignore[arg-type]
     monkeypatch.setattr(target, fault)
     arguments = toy(toy_faces, out, rows, "--metrics", "ecm,psnr")
