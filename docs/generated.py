@@ -48,7 +48,10 @@ def _metric(spec: MetricSpec) -> str:
         ("range", f"{_span(spec.range)}{unit}, {best}"),
         ("made of", _KINDS[spec.kind].format(aggregate=_AGGREGATES[spec.aggregate])),
         ("judge", "one value for each judge of the run" if spec.per_judge else ""),
-        ("smallest side", f"{spec.min_size} px" if spec.min_size > 1 else ""),
+        (
+            "smallest side",
+            _SIDES[spec.by_convention].format(side=spec.min_size) if _sized(spec) else "",
+        ),
         ("faces", f"a note under {spec.few_faces:,}" if spec.few_faces else ""),
         ("brings along", ", ".join(f"`{name}`" for name in spec.beside)),
         ("version", f"`{spec.name}/{spec.version}`"),
@@ -64,10 +67,19 @@ _KINDS = {
     "set": "all faces together; no value per face",
     "cost": "the model alone; in `cost.csv`",
 }
+_SIDES = {
+    "nothing": "{side} px",
+    "border": "{side} px between the borders of the run's convention",
+    "window": "the SSIM window of the run's convention, between its borders",
+}
 _AGGREGATES = {
     "mean": "the set's is their mean",
     "macro": "the set's is the mean of the means of the reference's expression classes",
 }
+
+
+def _sized(spec: MetricSpec) -> bool:
+    return spec.min_size > 1 or spec.by_convention != "nothing"
 
 
 def _span(ends: tuple[float, float]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import entry_points
 
 import numpy as np
 import pytest
@@ -322,3 +323,18 @@ def test_listing_metrics_loads_no_torch():
         "import sys, affectbench.metrics as m; m.list_metrics(); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_the_list_of_metrics_with_what_they_lack_loads_no_torch():
+    script = (
+        "import sys; from affectbench.metrics.selection import catalogue; catalogue(); "
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_own_metrics_stand_in_the_catalogue():
+    for point in entry_points(group="affectbench.metrics"):
+        if point.dist and point.dist.name == "affectbench":
+            name = point.name.upper().replace("-", "_")
+            assert point.value == f"affectbench.metrics.catalogue:{name}"
