@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +16,8 @@ import pytest
 from conftest import ROOT, affectbench_here
 from run_writer import RunWriter, ecm_columns, edit_columns, edit_record, psnr_columns
 
+from affectbench import compare
+from affectbench.api import rerun_leaderboard
 from affectbench.cli.main import main
 from affectbench.datasets.manifest import Face
 from affectbench.errors import InputError, RecordError
@@ -294,3 +297,44 @@ def test_published_rows_are_those_of_the_sources() -> None:
     published = pd.read_csv(ROOT / "leaderboards" / "published.csv")
     assert {"model", "dataset", "psnr", "ssim", "convention", "url"} <= set(published.columns)
     assert not published.duplicated(["model", "dataset", "url"]).any()
+
+
+@pytest.fixture
+def rerunnable(tmp_path: Path, toy_faces: Path) -> tuple[Path, Path]:
+    """A board of two data sets that is there to be run again, and where its faces are."""
+    root, data = tmp_path / "root", tmp_path / "data"
+    for name in ("one", "two"):
+        shutil.copytree(toy_faces, data / name)
+    board = root / "boards" / "both"
+    options: dict[str, Any] = {"metrics": "psnr", "hr_size": 64, "batch_size": 4}
+    compare("nearest,lanczos", "one,two", data_root=data, out=board, **options)
+    return root, data
+
+
+def test_every_data_set_of_a_board_is_run_again(rerunnable: tuple[Path, Path]) -> None:
+    root, data = rerunnable
+    assert rerun_leaderboard(root, data) == []
+    record = next((root / "boards" / "both" / "records" / "two" / "lanczos").glob("psnr-*.json"))
+    edit_columns(record, lambda columns: columns.update(psnr=columns["psnr"] + 0.01))
+    (problem,) = rerun_leaderboard(root, data)
+    assert problem.startswith("two: lanczos, psnr: 8 of 8 faces differ")
+
+
+def test_a_row_that_cannot_be_run_again_is_named(rerunnable: tuple[Path, Path]) -> None:
+    root, data = rerunnable
+    path = root / "boards" / "both" / "run.json"
+    run = json.loads(path.read_text())
+    sound = json.dumps(run)
+    run["settings"]["arguments"].remove("nearest")
+    path.write_text(json.dumps(run))
+    problems = rerun_leaderboard(root, data)
+    assert [p.partition(" was not run again")[0] for p in problems] == [
+        "one: nearest",
+        "two: nearest",
+    ]
+    del run["settings"]["arguments"]
+    path.write_text(json.dumps(run))
+    assert all("do not say how they were made" in p for p in rerun_leaderboard(root, data))
+    path.write_text(sound)
+    shutil.rmtree(data / "two")
+    assert [p for p in rerun_leaderboard(root, data) if "two is not there" in p]
