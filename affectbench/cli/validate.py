@@ -20,7 +20,7 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=run)
     parser.add_argument("--faces", type=Path, required=True, metavar="DIR")
     parser.add_argument(
-        "--labels", type=Path, required=True, metavar="CSV", help="file,emotion[,person]"
+        "--labels", type=Path, required=True, metavar="CSV", help="file,emotion[,person], or votes"
     )
     parser.add_argument("--judges", type=comma_list, default=(), metavar="NAME,...")
     parser.add_argument("--framing", default="whole", help="where the face is (default: whole)")
