@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 
 from affectbench import __version__
+from affectbench.errors import InputError, listed
 from affectbench.faces.identity import load_face_descriptor
 from affectbench.metrics.identity_metric import face_descriptors
 from affectbench.stats.sets import MIN_N
@@ -23,8 +24,11 @@ from affectbench.study.report import Section, write_report
 from affectbench.study.response import monotonicity, responses
 from affectbench.study.separation import separation, weak_pairs
 from affectbench.study.transfer import transfer
+from affectbench.study.votes import voted_faces
 
 CROSS_PAIRS = 20_000
+PARTS = ("labels", "votes")
+"""(a) to (f), which ask about labels and damaged faces; (g) to (i), which ask about votes."""
 
 
 def run_study(
@@ -34,18 +38,34 @@ def run_study(
     *,
     framing: str = "whole",
     seed: int = 0,
+    parts: Sequence[str] = PARTS,
     progress: Callable[[str, int, int], None] = lambda _text, _done, _total: None,
 ) -> Path:
-    """Run the study and write it to a folder; the path of the report."""
-    conditions = (*DAMAGE, *NUISANCE)
+    """Run the study and write it to a folder; the path of the report.
+
+    Without the part `labels`, no face is damaged and judged again. Raises InputError for an unknown
+    part, and if there is nothing to ask: no part, or votes of a set that has none.
+    """
+    _require_parts(parts, faces)
+    conditions = (*DAMAGE, *NUISANCE) if "labels" in parts else ()
     judged = judge_faces(faces, conditions, judges, framing=framing, seed=seed, progress=progress)
     has_label = faces.emotions != ""
-    sections = people_sections(judged, faces, seed)
+    sections = people_sections(judged, faces, seed) if "votes" in parts else []
     labelled = faces if has_label.all() else faces.part(has_label, "labelled")
-    if len(labelled):
+    if len(labelled) and "labels" in parts:
         known = [one.part(has_label) for one in judged]
         sections = [*_labelled_sections(known, labelled, framing, seed), *sections]
     return write_report(_title(faces), _intro(faces, judged, framing), sections, out)
+
+
+def _require_parts(parts: Sequence[str], faces: LabelledFaces) -> None:
+    unknown = [part for part in parts if part not in PARTS]
+    if unknown or not parts:
+        raise InputError(
+            f"no part of the study is called '{listed(unknown)}'; known: {listed(PARTS)}"
+        )
+    if "labels" not in parts:
+        voted_faces(faces)
 
 
 def _labelled_sections(
