@@ -27,6 +27,8 @@ from affectbench.expressions import (
 )
 from affectbench.types import EXPRESSIONS
 
+MIN_VOTES = 5
+"""Faces with fewer votes for the seven expressions say too little of what people see."""
 MAX_VOTES = 1_000_000
 """More votes for a face than this are a mistake."""
 
@@ -76,6 +78,22 @@ def read_label_table(table: Path) -> LabelTable:
         votes=votes,
         all_votes=all_votes,
     )
+
+
+def face_ids(labels: LabelTable, table: Path) -> list[str]:
+    """Return the image id of each face: its file's name without the ending.
+
+    Raises InputError, naming the table, for two files of one id.
+    """
+    ids = [Path(file).stem for file in labels.files.tolist()]
+    twice = (
+        sorted({face for face in ids if ids.count(face) > 1}) if len(set(ids)) < len(ids) else []
+    )
+    if twice:
+        raise InputError(
+            f"{table}: lists several files of the id {listed(twice)}; keep one of them"
+        )
+    return ids
 
 
 def most_voted(votes: NDArray[np.int64]) -> NDArray[np.str_]:

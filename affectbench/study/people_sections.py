@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from affectbench.datasets.labels import MIN_VOTES
 from affectbench.study.agreement import MIN_FACES, agreement
 from affectbench.study.faces import LabelledFaces
 from affectbench.study.judged import Judged
 from affectbench.study.people import calibration, disagreements, recalls
 from affectbench.study.report import Section
-from affectbench.study.votes import MIN_VOTES, Voted, voted_faces
+from affectbench.study.votes import Voted, voted_faces
 
 
 def people_sections(judged: Sequence[Judged], faces: LabelledFaces, seed: int) -> list[Section]:

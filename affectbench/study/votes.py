@@ -8,14 +8,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from affectbench.datasets.labels import MIN_VOTES
 from affectbench.errors import InputError, listed
 from affectbench.study.faces import LabelledFaces
 from affectbench.study.judged import HR, Judged
 from affectbench.study.pairs import Floats
 from affectbench.types import EXPRESSIONS
-
-MIN_VOTES = 5
-"""Faces with fewer votes for the seven expressions say too little of what people see."""
 
 _NO_VOTE = 1e-300
 """Stands for a share of 0 where a logarithm is taken; its square root is 0 to 150 digits."""
