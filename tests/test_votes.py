@@ -21,6 +21,7 @@ from affectbench.study.agreement import (
     random_pairs,
     weighted_correlation,
 )
+from affectbench.study.definition_votes import compare
 from affectbench.study.faces import LabelledFaces
 from affectbench.study.judged import HR, Judged
 from affectbench.study.people import calibration, calibration_error, disagreements, recalls
@@ -229,3 +230,26 @@ def test_a_set_without_votes_has_none_of_these_parts() -> None:
     assert people_sections([], plain, 0) == []
     with pytest.raises(InputError, match="hold no votes"):
         voted_faces(plain)
+
+
+def test_the_candidates_of_the_definition_stand_against_votes() -> None:
+    truth, faces = people(80, 10)
+    table, ceilings = compare([judged_as(truth)], voted_faces(faces), 0, draws=20)
+    rows = table.set_index("candidate")
+    found = agreement([judged_as(truth)], voted_faces(faces), 0, draws=2)["spearman"][0]
+    assert rows.loc["ecm/1", "spearman"] == pytest.approx(found)
+    assert rows.loc["ecm/1", "with_ecm_1"] == pytest.approx(found)
+    assert (
+        rows.loc["ecm/1", ["difference", "difference_low", "difference_high"]].tolist() == [0] * 3
+    )
+    i, j = np.triu_indices(80, 1)
+    votes = vote_logits(cast(Any, faces.votes))
+    said, felt = ecm_parts(truth[i], truth[j]), ecm_parts(votes[i], votes[j])
+    assert rows.loc["L_H alone", "spearman"] == pytest.approx(
+        spearmanr(said.l_h, felt.l_h).statistic
+    )
+    assert rows.loc["L_H alone", "with_ecm_1"] == pytest.approx(
+        spearmanr(said.l_h, felt.ecm).statistic
+    )
+    assert len(table) == len(ceilings) == 6
+    assert ceilings["ceiling"].between(0.5, 1).all()

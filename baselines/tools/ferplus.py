@@ -21,8 +21,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
+from affectbench.datasets.files import FaceFiles, all_images
 from affectbench.errors import AffectBenchError, InputError
 from affectbench.judges.resnet_fer.data import pixel_hashes
+from affectbench.types import DatasetPlugin, DatasetSpec
 
 LATER: dict[str, tuple[str, ...]] = {
     "train": ("public_test", "private_test"),
@@ -30,6 +32,26 @@ LATER: dict[str, tuple[str, ...]] = {
     "private_test": (),
 }
 """The splits whose faces a split must not share."""
+
+SPEC = DatasetSpec(
+    name="ferplus",
+    title="FER2013, faces with votes of FER+",
+    framing="whole",
+    licence="of FER2013: research only; the votes: MIT",
+    layout="the folder that `python -m tools.ferplus` writes",
+    source="arXiv 1307.0414, arXiv 1608.01041",
+)
+
+
+def open_folder(folder: Path | None) -> FaceFiles:
+    """The faces of a written folder; InputError where there is none."""
+    if folder is None:
+        raise InputError(f"say where the faces are: --data ferplus=DIR; layout: {SPEC.layout}")
+    return FaceFiles(SPEC, all_images(folder))
+
+
+FERPLUS = DatasetPlugin(SPEC, open_folder)
+"""The data set for `compare`: a folder alone would be taken for faces of unknown framing."""
 
 
 def write_folder(data: Path, split: str, out: Path) -> int:
