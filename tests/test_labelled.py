@@ -60,7 +60,7 @@ def test_the_command_explains_bad_input(
     run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for folder, labels in ((tmp_path / "none", "labels.csv"), (run.folder, "none.csv")):
-        (tmp_path / "labels.csv").write_text("file,emotion\n")
+        (tmp_path / "labels.csv").write_text("file,emotion\na.png,sad\n")
         given = [str(folder), "--labels", str(tmp_path / labels), "--out", str(tmp_path / "o.csv")]
         with pytest.raises(SystemExit, match="2"):
             main(given)
@@ -75,5 +75,5 @@ def test_what_does_not_fit_is_named(run: Run, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="1 faces have no label: 000007"):
         labelled_accuracy(run, said, "bicubic")
     (tmp_path / "labels.csv").write_text("file,mood\na.png,happy\n")
-    with pytest.raises(InputError, match="columns file and emotion"):
+    with pytest.raises(InputError, match="no column emotion and no votes"):
         read_labels(tmp_path / "labels.csv")

@@ -20,9 +20,20 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=run)
     parser.add_argument("--faces", type=path_option, required=True, metavar="DIR")
     parser.add_argument(
-        "--labels", type=path_option, required=True, metavar="CSV", help="file,emotion[,person]"
+        "--labels",
+        type=path_option,
+        required=True,
+        metavar="CSV",
+        help="file,emotion[,person], or votes",
     )
     parser.add_argument("--judges", type=comma_list, default=(), metavar="NAME,...")
+    parser.add_argument(
+        "--parts",
+        type=comma_list,
+        default=("labels", "votes"),
+        metavar="PART,...",
+        help="labels, votes (default: both); votes alone takes a thirtieth of the time",
+    )
     parser.add_argument("--framing", default="whole", help="where the face is (default: whole)")
     parser.add_argument("--name", help="title of the set (default: the folder's name)")
     parser.add_argument("--seed", type=int, default=0)
@@ -47,6 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.out,
             framing=arguments.framing,
             seed=whole("--seed", arguments.seed, least=0),
+            parts=arguments.parts,
             progress=shown.advance,
         )
     say(path)

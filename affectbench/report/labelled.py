@@ -2,12 +2,15 @@
 
     affectbench compare --models bicubic,mine --datasets faces --data faces=DIR --out RUN
     python -m affectbench.report.labelled RUN --labels labels.csv --out labelled.csv
+    python -m affectbench.report.labelled RUN --labels votes.csv --votes --out voted.csv
 
-The table has the columns `file` and `emotion`. Balanced accuracy is the mean over the expressions
-of the share of faces that the judge gives their label, in [0, 1], higher is better; by guessing it
-is 1 / expressions. Intervals are over faces, the difference to `--versus` is paired and its p
-two-sided, as in the tables of a run; Holm's over the models of a judge. The row `HR` is the judge
-on the originals.
+The table has the columns `file` and `emotion`; with `--votes`, one column for each expression with
+the number of people who saw it (`affectbench.report.voted` says what is written then).
+
+Balanced accuracy is the mean over the expressions of the share of faces that the judge gives their
+label, in [0, 1], higher is better; by guessing it is 1 / expressions. Intervals are over faces, the
+difference to `--versus` is paired and its p two-sided, as in the tables of a run; Holm's over the
+models of a judge. The row `HR` is the judge on the originals.
 """
 
 from __future__ import annotations
@@ -21,24 +24,26 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from affectbench.datasets.labels import face_ids, read_label_table
 from affectbench.errors import AffectBenchError, InputError, listed
-from affectbench.records import Record, write_atomic
+from affectbench.records import write_atomic
+from affectbench.report.judged import ORIGINALS, JudgedRows, judged_rows
 from affectbench.report.results import Run, load_run
+from affectbench.report.voted import read_votes, voted_shares
 from affectbench.stats.bootstrap import bca_interval
 from affectbench.stats.paired import paired_difference
 from affectbench.stats.ranking import holm
 from affectbench.stats.sets import set_mean, shared_rng
 
-ORIGINALS = "HR"
-
 
 def read_labels(table: Path) -> dict[str, str]:
-    """The emotion of each image id, which is the file's name without its ending."""
-    try:
-        rows = pd.read_csv(table, dtype=str, keep_default_na=False)
-        return {Path(f).stem: e for f, e in zip(rows["file"], rows["emotion"], strict=True)}
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{table}: no table with the columns file and emotion ({error})") from None
+    """The emotion of each image id that has one; an id is the file's name without its ending.
+
+    Raises InputError for a table that cannot be used (`read_label_table`).
+    """
+    labels = read_label_table(table)
+    pairs = zip(face_ids(labels, table), labels.emotions.tolist(), strict=True)
+    return {face: emotion for face, emotion in pairs if emotion}
 
 
 def labelled_accuracy(run: Run, labels: Mapping[str, str], versus: str) -> pd.DataFrame:
@@ -46,45 +51,26 @@ def labelled_accuracy(run: Run, labels: Mapping[str, str], versus: str) -> pd.Da
 
     Raises InputError if the run has no ECM, no such model, or a face without a label.
     """
-    records = [
-        r for r in run.records if (r.metric["name"], r.role, r.status) == ("ecm", "model", "ok")
-    ]
-    if versus not in {r.row for r in records}:
-        found = listed(sorted({r.row for r in records})) or "no ecm of any model"
-        raise InputError(f"{run.folder}: has no ecm of the model '{versus}'; it has {found}")
-    if ORIGINALS in {r.row for r in records}:
-        raise InputError(
-            f"{run.folder}: a model is called '{ORIGINALS}', as the row of the originals is; run "
-            "it again under another name (@name=LABEL)"
-        )
     rows: list[dict[str, Any]] = []
-    for dataset, judge in dict.fromkeys(map(_key, records)):
-        own = [record for record in records if _key(record) == (dataset, judge)]
-        key = {"dataset": dataset, "judge": judge}
-        rows += [{**key, **row} for row in _rows(run, own, labels, versus)]
+    for judged in judged_rows(run, versus):
+        key = {"dataset": judged.dataset, "judge": judged.judge}
+        rows += [{**key, **row} for row in _rows(run, judged, labels, versus)]
     return pd.DataFrame(rows)
 
 
-def _key(record: Record) -> tuple[str, str]:
-    return record.dataset["name"], record.metric["identity"]["judge"]
-
-
 def _rows(
-    run: Run, records: Sequence[Record], labels: Mapping[str, str], versus: str
+    run: Run, judged: JudgedRows, labels: Mapping[str, str], versus: str
 ) -> list[dict[str, Any]]:
-    columns = run.columns(records[0])
-    ids = columns["id"]
-    unknown = [str(i) for i in ids if str(i) not in labels]
+    unknown = [face for face in judged.ids if face not in labels]
     if unknown:
         raise InputError(f"{len(unknown)} faces have no label: {listed(unknown)}")
-    emotions = np.array([labels[str(i)] for i in ids])
+    emotions = np.array([labels[face] for face in judged.ids])
+    _require_classes(emotions, judged)
     classes = np.unique(emotions, return_inverse=True)[1]
-    right = {ORIGINALS: columns["label_hr"] == emotions}
-    for record in records:
-        columns = run.columns(record)
-        if not np.array_equal(columns["id"], ids):
-            raise InputError(f"{record.row}: has other faces than {records[0].row}")
-        right[record.row] = columns["label_sr"] == emotions
+    right = {
+        ORIGINALS: judged.first["label_hr"] == emotions,
+        **{name: columns["label_sr"] == emotions for name, columns in judged.models.items()},
+    }
     rows: list[dict[str, Any]] = [
         {"model": name, **_figures(hits, classes, right[versus], run)}
         for name, hits in right.items()
@@ -93,6 +79,17 @@ def _rows(
     for row, p in zip(compared, holm([float(row["p"]) for row in compared]), strict=True):
         row["p"] = p
     return rows
+
+
+def _require_classes(emotions: NDArray[np.str_], judged: JudgedRows) -> None:
+    """Refuse labels that are no class of the judge: it would only look wrong on their faces."""
+    strange = sorted(set(emotions.tolist()) - set(judged.classes))
+    if strange:
+        count = int(np.isin(emotions, strange).sum())
+        raise InputError(
+            f"{count} faces are labelled {listed(strange)}, which is no class of the judge "
+            f"{judged.judge}; leave them out, or score with a judge that has it"
+        )
 
 
 def _figures(
@@ -121,12 +118,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("run", type=Path, metavar="RUN")
     parser.add_argument("--labels", type=Path, required=True)
+    parser.add_argument("--votes", action="store_true", help="compare with the votes of people")
     parser.add_argument("--versus", default="bicubic")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args(arguments)
     try:
-        labels = read_labels(options.labels)
-        table = labelled_accuracy(load_run(options.run), labels, options.versus)
+        if options.votes:
+            votes = read_votes(options.labels)
+            table = voted_shares(load_run(options.run), votes, options.versus)
+        else:
+            labels = read_labels(options.labels)
+            table = labelled_accuracy(load_run(options.run), labels, options.versus)
     except AffectBenchError as error:
         parser.error(str(error))
     write_atomic(options.out, table.to_csv(index=False, float_format="%.4f").encode())

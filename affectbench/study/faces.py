@@ -1,4 +1,4 @@
-"""Labelled faces: a folder of images and a table `file,emotion[,person]`."""
+"""Labelled faces: a folder of images, and a table of their expressions or of people's votes."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from affectbench.datasets.labels import read_label_table
 from affectbench.errors import InputError, listed
 from affectbench.images.reading import read_image
 from affectbench.images.tensors import stack
@@ -20,6 +20,8 @@ class LabelledFaces:
     """N faces of one size: uint8 images (N, 3, H, W), the labelled emotion, and who it is.
 
     `persons` holds a number for each face; faces of unknown persons are all different ones.
+    `emotions` is "" for a face without a label. `votes` (N, 7) counts the people who saw each of
+    `EXPRESSIONS`, `all_votes` (N,) all who were asked.
     """
 
     name: str
@@ -27,6 +29,8 @@ class LabelledFaces:
     images: torch.Tensor
     emotions: NDArray[np.str_]
     persons: NDArray[np.int64]
+    votes: NDArray[np.int64] | None = None
+    all_votes: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.files)
@@ -44,35 +48,28 @@ class LabelledFaces:
             self.images[torch.from_numpy(keep)],
             self.emotions[keep],
             self.persons[keep],
+            None if self.votes is None else self.votes[keep],
+            None if self.all_votes is None else self.all_votes[keep],
         )
 
 
 def read_faces(folder: Path, table: Path, name: str) -> LabelledFaces:
-    """The faces that a CSV table lists, read from a folder.
+    """The faces that a CSV table lists (`read_label_table`), read from a folder.
 
-    Raises InputError, naming the file, for a table without the columns `file` and `emotion`, for
-    files that are not there, and for images of several sizes.
+    Raises InputError, naming the file, for a table that cannot be used, for files that are not
+    there, and for images of several sizes.
     """
-    try:
-        rows = pd.read_csv(table, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{table}: the labels cannot be read ({error})") from error
-    missing = {"file", "emotion"} - set(rows.columns)
-    if missing:
-        raise InputError(
-            f"{table}: has no column {listed(sorted(missing))}; needed: file, emotion[, person]"
-        )
-    images = [read_image(folder / file) for file in rows["file"]]
-    if not images:
-        raise InputError(f"{table}: lists no faces")
-    odd = [f for f, i in zip(rows["file"], images, strict=True) if i.shape != images[0].shape]
+    labels = read_label_table(table)
+    images = [read_image(folder / file) for file in labels.files]
+    odd = [f for f, i in zip(labels.files, images, strict=True) if i.shape != images[0].shape]
     if odd:
         raise InputError(f"{folder}: images of another size than the first: {listed(odd)}")
-    who = rows["person"] if "person" in rows.columns else rows["file"]
     return LabelledFaces(
         name=name,
-        files=rows["file"].to_numpy(dtype=str),
+        files=labels.files,
         images=stack(images),
-        emotions=rows["emotion"].to_numpy(dtype=str),
-        persons=np.unique(who.to_numpy(dtype=str), return_inverse=True)[1].astype(np.int64),
+        emotions=labels.emotions,
+        persons=np.unique(labels.persons, return_inverse=True)[1].astype(np.int64),
+        votes=labels.votes,
+        all_votes=labels.all_votes,
     )

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from affectbench.errors import InputError, listed
 from affectbench.faces.regions import crop
 from affectbench.images.tensors import unit_range
 from affectbench.judges import load_judge
@@ -37,6 +38,16 @@ class Judged:
         """The judge's name."""
         return self.judge.spec.name
 
+    def part(self, keep: NDArray[np.bool_]) -> Judged:
+        """What the judge says of the faces of a mask (N,)."""
+        chosen = torch.from_numpy(keep)
+        return Judged(
+            self.judge,
+            self.labels[keep],
+            {name: logits[chosen] for name, logits in self.logits.items()},
+            None if self.features is None else self.features[chosen],
+        )
+
     def ecm(self, condition: str, temperature: float = 1.0) -> Parts:
         """`ecm/1` of each face under a condition; `temperature` divides the judge's logits."""
         return ecm_parts(self.logits[HR] / temperature, self.logits[condition] / temperature)
@@ -57,8 +68,13 @@ def judge_faces(
     seed: int,
     progress: Callable[[str, int, int], None],
 ) -> list[Judged]:
-    """All judges on all conditions; `progress` is told a text, the steps done and in all."""
+    """All judges on all conditions; `progress` is told a text, the steps done and in all.
+
+    Raises InputError for a label that is no class of a judge.
+    """
     judged = [Judged(load_judge(name), faces.emotions) for name in judges]
+    for one in judged:
+        _require_classes(one)
     for step, condition in enumerate([None, *conditions]):
         images = faces.images if condition is None else condition.apply(faces.images, seed)
         for one in judged:
@@ -70,6 +86,17 @@ def judge_faces(
             )
         progress(faces.name, step + 1, len(conditions) + 1)
     return judged
+
+
+def _require_classes(judged: Judged) -> None:
+    """Refuse labels that the judge cannot give: it would only look wrong on their faces."""
+    unknown = sorted(set(judged.labels.tolist()) - set(judged.judge.classes) - {""})
+    if unknown:
+        count = int(np.isin(judged.labels, unknown).sum())
+        raise InputError(
+            f"{count} faces are labelled {listed(unknown)}, which is no class of the judge "
+            f"{judged.name}; leave them out, or name judges that have it with --judges"
+        )
 
 
 @torch.inference_mode()

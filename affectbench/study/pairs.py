@@ -71,6 +71,8 @@ def capped_weights(persons: NDArray[np.int64], cap: float = CAP) -> Floats:
     >>> capped_weights(np.array([0, 0, 0, 1]), cap=0.5)
     array([0.16666667, 0.16666667, 0.16666667, 0.5       ])
     """
+    if not len(persons):
+        return np.empty(0)
     _, index, counts = np.unique(persons, return_inverse=True, return_counts=True)
     shares = counts / counts.sum()
     if len(counts) * cap <= 1.0:
@@ -145,7 +147,10 @@ def weighted_auc(scores: Floats, pairs: Pairs) -> float:
 
 
 def _draws(pairs: Pairs, rng: np.random.Generator, draws: int) -> Iterator[Floats]:
-    """Weights of the pairs (50, P) in resamples of the persons."""
+    """Weights of the pairs (50, P) in resamples of the persons; none without pairs."""
+    if not len(pairs):
+        yield np.empty((1, 0))
+        return
     weights = _weights(pairs)
     persons, first = np.unique(pairs.person_first, return_inverse=True)
     everyone = np.union1d(persons, pairs.person_second)
@@ -160,9 +165,14 @@ def _draws(pairs: Pairs, rng: np.random.Generator, draws: int) -> Iterator[Float
 
 
 def gap(scores: Floats, pairs: Pairs) -> float:
-    """Weighted mean score of pairs with different expressions minus that of pairs with one."""
+    """Weighted mean score of pairs with different expressions minus that of pairs with one.
+
+    NaN without pairs of both kinds.
+    """
     weights = _weights(pairs)
     other, same = pairs.different, ~pairs.different
+    if not (other.any() and same.any()):
+        return float("nan")
     return float(
         np.average(scores[other], weights=weights[other])
         - np.average(scores[same], weights=weights[same])

@@ -23,9 +23,16 @@ def term_correlation(judged: Judged, conditions: Sequence[Condition]) -> pd.Data
     for condition in conditions:
         if condition.kind == "damage":
             parts = judged.ecm(condition.name)
-            r = np.corrcoef(parts.l_h.numpy(), parts.l_conf.log().numpy())[0, 1]
-            rows.append({"judge": judged.name, "condition": condition.name, "pearson": float(r)})
+            r = _pearson(parts.l_h.numpy(), parts.l_conf.log().numpy())
+            rows.append({"judge": judged.name, "condition": condition.name, "pearson": r})
     return pd.DataFrame(rows)
+
+
+def _pearson(a: np.ndarray, b: np.ndarray) -> float:
+    """The correlation of two columns; NaN where one of them does not vary."""
+    if np.ptp(a) == 0 or np.ptp(b) == 0:
+        return float("nan")
+    return float(np.corrcoef(a, b)[0, 1])
 
 
 def temperature_effect(judged: Judged, conditions: Sequence[Condition]) -> pd.DataFrame:

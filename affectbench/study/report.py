@@ -82,6 +82,8 @@ def _plots(tables: dict[str, pd.DataFrame], out: Path) -> list[tuple[str, str]]:
         raise MissingExtraError("the study's plots", "plots") from error
     figure = Figure(figsize=(9, 4), layout="constrained")
     axes = figure.subplots(1, 2)
+    if "response" not in tables:
+        return []  # without a label there is nothing to plot
     response = tables["response"]
     for judge, rows in response[response.kind == "damage"].groupby("judge"):
         axes[0].plot(rows.condition, rows.ecm, marker=".", label=str(judge))

@@ -65,8 +65,15 @@ def monotonicity(judged: Judged, conditions: Sequence[Condition], seed: int) -> 
                 "levels": ", ".join(f"{c.level:g}" for c in levels),
                 "means": ", ".join(f"{mean:.3f}" for mean in values.mean(1)),
                 "rising_steps": f"{int((steps.mean(1) > 0).sum())} of {len(steps)}",
-                "page_p": float(scipy_stats.page_trend_test(values.T).pvalue),
-                "worst_step_p": max(one_sided),
+                "page_p": _page_p(values),
+                "worst_step_p": float(np.max(one_sided)),  # NaN if a step has none
             }
         )
     return pd.DataFrame(rows)
+
+
+def _page_p(values: np.ndarray) -> float:
+    """Page's trend test of values (levels, N); NaN for one face, which the test does not take."""
+    if values.shape[1] < 2:
+        return float("nan")
+    return float(scipy_stats.page_trend_test(values.T).pvalue)

@@ -10,19 +10,25 @@ import pandas as pd
 import torch
 
 from affectbench import __version__
+from affectbench.errors import InputError, listed
 from affectbench.faces.identity import load_face_descriptor
 from affectbench.metrics.identity import face_descriptors
+from affectbench.stats.sets import MIN_N
 from affectbench.study.damage import DAMAGE, NUISANCE
 from affectbench.study.faces import LabelledFaces
 from affectbench.study.judged import HR, Judged, judge_faces
-from affectbench.study.pairs import cross_person_pairs, same_person_pairs
+from affectbench.study.pairs import Pairs, cross_person_pairs, same_person_pairs
 from affectbench.study.parts import one_face_attack, temperature_effect, term_correlation
+from affectbench.study.people_sections import people_sections
 from affectbench.study.report import Section, write_report
 from affectbench.study.response import monotonicity, responses
 from affectbench.study.separation import separation, weak_pairs
 from affectbench.study.transfer import transfer
+from affectbench.study.votes import voted_faces
 
 CROSS_PAIRS = 20_000
+PARTS = ("labels", "votes")
+"""(a) to (f), which ask about labels and damaged faces; (g) to (i), which ask about votes."""
 
 
 def run_study(
@@ -32,38 +38,73 @@ def run_study(
     *,
     framing: str = "whole",
     seed: int = 0,
+    parts: Sequence[str] = PARTS,
     progress: Callable[[str, int, int], None] = lambda _text, _done, _total: None,
 ) -> Path:
-    """Run the study and write it to a folder; the path of the report."""
-    conditions = (*DAMAGE, *NUISANCE)
+    """Run the study and write it to a folder; the path of the report.
+
+    Without the part `labels`, no face is damaged and judged again. Raises InputError for an unknown
+    part, and if there is nothing to ask: no part, or votes of a set that has none.
+    """
+    _require_parts(parts, faces)
+    conditions = (*DAMAGE, *NUISANCE) if "labels" in parts else ()
     judged = judge_faces(faces, conditions, judges, framing=framing, seed=seed, progress=progress)
+    has_label = faces.emotions != ""
+    sections = people_sections(judged, faces, seed) if "votes" in parts else []
+    labelled = faces if has_label.all() else faces.part(has_label, "labelled")
+    if len(labelled) and "labels" in parts:
+        known = [one.part(has_label) for one in judged]
+        sections = [*_labelled_sections(known, labelled, framing, seed), *sections]
+    return write_report(_title(faces), _intro(faces, judged, framing), sections, out)
+
+
+def _require_parts(parts: Sequence[str], faces: LabelledFaces) -> None:
+    unknown = [part for part in parts if part not in PARTS]
+    if unknown or not parts:
+        raise InputError(
+            f"no part of the study is called '{listed(unknown)}'; known: {listed(PARTS)}"
+        )
+    if "labels" not in parts:
+        voted_faces(faces)
+
+
+def _labelled_sections(
+    judged: Sequence[Judged], faces: LabelledFaces, framing: str, seed: int
+) -> list[Section]:
+    """The parts (a) to (f), which ask about one labelled expression a face."""
     rng = np.random.default_rng(seed)
     device = torch.device("cpu")
     descriptors = face_descriptors(load_face_descriptor(device), faces.images, framing)
-    sections = []
     cross = cross_person_pairs(faces.persons, faces.emotions, rng, CROSS_PAIRS)
     kinds = [("cross-person", "faces of two persons", cross)]
     if faces.has_persons:
         pairs = same_person_pairs(faces.persons, faces.emotions)
         kinds.insert(0, ("same-person", "faces of one person", pairs))
-    for slug, text, pairs in kinds:
-        reading = (
-            f"{int(pairs.different.sum())} pairs with different expressions, "
-            f"{int((~pairs.different).sum())} with the same. 0.5: the score knows nothing."
+    sections = [
+        Section(
+            slug,
+            f"(a) Other against same expression, {text}",
+            _separation_reading(pairs),
+            separation(judged, faces, descriptors, pairs, seed),
         )
-        sections.append(
-            Section(
-                slug,
-                f"(a) Other against same expression, {text}",
-                reading,
-                separation(judged, faces, descriptors, pairs, seed),
-            )
-        )
+        for slug, text, pairs in kinds
+    ]
     gaps = _gaps(sections[0].table)
     sections += [*_response(judged, gaps, seed), _transfer(judged, faces, seed), *_parts(judged)]
     weak = pd.concat([weak_pairs(one, faces.emotions, kinds[0][2]) for one in judged])
-    sections.append(Section("weak-pairs", "(f) Where ECM fails", _WEAK, weak))
-    return write_report(_title(faces), _intro(faces, judged, framing), sections, out)
+    return [*sections, Section("weak-pairs", "(f) Where ECM fails", _WEAK, weak)]
+
+
+def _separation_reading(pairs: Pairs) -> str:
+    different = int(pairs.different.sum())
+    same = len(pairs) - different
+    text = (
+        f"{different} pairs with different expressions, {same} with the same. "
+        "0.5: the score knows nothing."
+    )
+    if not (different and same):
+        text += " n too small: without pairs of both kinds there is no AUC and no gap."
+    return text
 
 
 _WEAK = (
@@ -77,15 +118,34 @@ def _title(faces: LabelledFaces) -> str:
 
 
 def _intro(faces: LabelledFaces, judged: Sequence[Judged], framing: str) -> list[str]:
+    has_label = faces.emotions != ""
     names, counts = np.unique(faces.emotions, return_counts=True)
-    classes = ", ".join(f"{name} {count}" for name, count in zip(names, counts, strict=True))
-    accuracy = ", ".join(f"{one.name} {one.right(HR).mean():.3f}" for one in judged)
+    classes = ", ".join(
+        f"{name or 'no label'} {count}" for name, count in zip(names, counts, strict=True)
+    )
+    accuracy = ", ".join(
+        f"{one.name} {one.right(HR)[has_label].mean():.3f}" if has_label.any() else one.name
+        for one in judged
+    )
     return [
         f"Made by `affectbench validate` {__version__}; definition `ecm/1`, framing `{framing}`.",
         f"{len(faces)} faces ({classes}), {len(np.unique(faces.persons))} persons.",
         f"Accuracy of the judges on the untouched faces: {accuracy}.",
         "Judges that learned from these faces' source are no evidence about it.",
+        *_too_small(faces),
     ]
+
+
+def _too_small(faces: LabelledFaces) -> list[str]:
+    """What the set is too small for, one line each."""
+    kinds = {
+        "labelled expression, so that no pair of faces differs in it": set(faces.emotions) - {""},
+        "person, so that there are no pairs of two": set(faces.persons),
+    }
+    notes = [f"n too small: one {what}." for what, found in kinds.items() if len(found) == 1]
+    if len(faces) < MIN_N:
+        notes.append(f"n too small: intervals and tests need {MIN_N} faces, here are {len(faces)}.")
+    return notes
 
 
 def _gaps(table: pd.DataFrame) -> dict[str, float]:

@@ -45,7 +45,8 @@ def judgeless_scores(
     Negated PSNR and SSIM (convention `rgb`), and the distance of the faces' identity descriptors
     (N, D).
     """
-    found: dict[str, list[torch.Tensor]] = {"PSNR": [], "SSIM": []}
+    none = torch.empty(0)
+    found: dict[str, list[torch.Tensor]] = {"PSNR": [none], "SSIM": [none]}
     for start in range(0, len(pairs), CHUNK):
         part = slice(start, start + CHUNK)
         a = unit_range(faces.images[pairs.first[part]])
@@ -90,7 +91,8 @@ def weak_pairs(judged: Judged, emotions: np.ndarray, pairs: Pairs) -> pd.DataFra
     the pairs with the same one: the change that ECM does not see.
     """
     scores = judge_scores(judged, pairs)["ecm"]
-    median_same = float(np.median(scores[~pairs.different]))
+    same = scores[~pairs.different]
+    median_same = float(np.median(same)) if len(same) else float("nan")
     names = np.sort(np.stack([emotions[pairs.first], emotions[pairs.second]]), axis=0)
     table = pd.DataFrame(
         {
@@ -98,7 +100,7 @@ def weak_pairs(judged: Judged, emotions: np.ndarray, pairs: Pairs) -> pd.DataFra
             "expressions": [f"{a} / {b}" for a, b in names.T],
             "different": pairs.different,
             "ecm": scores,
-            "missed": np.where(pairs.different, scores < median_same, np.nan),
+            "missed": np.where(pairs.different & (len(same) > 0), scores < median_same, np.nan),
         }
     )
     grouped = table.groupby(["judge", "expressions", "different"], as_index=False)

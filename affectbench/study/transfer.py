@@ -69,6 +69,8 @@ def _person_weights(persons: np.ndarray, rng: np.random.Generator) -> Floats:
 def _spearman(ecm: Floats, right: np.ndarray, weights: Floats) -> float:
     scores = ecm @ weights / weights.sum()
     accuracy = right @ weights / weights.sum()
+    if np.ptp(scores) == 0 or np.ptp(accuracy) == 0:
+        return float("nan")  # a judge that says one thing of everything orders nothing
     return float(scipy_stats.spearmanr(scores, accuracy).statistic)
 
 

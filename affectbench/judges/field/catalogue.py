@@ -22,6 +22,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from affectbench.expressions import CONTEMPT, expression_word
 from affectbench.judges.field.locate import Source, find_weights
 from affectbench.types import EXPRESSIONS, Judge, JudgePlugin, JudgeSpec
 
@@ -31,20 +32,21 @@ if TYPE_CHECKING:
 COMMIT = "af833487321c3efdcb1768a91a6c656a1986fdf6"
 _ADDRESS = f"https://github.com/sb-ai-lab/EmotiEffLib/raw/{COMMIT}/models/affectnet_emotions"
 
-OUR_NAMES = {
-    "Anger": "angry",
-    "Contempt": "contempt",
-    "Disgust": "disgust",
-    "Fear": "fear",
-    "Happiness": "happy",
-    "Neutral": "neutral",
-    "Sadness": "sad",
-    "Surprise": "surprise",
-}
+_NATIVE_NAMES = (
+    "Anger",
+    "Contempt",
+    "Disgust",
+    "Fear",
+    "Happiness",
+    "Neutral",
+    "Sadness",
+    "Surprise",
+)
+OUR_NAMES = {name: expression_word(name) for name in _NATIVE_NAMES}
 """How the classes of HSEmotion, in the order of its 8-class networks, are called here."""
 
 EIGHT = tuple(OUR_NAMES.values())
-SEVEN = tuple(name for name in EIGHT if name != "contempt")
+SEVEN = tuple(name for name in EIGHT if name != CONTEMPT)
 AFFECT = ("valence", "arousal")
 
 

@@ -25,7 +25,7 @@ from affectbench.errors import AffectBenchError
 from affectbench.judges import expand_judges
 from affectbench.judges.resnet_fer.data import load_split
 from affectbench.judges.resnet_fer.network import CLASSES
-from affectbench.metrics.ecm import ALPHA, ecm_parts
+from affectbench.metrics.ecm import ALPHA, Parts, ecm_parts
 from affectbench.study.faces import LabelledFaces, read_faces
 from affectbench.study.judged import HR, judge_faces
 from affectbench.study.pairs import (
@@ -58,15 +58,21 @@ def candidate_scores(first: torch.Tensor, second: torch.Tensor) -> dict[str, Flo
 
     All are a * L_H + b * ln(L_conf), or the Jensen-Shannon divergence.
     """
-    there, back = ecm_parts(first, second), ecm_parts(second, first)
-    confidence = 0.5 * (there.l_conf.log() + back.l_conf.log())
+    there = candidates_of(ecm_parts(first, second))
+    back = candidates_of(ecm_parts(second, first))
+    return {name: 0.5 * (there[name] + back[name]) for name in there}
+
+
+def candidates_of(parts: Parts) -> dict[str, Floats]:
+    """Each candidate's score of N pairs in one direction, the first of a pair as reference."""
+    confidence = parts.l_conf.log()
     scores = {
-        OWN: ALPHA * there.l_h + confidence,
-        "alpha = 1": there.l_h + confidence,
-        "alpha = 2": 2.0 * there.l_h + confidence,
-        "L_H alone": there.l_h,
+        OWN: ALPHA * parts.l_h + confidence,
+        "alpha = 1": parts.l_h + confidence,
+        "alpha = 2": 2.0 * parts.l_h + confidence,
+        "L_H alone": parts.l_h,
         "ln(L_conf) alone": confidence,
-        "JS divergence": there.js,
+        "JS divergence": parts.js,
     }
     return {name: values.numpy() for name, values in scores.items()}
 
