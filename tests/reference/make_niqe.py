@@ -6,7 +6,8 @@
 `published` is `calculate_niqe(image, 0)` as it is. It works in float32, whose rounding gives flat
 areas a sign: there the second decimal may be of rounding alone. `exact` is the same function with
 three things in float64: the luma, the half-size image (by BasicSR's own weights), and flat windows,
-whose difference from their mean is 0. The modules that `niqe.py` imports but does not need stay empty.
+whose difference from their mean is 0. The modules that `niqe.py` imports but does not need stay
+empty.
 """
 
 from __future__ import annotations
