@@ -246,6 +246,8 @@ def write_atomic(path: Path, content: bytes, *, durable: bool = True) -> None:
     """
     temporary = path.parent / f".tmp-{secrets.token_hex(8)}"
     try:
+        if path.exists() and not path.is_file():
+            raise ValueError("it is a folder or a device, not a file")
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("xb") as sink:
             sink.write(content)

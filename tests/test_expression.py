@@ -17,7 +17,7 @@ from affectbench.images.tensors import stack
 from affectbench.judges import load_judge
 from affectbench.metrics import metric_plugin
 from affectbench.metrics.ecm import EcmMetric, concordance
-from affectbench.run import execute, plan
+from affectbench.run import plan, scoring
 from affectbench.types import Columns
 
 CPU = torch.device("cpu")
@@ -166,7 +166,7 @@ def test_a_judge_is_asked_once_for_each_face(
     toy_faces: Path, monkeypatch: pytest.MonkeyPatch, metrics: list[str]
 ) -> None:
     judge = Counting(load_judge("mini-xception"))  # type: ignore[arg-type]
-    monkeypatch.setattr(execute, "load_judge", lambda _name, _device: judge)
+    monkeypatch.setattr(scoring, "load_judge", lambda _name, _device: judge)
     options = {"hr_size": 64, "scale": 4, "batch_size": 4, "metrics": metrics}
     compare("nearest", "toy", data={"toy": toy_faces}, **options)  # type: ignore[arg-type]
     # The HR faces, twice since `one-face` runs last; nearest and the four anchors.
@@ -189,7 +189,7 @@ def test_one_column_of_a_name(tmp_path: Path, toy_faces: Path) -> None:
 
 def test_affect_in_a_table(toy_faces: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "judge_spec", lambda _name: AFFECTIVE.spec)
-    monkeypatch.setattr(execute, "load_judge", lambda _name, _device: AFFECTIVE)
+    monkeypatch.setattr(scoring, "load_judge", lambda _name, _device: AFFECTIVE)
     result = compare(
         *("nearest", "toy"),
         data={"toy": toy_faces},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +17,7 @@ from affectbench.adapters.contract import checked_sr
 from affectbench.adapters.independence import require_independent
 from affectbench.adapters.network import AdaptedNetwork
 from affectbench.errors import ModelError
+from affectbench.records import read_record, write_record
 from affectbench.types import ModelSpec
 
 DEPENDS = "the result of a face depends on its batch"
@@ -218,9 +219,10 @@ def test_old_values_hold_for_their_own_batch_size_only(tmp_path, set_of_faces):
     assert computed(2) == 3
     assert computed(3) == 0
     for path in (tmp_path / "out" / "records").rglob("*.json"):
-        record = json.loads(path.read_text())
-        assert record["provenance"].pop("batches")
-        path.write_text(json.dumps(record))
+        record = read_record(path)
+        assert record.provenance["batches"]
+        old = {key: value for key, value in record.provenance.items() if key != "batches"}
+        write_record(replace(record, provenance=old), path)
     assert computed(2) == 0
     assert computed(3) == 1  # the model's; anchors have no batches
     assert computed(2) == 0

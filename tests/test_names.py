@@ -69,7 +69,7 @@ def test_a_model_called_like_an_anchor_keeps_its_own_number(
     tmp_path: Path, toy_faces: Path, results: Path, right: float, name: str
 ) -> None:
     plain = run(toy_faces, "lanczos", metrics=["psnr", "ecm"]).table.set_index("model")
-    models = f"images:{results}@name={name},lanczos"
+    models = f"images:{results}@mismatch=allow@name={name},lanczos"
     found = run(toy_faces, models, tmp_path, metrics=["psnr", "ecm"])
     table = found.table.set_index(["role", "model"])
     assert len(table) == 6
@@ -93,7 +93,9 @@ def test_a_model_called_like_an_anchor_keeps_its_own_number(
 
 
 def test_tables_for_people_show_both_rows(toy_faces: Path, results: Path, right: float) -> None:
-    found = run(toy_faces, f"images:{results}@name=one-face,lanczos", metrics=["psnr", "ecm"])
+    found = run(
+        toy_faces, f"images:{results}@mismatch=allow@name=one-face,lanczos", metrics=["psnr", "ecm"]
+    )
     layout = lay_out(found.run, found.table)
     lines = {(line.name.split()[0], line.anchor): line for line in layout.blocks[0].lines}
     assert lines["one-face", False].cells["psnr"].text.startswith(f"{right:.2f}")
@@ -113,7 +115,7 @@ def test_a_folder_of_results_called_like_an_anchor(
     tmp_path: Path, toy_faces: Path, results: Path, right: float, name: str
 ) -> None:
     shutil.copytree(results, tmp_path / name)
-    found = score(tmp_path / name, toy_faces, metrics=["psnr", "ecm"], scale=4)
+    found = score(tmp_path / name, toy_faces, metrics=["psnr", "ecm"], scale=4, allow_mismatch=True)
     table = found.table.set_index(["role", "model"])
     assert table.loc[("model", name), "psnr"] == pytest.approx(right, abs=1e-9)
     assert table.loc[("anchor", "reference"), "psnr"] > 35
@@ -123,7 +125,7 @@ def test_another_model_called_bicubic_does_not_replace_it(
     toy_faces: Path, results: Path, right: float
 ) -> None:
     plain = run(toy_faces, "bicubic,lanczos").table.set_index("model")
-    named = run(toy_faces, f"images:{results}@name=bicubic,lanczos").table
+    named = run(toy_faces, f"images:{results}@mismatch=allow@name=bicubic,lanczos").table
     table = named.set_index(["role", "model"])
     assert table.loc[("model", "bicubic"), "psnr"] == pytest.approx(right, abs=1e-9)
     assert table.loc[("anchor", "bicubic"), "psnr"] == plain.loc["bicubic", "psnr"]
@@ -137,7 +139,9 @@ def test_another_model_called_bicubic_does_not_replace_it(
 def test_versus_names_a_model_also_if_an_anchor_has_its_name(
     toy_faces: Path, results: Path, right: float
 ) -> None:
-    found = run(toy_faces, f"images:{results}@name=reference,lanczos", versus="reference").table
+    found = run(
+        toy_faces, f"images:{results}@mismatch=allow@name=reference,lanczos", versus="reference"
+    ).table
     table = found.set_index(["role", "model"])
     diff = table.loc[("model", "lanczos"), "psnr"] - right
     assert table.loc[("model", "lanczos"), "psnr_diff"] == pytest.approx(diff, abs=1e-9)
@@ -153,7 +157,7 @@ def test_bicubic_is_an_anchor_unless_it_is_a_model_of_its_name(toy_faces: Path) 
 def test_a_model_called_like_an_anchor_in_the_report(
     tmp_path: Path, toy_faces: Path, results: Path, right: float
 ) -> None:
-    models = f"images:{results}@name=bicubic,nearest"
+    models = f"images:{results}@mismatch=allow@name=bicubic,nearest"
     found = run(toy_faces, models, tmp_path, metrics=["psnr", "ecm"], save_images=True)
     table = face_tables(found.run)[0]
     assert [(row.name, row.anchor) for row in table.rows] == [
@@ -218,7 +222,7 @@ def test_a_model_called_as_the_originals_are(tmp_path: Path) -> None:
 def test_a_board_with_such_names_can_be_run_again(
     tmp_path: Path, toy_faces: Path, results: Path
 ) -> None:
-    models = f"images:{results}@name=bicubic,nearest"
+    models = f"images:{results}@mismatch=allow@name=bicubic,nearest"
     stored, data = run(toy_faces, models, tmp_path / "out").run, tmp_path / "data"
     data.mkdir()
     (data / "toy").symlink_to(toy_faces)

@@ -59,7 +59,7 @@ def test_every_field_is_said(folders: tuple[Path, Path]) -> None:
             assert f"  {field.name.replace('_', ' ')}: " in said
     assert "border: scale (4 pixels at scale 4)" in said
     assert "colour: y-matlab" in said
-    assert "our choice: luma quantisation" in said
+    assert "our choice: nothing" in said
 
 
 def test_metrics_can_be_named(folders: tuple[Path, Path]) -> None:

@@ -38,7 +38,7 @@ def at(call, act):
     seen = []
     def model(lr):
         seen.append(len(lr))
-        if len(seen) == call:
+        if len(seen) == call + 2:  # two faces of the first batch alone
             act()
         return enlarge(lr)
     return model

@@ -15,6 +15,7 @@ from affectbench.api import compare, score
 from affectbench.datasets.demo import BUNDLED
 from affectbench.errors import InputError
 from affectbench.metrics import metric_plugin
+from affectbench.metrics.conventions import needed_side
 from affectbench.types import MetricSettings
 
 
@@ -44,7 +45,7 @@ def test_a_group_leaves_out_what_needs_larger_images(small, convention, request)
     names = set(result.run.settings["metrics"])
     left_out = {gap.partition(":")[0] for gap in result.gaps}
     for name in ("psnr", "psnr_eyes", "ssim", "ssim_mouth", "gmsd", "vif", "mae"):
-        fits = side >= metric_plugin(name).needed_side(settings)
+        fits = side >= needed_side(metric_plugin(name).spec, settings)
         assert (name in names, name in left_out) == (fits, not fits)
     assert not result.failed
     hr, sr = (

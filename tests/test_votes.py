@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import spearmanr
+from tools.study.definition_votes import compare
 
 from affectbench.errors import InputError
 from affectbench.metrics.ecm import ecm_parts
@@ -21,7 +22,6 @@ from affectbench.study.agreement import (
     random_pairs,
     weighted_correlation,
 )
-from tools.study.definition_votes import compare
 from affectbench.study.faces import LabelledFaces
 from affectbench.study.judged import HR, Judged
 from affectbench.study.people import calibration, calibration_error, disagreements, recalls

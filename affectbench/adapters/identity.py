@@ -17,6 +17,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 
+from affectbench.adapters.global_state import restore, snapshot
 from affectbench.adapters.network import AdaptedNetwork
 from affectbench.adapters.prefix import file_hash
 from affectbench.adapters.reads import Reads, chance, chance_kept, watching
@@ -156,13 +157,15 @@ def _tried(adapted: AdaptedNetwork, lr_size: int, device: torch.device) -> _Tria
     lr, results = ramp.reshape(1, 3, lr_size, lr_size), []
     with chance_kept(), torch.inference_mode():
         for _ in range(_TRIALS):
-            before = chance()
+            before, saved = chance(), snapshot()
             try:
                 with watching(reads, calling=True):
                     results.append(adapted(lr.clone()).cpu().clone())
             except (Exception, SystemExit) as error:  # the run itself will say so of real faces
                 lacks[f"its trial call raised {type(error).__name__}"] = None
                 break
+            finally:
+                restore(saved)  # such as the directory that relative names are looked up in
             if chance() != before:
                 lacks["draws random numbers when called"] = None
     if len(results) == _TRIALS and not torch.equal(*results):

@@ -33,12 +33,12 @@ from affectbench.study.agreement import (
     halves,
     random_pairs,
 )
-from tools.study.definition import OWN, candidates_of
 from affectbench.study.faces import read_faces
 from affectbench.study.judged import Judged, judge_faces
 from affectbench.study.pairs import Floats, percentile_interval
 from affectbench.study.report import Section, write_sections
 from affectbench.study.votes import Voted, seven_logits, vote_logits, voted_faces
+from tools.study.definition import OWN, candidates_of
 
 Scores = Mapping[str, Floats]
 
