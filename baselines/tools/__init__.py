@@ -1,0 +1,1 @@
+"""What makes this project's own files. In no wheel: run from the `baselines` folder."""
