@@ -68,7 +68,7 @@ class Trainer:
             part.requires_grad_(False)
         self.ema = _build(config)
         self.ema.load_state_dict(self.model.state_dict())
-        self.optimizer = torch.optim.AdamW(self._parameter_groups(), lr=0.0)
+        self.optimizer = torch.optim.AdamW(self._parameter_groups(), lr=0.0, fused=True)
         self.targets = train.shares
         if teacher is not None:
             self.targets = torch.lerp(train.shares, teacher, config.teacher_weight)
@@ -127,7 +127,7 @@ class Trainer:
 
     def _step(self, indices: Tensor) -> None:
         config, position = self.config, self.position
-        progress = self.progress.update(position.step, time.monotonic())
+        progress = self.progress.value
         rate = learning_rate(config.learning_rate, progress, position.step, config.warmup_steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["rate"]
@@ -146,6 +146,7 @@ class Trainer:
         self.optimizer.step()
         position.step += 1
         position.loss_sum += loss.item()
+        self.progress.update(position.step, time.monotonic())
         self._update_average()
 
     def _make_batch(self, indices: Tensor, progress: float) -> tuple[Tensor, Tensor, Tensor]:
