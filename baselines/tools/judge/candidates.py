@@ -1,7 +1,7 @@
 """Compare candidates on the public test: `python -m tools.judge.candidates --data DIR RUN ...`.
 
-Each RUN is the output folder of `tools.judge.train`; `A+B` is the ensemble of two (the mean of
-their probabilities). Every one is scored at each strength of the prior's correction, and the rows
+Each RUN is the output folder of `tools.judge.train`; `A+B` is the mean of two runs' logits. Every
+one is scored at each strength of the prior's correction, and the rows
 are added to `candidates.csv`. The weights are rounded to float16 first, as they are shipped.
 """
 
@@ -16,20 +16,20 @@ import torch
 from torch import Tensor
 
 from tools.judge.calibration import calibrated, prior_of
-from tools.judge.checkpoints import read_network
+from tools.judge.checkpoints import network_of, read_state
 from tools.judge.data import Split, load_split
 from tools.judge.measures import predict, vote_figures
 
 _LOG = logging.getLogger("judge.candidates")
 TABLE = Path(__file__).with_name("candidates.csv")
-STRENGTHS = (0.0, 0.25, 0.5)
+STRENGTHS = (0.0, 0.1, 0.2, 0.3, 0.5)
 Row = dict[str, str | float]
 
 
 def logits_of(names: str, runs: Path, faces: Tensor) -> Tensor:
-    """Return the logits (N,7) of one run, or the log of the mean probabilities of several."""
-    parts = [predict(read_network(runs / name), faces) for name in names.split("+")]
-    return torch.stack([part.softmax(1) for part in parts]).mean(0).log()
+    """Return the logits (N,7) of one run, or the mean of several."""
+    networks = [network_of(*read_state(runs / name)) for name in names.split("+")]
+    return torch.stack([predict(network, faces) for network in networks]).mean(0)
 
 
 def rows_of(names: str, logits: Tensor, public: Split, prior: Tensor) -> list[Row]:

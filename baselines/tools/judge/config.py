@@ -13,16 +13,16 @@ from tools.judge.augment import AugmentConfig, View
 class TrainConfig:
     """Everything that decides a run but the data, the clock and the hardware.
 
-    `size` is the side in pixels to which the network enlarges a face, `blocks` the count of the
-    recogniser's blocks that it takes. Faces are drawn with a probability that falls with their
-    expressions' share to the power `balance`. The target is the share `teacher_weight` of the
-    teachers' reading, and the rest the votes; `label_weight` is the weight of a second head that
-    learns FER2013's own labels and is thrown away.
+    `start` is what `tools.judge.start` takes, `size` the side in pixels to which the network
+    enlarges a face, `frozen_blocks` the count of lower blocks that stay as they are. Faces are
+    drawn with a probability that falls with their expressions' share to the power `balance`. The
+    target is the share `teacher_weight` of the teachers' reading, and the rest the votes;
+    `label_weight` is the weight of a second head that learns FER2013's own labels and is thrown
+    away.
     """
 
     seed: int
     start: str
-    blocks: int
     size: int
     frozen_blocks: int
     batch_size: int

@@ -161,7 +161,8 @@ def evaluate(data: Path, runs: Path, expressions: Path | None) -> dict[str, Any]
         others = {name: load_judge(name) for name in OTHERS}
         result["others_private_test"] = {n: split_figures(o, private) for n, o in others.items()}
         result["expressions"] = {
-            name: labelled_figures(one, expressions) for name, one in {JUDGE: judge, **others}.items()
+            name: labelled_figures(one, expressions)
+            for name, one in {JUDGE: judge, **others}.items()
         }
     return result
 

@@ -1,8 +1,8 @@
-"""Write the chosen run's weights: `python -m tools.judge.freeze RUN --data DIR --runs DIR`.
+"""Write the chosen run's weights: `python -m tools.judge.freeze RUN[+RUN] --data DIR --runs DIR`.
 
 Subtracts the share `--strength` of the log prior in the head's bias, fits the temperature on the
 public test and writes `affectbench/judges/weights/resnet_ferplus.safetensors` and
-`results/frozen.json`, with the run's log and configuration. The private test is opened for its
+`results/frozen.json`, with the runs' logs. The private test is opened for its
 pixels only.
 """
 
@@ -19,10 +19,10 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from affectbench.judges.resnet_ferplus import ENLARGED, TRUNK_BLOCKS, ResNetFerPlus
+from affectbench.judges.resnet_ferplus import ENLARGED
 from affectbench.types import EXPRESSIONS
 from tools.judge.calibration import fit_temperature, prior_of, without_prior
-from tools.judge.checkpoints import State, read_state
+from tools.judge.checkpoints import State, network_of, read_states
 from tools.judge.data import load_split
 from tools.judge.measures import predict, vote_figures
 
@@ -38,17 +38,17 @@ def corrected(state: State, prior: torch.Tensor, strength: float) -> State:
     return {**state, "head.bias": bias.half()}
 
 
-def freeze(run: Path, data: Path, strength: float, weights: Path, results: Path) -> dict[str, Any]:
-    """Write the weights and what is known of them."""
-    cache = run.parent / "similarity.npz"
+def freeze(
+    names: str, runs: Path, data: Path, *, strength: float, weights: Path, results: Path
+) -> dict[str, Any]:
+    """Write the weights of one run or of `A+B`, and what is known of them."""
+    cache = runs / "similarity.npz"
     train, public = (load_split(data, name, cache) for name in ("train", "public_test"))
-    state, blocks, size = read_state(run)
-    if (blocks, size) != (TRUNK_BLOCKS, ENLARGED):
-        raise ValueError(f"{run}: {blocks} blocks at {size} px; the judge has another network")
+    state, size = read_states(names, runs)
+    if size != ENLARGED:
+        raise ValueError(f"{names}: trained at {size} px; the judge enlarges to {ENLARGED}")
     state = corrected(state, prior_of(train.shares), strength)
-    network = ResNetFerPlus()
-    network.load_state_dict({name: value.float() for name, value in state.items()})
-    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = network_of(state, size)
     logits = predict(network, public.all_faces())
     temperature = fit_temperature(logits, public.shares)
     save_file(state, weights, metadata={"classes": " ".join(EXPRESSIONS)})
@@ -56,7 +56,7 @@ def freeze(run: Path, data: Path, strength: float, weights: Path, results: Path)
     if len(content) > _MAX_BYTES:
         raise ValueError(f"{weights} has {len(content)} bytes, more than {_MAX_BYTES}")
     frozen = {
-        "run": run.name,
+        "run": names,
         "strength": strength,
         "temperature": temperature,
         "sha256": hashlib.sha256(content).hexdigest(),
@@ -67,7 +67,8 @@ def freeze(run: Path, data: Path, strength: float, weights: Path, results: Path)
         "public_figures": vote_figures(logits / temperature, public.shares),
     }
     results.mkdir(exist_ok=True)
-    shutil.copyfile(run / "train_log.csv", results / "train_log.csv")
+    for name in names.split("+"):
+        shutil.copyfile(runs / name / "train_log.csv", results / f"{name}-log.csv")
     (results / "frozen.json").write_text(json.dumps(frozen, indent=2) + "\n", encoding="utf-8")
     return frozen
 
@@ -84,11 +85,12 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     frozen = freeze(
-        options.runs / options.run,
+        options.run,
+        options.runs,
         options.data,
-        options.strength,
-        options.weights,
-        options.results,
+        strength=options.strength,
+        weights=options.weights,
+        results=options.results,
     )
     _LOG.info("%s", json.dumps(frozen, indent=2))
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tools.judge.checkpoints import read_network
+from tools.judge.checkpoints import network_of, read_state
 from tools.judge.data import load_split
 from tools.judge.measures import predict
 
@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> None:
     parts = []
     for name in options.teachers:
         with torch.autocast("cpu", torch.bfloat16):
-            parts.append(predict(read_network(options.runs / name), faces).softmax(1))
+            parts.append(predict(network_of(*read_state(options.runs / name)), faces).softmax(1))
     np.save(options.out, torch.stack(parts).mean(0).numpy())
 
 

@@ -16,15 +16,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from affectbench.judges.resnet_ferplus import ResNetFerPlus
+from affectbench.judges.resnet_ferplus import Branch, ResNetFerPlus
 from tools.judge.augment import augment
+from tools.judge.checkpoints import channels_last
 from tools.judge.config import TrainConfig, load_config
 from tools.judge.data import Split, load_split
 from tools.judge.measures import predict, vote_figures
@@ -60,11 +61,11 @@ class Trainer:
         self.config, self.train, self.public, self.out = config, train, public, out
         self.generator = torch.Generator().manual_seed(config.seed)
         self.model = _build(config)
-        warm_start(self.model, config.start, self.generator)
+        warm_start(self.model, config.start, out.parent, self.generator)
         self.labels_head = nn.Linear(self.model.head.in_features, self.model.head.out_features)
         nn.init.zeros_(self.labels_head.weight)
         nn.init.zeros_(self.labels_head.bias)
-        for part in (self.model.stem, *self.model.blocks[: config.frozen_blocks]):
+        for part in (self.model.stem, *self.model.lower[: config.frozen_blocks]):
             part.requires_grad_(False)
         self.ema = _build(config)
         self.ema.load_state_dict(self.model.state_dict())
@@ -79,9 +80,13 @@ class Trainer:
         self._saved = time.monotonic()
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
-        trunk = [p for p in self.model.blocks.parameters() if p.requires_grad]
+        branch = cast(Branch, self.model.branches[0])
+        trunk = [
+            *(p for p in self.model.lower.parameters() if p.requires_grad),
+            *branch.blocks.parameters(),
+        ]
         new = [
-            *self.model.norm.parameters(),
+            *branch.norm.parameters(),
             *self.model.head.parameters(),
             *self.labels_head.parameters(),
         ]
@@ -203,7 +208,6 @@ class Trainer:
             "generator": self.generator.get_state(),
             "position": vars(self.position),
             "progress": self.progress.value,
-            "blocks": self.config.blocks,
             "size": self.config.size,
         }
         temporary = self.out / "checkpoint.tmp"
@@ -225,8 +229,7 @@ class Trainer:
 
 
 def _build(config: TrainConfig) -> ResNetFerPlus:
-    network = ResNetFerPlus(config.blocks, config.size)
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return channels_last(ResNetFerPlus(1, config.size))
 
 
 def sampling_weights(shares: Tensor, balance: float) -> Tensor:
