@@ -40,16 +40,8 @@ from affectbench.types import EXPRESSIONS
 CLASSES = np.array(["angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"])
 COLUMNS = np.array(
     [
-        "neutral",
-        "happiness",
-        "surprise",
-        "sadness",
-        "anger",
-        "disgust",
-        "fear",
-        "contempt",
-        "unknown",
-        "NF",
+        *("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear"),
+        *("contempt", "unknown", "NF"),
     ]
 )
 

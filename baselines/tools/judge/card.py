@@ -42,7 +42,11 @@ def card(frozen: dict[str, Any], figures: dict[str, Any], template: str) -> str:
         labelled_recalls=", ".join(
             f"{name} {value:.2f}" for name, value in labelled[JUDGE]["recall"].items()
         ),
-        reduced="\n".join(_reduced(row) for row in figures["private_test_reduced"]),
+        reduced="\n".join(
+            _reduced(_NAMES.get(name, name), row)
+            for name, rows in figures["private_test_reduced"].items()
+            for row in rows
+        ),
         mirror=figures["mirror"]["label_share"],
         mirror_logit=figures["mirror"]["max_logit_difference"],
         machine=figures["machine"],
@@ -67,9 +71,9 @@ def _labelled(name: str, row: dict[str, Any]) -> str:
     return f"| {_NAMES.get(name, name)} | {share} | {cells[0]} | {cells[1]} |"
 
 
-def _reduced(row: dict[str, Any]) -> str:
+def _reduced(judge: str, row: dict[str, Any]) -> str:
     keys = ("same_label", "spearman", "accuracy", "balanced", "hellinger", "ece_top", "ece")
-    return f"| {row['change']} | " + " | ".join(f"{row[key]:.3f}" for key in keys) + " |"
+    return f"| {judge} | {row['change']} | " + " | ".join(f"{row[key]:.3f}" for key in keys) + " |"
 
 
 def _confusion(rows: list[list[int]]) -> str:
