@@ -37,9 +37,9 @@ def rows_of(names: str, logits: Tensor, public: Split, prior: Tensor) -> list[Ro
     rows: list[Row] = []
     for strength in STRENGTHS:
         fitted, temperature = calibrated(logits, public.shares, prior, strength)
-        figures = {k: round(v, 4) for k, v in vote_figures(fitted, public.shares).items()}
-        head = {"candidate": names, "strength": strength, "temperature": round(temperature, 4)}
-        rows.append({**head, **figures})
+        row: Row = {"candidate": names, "strength": strength, "temperature": round(temperature, 4)}
+        row |= {k: round(v, 4) for k, v in vote_figures(fitted, public.shares).items()}
+        rows.append(row)
     return rows
 
 

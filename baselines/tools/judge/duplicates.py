@@ -31,7 +31,7 @@ def similarity(faces: Tensor, others: Tensor) -> Tensor:
     for top in range(2 * _MARGIN + 1):
         for left in range(2 * _MARGIN + 1):
             windows = _unit(maps[:, top : top + side, left : left + side])
-            parts = [(part @ known.T).amax(1) for part in windows.split(_CHUNK)]
+            parts = [(part @ known.T).amax(1) for part in torch.split(windows, _CHUNK)]
             best = torch.maximum(best, torch.cat(parts))
     return best
 
@@ -39,7 +39,7 @@ def similarity(faces: Tensor, others: Tensor) -> Tensor:
 def _normalised(faces: Tensor) -> Tensor:
     """(N,48,48) uint8 -> (N,24,24) of local mean 0 and deviation 1."""
     parts = []
-    for part in faces.split(_CHUNK):
+    for part in torch.split(faces, _CHUNK):
         x = part.float().div(255.0).unsqueeze(1)
         difference = x - blur(x, _SIGMA)
         deviation = (blur(difference * difference, _SIGMA) + _FLOOR).sqrt()

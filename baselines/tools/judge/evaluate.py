@@ -55,7 +55,7 @@ _SEED = 17
 @torch.inference_mode()
 def judged(judge: Judge, faces: Tensor) -> Tensor:
     """Return the logits (N,7) of faces (N,1,48,48), as users get them."""
-    parts = [judge.logits(part.expand(-1, 3, -1, -1)) for part in faces.split(64)]
+    parts = [judge.logits(part.expand(-1, 3, -1, -1)) for part in torch.split(faces, 64)]
     return torch.cat(parts)
 
 

@@ -32,7 +32,7 @@ def labelled_figures(judge: Judge, folder: Path) -> dict[str, Any]:
     names = [re.sub(r"_\d+\.\w+$", "", row["source_file"]) for row in rows]
     persons = np.unique(names, return_inverse=True)[1].astype(np.int64)
     images = stack([read_image(folder / row["file"]) for row in rows])
-    parts = [judge.logits(unit_range(part)) for part in images.split(64)]
+    parts = [judge.logits(unit_range(part)) for part in torch.split(images, 64)]
     one = Judged(judge, emotions, {HR: torch.cat(parts).double()})
     right = one.right(HR)
     recall = {str(name): float(right[emotions == name].mean()) for name in np.unique(emotions)}

@@ -21,14 +21,15 @@ _BINS = 15
 def predict(model: nn.Module, faces: Tensor, batch: int = 64) -> Tensor:
     """Return the logits (N,7) of faces (N,1,48,48)."""
     model.eval()
-    return torch.cat([model(part).float() for part in faces.split(batch)])
+    return torch.cat([model(part).float() for part in torch.split(faces, batch)])
 
 
 def ecm_of_pairs(p: NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return ECM as ecm/1 defines it, of reference rows `p` and image rows `q` (N,7)."""
     hellinger = np.sqrt(0.5 * ((np.sqrt(p) - np.sqrt(q)) ** 2).sum(1))
     rows, top = np.arange(len(p)), p.argmax(1)
-    return 0.5 * hellinger + np.log(1.0 + np.abs(p[rows, top] - q[rows, top]))
+    ecm: NDArray[np.float64] = 0.5 * hellinger + np.log1p(np.abs(p[rows, top] - q[rows, top]))
+    return ecm
 
 
 def random_pairs(count: int, pairs: int = PAIRS) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
