@@ -1,6 +1,6 @@
 """Make the judge from the data: `python -m tools.judge --data DIR --runs DIR`, in `baselines`.
 
-Trains the teachers and the two students, each in a folder of `--runs`, and writes the weights. A
+Trains the teachers and the student, each in a folder of `--runs`, and writes the weights. A
 run that is complete there is kept, and one that was interrupted goes on. Evaluation opens the
 private test and is a command of its own: `python -m tools.judge.evaluate`, then
 `python -m tools.judge.card`.
@@ -16,8 +16,8 @@ import torch
 from tools.judge import freeze, teach, train
 
 TEACHERS = ("warm-96", "warm-112", "again-96")
-STUDENTS = ("student-a", "student-b")
-STRENGTH = "0.15"
+STUDENT = "student-a"
+STRENGTH = "0.2"
 _CONFIGS = Path(__file__).with_name("configs")
 
 
@@ -33,9 +33,8 @@ def main(arguments: list[str] | None = None) -> None:
     taught = options.runs / "teachers.npy"
     if not taught.exists():
         teach.main([*TEACHERS, *places, "--out", str(taught)])
-    for name in STUDENTS:
-        _train(name, options.data, options.runs, ["--teacher", str(taught)])
-    freeze.main(["+".join(STUDENTS), *places, "--strength", STRENGTH])
+    _train(STUDENT, options.data, options.runs, ["--teacher", str(taught)])
+    freeze.main([STUDENT, *places, "--strength", STRENGTH])
 
 
 def _train(name: str, data: Path, runs: Path, more: list[str]) -> None:

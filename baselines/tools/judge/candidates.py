@@ -22,7 +22,7 @@ from tools.judge.measures import predict, vote_figures
 
 _LOG = logging.getLogger("judge.candidates")
 TABLE = Path(__file__).with_name("candidates.csv")
-STRENGTHS = (0.0, 0.1, 0.2, 0.3, 0.5)
+STRENGTHS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
 Row = dict[str, str | float]
 
 

@@ -1,8 +1,8 @@
-"""Write the chosen run's weights: `python -m tools.judge.freeze RUN[+RUN] --data DIR --runs DIR`.
+"""Write the chosen run's weights: `python -m tools.judge.freeze RUN --data DIR --runs DIR`.
 
 Subtracts the share `--strength` of the log prior in the head's bias, fits the temperature on the
 public test and writes `affectbench/judges/weights/resnet_ferplus.safetensors` and
-`results/frozen.json`, with the runs' logs. The private test is opened for its
+`results/frozen.json`, with the run's log. The private test is opened for its
 pixels only.
 """
 
@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from affectbench.judges.resnet_ferplus import ENLARGED
 from affectbench.types import EXPRESSIONS
 from tools.judge.calibration import fit_temperature, prior_of, without_prior
-from tools.judge.checkpoints import State, network_of, read_states
+from tools.judge.checkpoints import State, network_of, read_state
 from tools.judge.data import load_split
 from tools.judge.measures import predict, vote_figures
 
@@ -39,14 +39,14 @@ def corrected(state: State, prior: torch.Tensor, strength: float) -> State:
 
 
 def freeze(
-    names: str, runs: Path, data: Path, *, strength: float, weights: Path, results: Path
+    name: str, runs: Path, data: Path, *, strength: float, weights: Path, results: Path
 ) -> dict[str, Any]:
-    """Write the weights of one run or of `A+B`, and what is known of them."""
+    """Write the weights of a run and what is known of them."""
     cache = runs / "similarity.npz"
-    train, public = (load_split(data, name, cache) for name in ("train", "public_test"))
-    state, size = read_states(names, runs)
+    train, public = (load_split(data, split, cache) for split in ("train", "public_test"))
+    state, size = read_state(runs / name)
     if size != ENLARGED:
-        raise ValueError(f"{names}: trained at {size} px; the judge enlarges to {ENLARGED}")
+        raise ValueError(f"{name}: trained at {size} px; the judge enlarges to {ENLARGED}")
     state = corrected(state, prior_of(train.shares), strength)
     network = network_of(state, size)
     logits = predict(network, public.all_faces())
@@ -56,7 +56,7 @@ def freeze(
     if len(content) > _MAX_BYTES:
         raise ValueError(f"{weights} has {len(content)} bytes, more than {_MAX_BYTES}")
     frozen = {
-        "run": names,
+        "run": name,
         "strength": strength,
         "temperature": temperature,
         "sha256": hashlib.sha256(content).hexdigest(),
@@ -67,8 +67,7 @@ def freeze(
         "public_figures": vote_figures(logits / temperature, public.shares),
     }
     results.mkdir(exist_ok=True)
-    for name in names.split("+"):
-        shutil.copyfile(runs / name / "train_log.csv", results / f"{name}-log.csv")
+    shutil.copyfile(runs / name / "train_log.csv", results / "train_log.csv")
     (results / "frozen.json").write_text(json.dumps(frozen, indent=2) + "\n", encoding="utf-8")
     return frozen
 

@@ -10,17 +10,18 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from affectbench.faces.identity import MEAN_RGB, load_face_descriptor
-from affectbench.judges.resnet_ferplus import LOWER_BLOCKS, Branch, ResNetFerPlus
+from affectbench.judges.resnet_ferplus import ResNetFerPlus
 from tools.judge.checkpoints import State
 
 RECOGNISER = "recogniser"
+_LOWER = ("stem.", *(f"blocks.{index}." for index in range(4)))
 
 
 def warm_start(model: ResNetFerPlus, start: str, runs: Path, generator: torch.Generator) -> None:
     """Give `model` its first weights.
 
-    `start` is "recogniser", the name of a run in `runs`, or a safetensors file of `resnet-fer`,
-    whose blocks are numbered through. "A on B" is run A with the stem and the lower blocks of B.
+    `start` is "recogniser", the name of a run in `runs`, or a safetensors file of `resnet-fer`.
+    "A on B" is run A with the stem and the first four blocks of B.
     """
     if start == RECOGNISER:
         nn.init.normal_(model.head.weight, std=0.01, generator=generator)
@@ -30,8 +31,7 @@ def warm_start(model: ResNetFerPlus, start: str, runs: Path, generator: torch.Ge
     upper, _, lower = start.partition(" on ")
     state = _read(upper, runs)
     if lower:
-        other = _read(lower, runs)
-        state |= {k: v for k, v in other.items() if k.startswith(("stem.", "lower."))}
+        state |= {k: v for k, v in _read(lower, runs).items() if k.startswith(_LOWER)}
     model.load_state_dict({name: value.float() for name, value in state.items()})
 
 
@@ -42,28 +42,12 @@ def _from_recogniser(model: ResNetFerPlus) -> None:
     with torch.no_grad():
         model.stem.weight.copy_(weight.sum(1, keepdim=True))
         cast(Tensor, model.stem.bias).copy_(bias - (weight * mean).sum((1, 2, 3)))
-    own = [*model.lower, *cast(Branch, model.branches[0]).blocks]
-    for block, given in zip(own, source.blocks, strict=False):
-        block.load_state_dict(given.state_dict())
+    for own, given in zip(model.blocks, source.blocks, strict=False):
+        own.load_state_dict(given.state_dict())
 
 
 def _read(name: str, runs: Path) -> State:
     if name.endswith(".safetensors"):
-        return renumbered(load_file(name))
+        return load_file(name)
     ema: State = torch.load(runs / name / "checkpoint.pt", weights_only=True)["ema"]
     return ema
-
-
-def renumbered(flat: State) -> State:
-    """Return the weights of a trunk with blocks numbered through, by the names of one branch."""
-    state: State = {}
-    for key, value in flat.items():
-        kind, _, rest = key.partition(".")
-        if kind == "blocks":
-            number, _, part = rest.partition(".")
-            upper = int(number) - LOWER_BLOCKS
-            name = f"branches.0.blocks.{upper}.{part}" if upper >= 0 else f"lower.{number}.{part}"
-        else:
-            name = f"branches.0.{key}" if kind == "norm" else key
-        state[name] = value
-    return state

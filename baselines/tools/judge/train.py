@@ -16,14 +16,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from affectbench.judges.resnet_ferplus import Branch, ResNetFerPlus
+from affectbench.judges.resnet_ferplus import ResNetFerPlus
 from tools.judge.augment import augment
 from tools.judge.checkpoints import channels_last
 from tools.judge.config import TrainConfig, load_config
@@ -65,7 +65,7 @@ class Trainer:
         self.labels_head = nn.Linear(self.model.head.in_features, self.model.head.out_features)
         nn.init.zeros_(self.labels_head.weight)
         nn.init.zeros_(self.labels_head.bias)
-        for part in (self.model.stem, *self.model.lower[: config.frozen_blocks]):
+        for part in (self.model.stem, *self.model.blocks[: config.frozen_blocks]):
             part.requires_grad_(False)
         self.ema = _build(config)
         self.ema.load_state_dict(self.model.state_dict())
@@ -80,13 +80,9 @@ class Trainer:
         self._saved = time.monotonic()
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
-        branch = cast(Branch, self.model.branches[0])
-        trunk = [
-            *(p for p in self.model.lower.parameters() if p.requires_grad),
-            *branch.blocks.parameters(),
-        ]
+        trunk = [p for p in self.model.blocks.parameters() if p.requires_grad]
         new = [
-            *branch.norm.parameters(),
+            *self.model.norm.parameters(),
             *self.model.head.parameters(),
             *self.labels_head.parameters(),
         ]
@@ -229,7 +225,7 @@ class Trainer:
 
 
 def _build(config: TrainConfig) -> ResNetFerPlus:
-    return channels_last(ResNetFerPlus(1, config.size))
+    return channels_last(ResNetFerPlus(config.size))
 
 
 def sampling_weights(shares: Tensor, balance: float) -> Tensor:
