@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from tools.judge.augment import AugmentConfig, View, augment, blur, down_up, jpeg
 from tools.judge.calibration import fit_temperature, prior_of, without_prior
 from tools.judge.candidates import add_rows
-from tools.judge.checkpoints import joined, network_of
+from tools.judge.checkpoints import network_of, read_state
 from tools.judge.config import load_config
 from tools.judge.data import load_split
 from tools.judge.duplicates import SAME_PICTURE, similarity
@@ -225,55 +225,41 @@ def test_rare_expressions_are_drawn_more_often() -> None:
 
 
 def test_the_trunk_is_the_recognisers_on_grey_faces(generator: torch.Generator) -> None:
-    model, source = ResNetFerPlus(1), load_face_descriptor(torch.device("cpu"))
+    model, source = ResNetFerPlus(), load_face_descriptor(torch.device("cpu"))
     warm_start(model, RECOGNISER, Path(), generator)
     grey = torch.rand(2, 1, 96, 96, generator=generator)
     with torch.no_grad():
         mean = torch.tensor(MEAN_RGB).view(1, 3, 1, 1)
         expected = source.blocks[0](source.stem(grey.expand(-1, 3, -1, -1) - mean).relu())
-        found = model.lower[0](model.stem(grey).relu())
+        found = model.blocks[0](model.stem(grey).relu())
     assert torch.allclose(found, expected, atol=1e-4)
 
 
-def test_two_runs_become_one_network_with_the_mean_of_their_logits() -> None:
-    one, two = ResNetFerPlus(1), ResNetFerPlus(1)
-    two.stem.load_state_dict(one.stem.state_dict())
-    two.lower.load_state_dict(one.lower.state_dict())
-    halves = [{k: v.half() for k, v in m.state_dict().items()} for m in (one, two)]
-    both = network_of(joined((halves[0], halves[1])), 96)
-    faces = torch.rand(3, 1, 48, 48, generator=torch.Generator().manual_seed(1))
-    with torch.no_grad():
-        parts = [network_of(half, 96)(faces) for half in halves]
-        assert torch.allclose(both(faces), (parts[0] + parts[1]) / 2, atol=1e-3)
-    halves[1]["lower.3.conv1.bias"] += 1
-    with pytest.raises(ValueError, match="lower blocks"):
-        joined((halves[0], halves[1]))
-
-
-def test_a_run_starts_from_a_numbered_trunk_or_from_one_run_on_anothers_lower_blocks(
+def test_a_run_starts_from_a_file_or_from_one_run_on_anothers_lower_blocks(
     tmp_path: Path, generator: torch.Generator
 ) -> None:
-    given = ResNetFerPlus(1).state_dict()
-    flat = {}
-    for key, value in given.items():
-        name = key.removeprefix("branches.0.").replace("lower.", "blocks.")
-        if key.startswith("branches.0.blocks."):
-            number, _, rest = key.removeprefix("branches.0.blocks.").partition(".")
-            name = f"blocks.{int(number) + 4}.{rest}"
-        flat[name] = value
-    save_file(flat, tmp_path / "old.safetensors")
-    model = ResNetFerPlus(1)
+    given, other = ResNetFerPlus().state_dict(), ResNetFerPlus().state_dict()
+    save_file(given, tmp_path / "old.safetensors")
+    model = ResNetFerPlus()
     warm_start(model, str(tmp_path / "old.safetensors"), tmp_path, generator)
     assert all(torch.equal(given[k], v) for k, v in model.state_dict().items())
-
-    for name in ("a", "b"):
+    for name, state in (("a", given), ("b", other)):
         (tmp_path / name).mkdir()
-    torch.save({"ema": given}, tmp_path / "a/checkpoint.pt")
-    torch.save({"ema": ResNetFerPlus(1).state_dict()}, tmp_path / "b/checkpoint.pt")
-    lower = torch.load(tmp_path / "b/checkpoint.pt", weights_only=True)["ema"]
+        torch.save({"ema": state}, tmp_path / name / "checkpoint.pt")
     warm_start(model, "a on b", tmp_path, generator)
-    assert torch.equal(model.lower[3].conv1.weight, lower["lower.3.conv1.weight"])
-    assert torch.equal(model.state_dict()["head.weight"], given["head.weight"])
+    found = model.state_dict()
+    assert torch.equal(found["blocks.3.conv1.weight"], other["blocks.3.conv1.weight"])
+    assert torch.equal(found["blocks.4.conv1.weight"], given["blocks.4.conv1.weight"])
+
+
+def test_weights_are_shipped_in_half_precision(tmp_path: Path) -> None:
+    model = ResNetFerPlus().eval()
+    torch.save({"ema": model.state_dict(), "size": 96}, tmp_path / "checkpoint.pt")
+    state, size = read_state(tmp_path)
+    assert {value.dtype for value in state.values()} == {torch.float16}
+    faces = torch.rand(3, 1, 48, 48, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        assert torch.allclose(network_of(state, size)(faces), model(faces), atol=0.01)
 
 
 def test_augmentation_is_reproducible_and_in_range(generator: torch.Generator) -> None:

@@ -1,4 +1,4 @@
-"""The judge that learned from votes: what was frozen, what it promises, how it agrees with people."""
+"""The judge that learned from votes: what was frozen, promises, how it agrees with people."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ from tools.judge.measures import vote_figures
 from affectbench import load_judge
 from affectbench.datasets.demo import BUNDLED
 from affectbench.judges import bundled, judge_spec
-from affectbench.judges.resnet_ferplus import LOWER_BLOCKS, TRUNK, Branch, ResNetFerPlus
+from affectbench.judges.resnet_ferplus import ResNetFerPlus
 from affectbench.types import EXPRESSIONS, Judge
 
 NAME = "resnet-ferplus"
 DEMO_LOGITS = {
+    "astronaut": (-1.78427, -1.86979, -2.42477, 5.08640, 0.21337, -1.37886, -0.98445),
+    "grace_hopper": (-1.09046, -1.19357, -2.36342, 1.00235, 2.58529, -0.32596, -1.59953),
 }
 """What the same network gives in float64 for the two public pictures, whole."""
 
@@ -58,7 +60,9 @@ def test_it_is_what_was_frozen() -> None:
 
 @pytest.mark.parametrize("name", DEMO_LOGITS)
 def test_logits_of_the_demo_pictures(judge: Judge, name: str) -> None:
-    assert torch.allclose(judge.logits(demo_face(name))[0], torch.tensor(DEMO_LOGITS[name]), atol=2e-4)
+    assert torch.allclose(
+        judge.logits(demo_face(name))[0], torch.tensor(DEMO_LOGITS[name]), atol=2e-4
+    )
 
 
 def test_a_mirrored_face_has_the_same_reading(judge: Judge) -> None:
@@ -71,20 +75,6 @@ def test_exposure_and_contrast_hardly_matter(judge: Judge) -> None:
     face = 0.25 + 0.5 * demo_face("grace_hopper")
     assert torch.allclose(judge.logits(face), judge.logits(face * 1.2 - 0.1), atol=0.1)
     assert judge.logits(torch.full((1, 3, 50, 50), 0.5)).isfinite().all()
-
-
-def test_both_branches_count_and_share_their_lower_blocks() -> None:
-    network = ResNetFerPlus()
-    assert len(network.lower) == LOWER_BLOCKS
-    branches = [branch for branch in network.branches if isinstance(branch, Branch)]
-    assert [len(branch.blocks) for branch in branches] == [len(TRUNK) - LOWER_BLOCKS] * 2
-    faces = torch.rand(2, 1, 48, 48, generator=torch.Generator().manual_seed(3))
-    with torch.no_grad():
-        before = network(faces)
-        for branch in branches:
-            branch.norm.bias += 1.0
-            assert not torch.allclose(network(faces), before)
-            branch.norm.bias -= 1.0
 
 
 def test_the_card_has_the_figures_that_were_measured() -> None:
