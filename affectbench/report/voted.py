@@ -93,7 +93,7 @@ def _rows(
         **{name: _reading(c, "q", keep, counts) for name, c in judged.models.items()},
     }
     base = readings[versus]
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"model": name, **_figures(reading, base, counts.argmax(1), seed)}
         for name, reading in readings.items()
     ]

@@ -103,10 +103,10 @@ def _mean(
 
 def _first_choice(p: Floats, shares: Floats, seed: int) -> dict[str, float]:
     n = len(p)
-    first = (np.arange(n), p.argmax(1)) if n else ([], [])
-    confidence, share = p[first], shares[first]
     if not n:
         return {"ece_first": np.nan, "ece_first_low": np.nan, "ece_first_high": np.nan}
+    first = p.argmax(1)
+    confidence, share = p[np.arange(n), first], shares[np.arange(n), first]
     rng = np.random.default_rng(seed)
     drawn = [
         calibration_error(confidence, share, np.bincount(picks, minlength=n).astype(np.float64))

@@ -45,7 +45,8 @@ class Voted:
     @property
     def labels(self) -> NDArray[np.intp]:
         """The index of the expression with the most votes (M,), the first of equal ones."""
-        return self.votes.argmax(1)
+        labels: NDArray[np.intp] = self.votes.argmax(1)
+        return labels
 
 
 def voted_faces(faces: LabelledFaces) -> Voted:
