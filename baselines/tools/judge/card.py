@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from affectbench.types import EXPRESSIONS
-from tools.judge.evaluate import JUDGE
+from tools.judge.evaluate import JUDGE, OTHERS
 from tools.judge.freeze import RESULTS, WEIGHTS
 
 _HERE = Path(__file__).parent
@@ -35,6 +35,9 @@ def card(frozen: dict[str, Any], figures: dict[str, Any], template: str) -> str:
         splits="\n".join(_agreement(name, row) for name, row in splits),
         judges="\n".join(_agreement(_NAMES.get(name, name), row) for name, row in judges),
         intervals=_intervals(private["intervals"]),
+        agreed=_agreed(private["agreed"]),
+        former=_agreed(figures["others_private_test"][OTHERS[0]]["agreed"]),
+        agreed_faces=private["agreed"]["faces"],
         recalls=", ".join(f"{n} {private['figures'][f'recall_{n}']:.3f}" for n in EXPRESSIONS),
         own_labels=private["accuracy_on_fer2013_labels"],
         confusion=_confusion(private["confusion_rows_voted"]),
@@ -58,6 +61,10 @@ def card(frozen: dict[str, Any], figures: dict[str, Any], template: str) -> str:
 def _agreement(name: str, row: dict[str, Any]) -> str:
     cells = [f"{row['figures'][key]:.3f}" for key in _FIGURES]
     return f"| {name} | {row['faces']:,} | {row['clear_faces']:,} | " + " | ".join(cells) + " |"
+
+
+def _agreed(row: dict[str, float]) -> str:
+    return f"{row['accuracy']:.3f} ({row['balanced']:.3f} balanced)"
 
 
 def _intervals(rows: dict[str, list[float]]) -> str:

@@ -35,11 +35,15 @@ _LATER = {"train": ("public_test", "private_test"), "public_test": ("private_tes
 
 @dataclass(frozen=True)
 class Split:
-    """Faces (N,48,48) uint8, shares of votes (N,7) and FER2013's own labels (N,) of one split."""
+    """Faces (N,48,48) uint8, shares of votes (N,7) and FER2013's own labels (N,) of one split.
+
+    `agreed` (N,) is where one expression has more than half of *all* votes, unknown ones included.
+    """
 
     faces: Tensor
     shares: Tensor
     labels: Tensor
+    agreed: Tensor
     counts: dict[str, int]
 
     def batch(self, indices: Tensor) -> Tensor:
@@ -79,6 +83,7 @@ def load_split(folder: Path, name: str, cache: Path) -> Split:
         torch.from_numpy(faces[keep]),
         torch.from_numpy(shares),
         torch.from_numpy(labels[keep]),
+        torch.from_numpy(2 * seven[keep].max(1) > total[keep]),
         counts,
     )
 

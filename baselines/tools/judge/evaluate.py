@@ -68,10 +68,23 @@ def split_figures(judge: Judge, split: Split) -> dict[str, Any]:
         "faces": len(p),
         "clear_faces": int((votes.max(1) > 0.5).sum()),
         "figures": vote_figures(logits, split.shares),
+        "agreed": agreed_figures(p, votes, split.agreed.numpy()),
         "intervals": intervals(p, votes) if judge.spec.name == JUDGE else {},
         "accuracy_on_fer2013_labels": labelled.double().mean().item(),
         "calibration_bins": top_bins(p, votes).tolist(),
         "confusion_rows_voted": confusion(p, votes),
+    }
+
+
+def agreed_figures(
+    p: NDArray[np.float64], votes: NDArray[np.float64], agreed: NDArray[np.bool_]
+) -> dict[str, float]:
+    """Return accuracies where more than half of all votes agree, a stricter rule."""
+    found = accuracy_figures(p[agreed], votes[agreed])
+    return {
+        "faces": int(agreed.sum()),
+        "accuracy": found["accuracy"],
+        "balanced": found["balanced"],
     }
 
 
