@@ -118,6 +118,7 @@ def test_labels_that_no_judge_can_give_are_refused(
     assert not report.exists()
 
 
+@pytest.mark.slow
 def test_spellings_do_not_change_a_digit(tmp_path: Path) -> None:
     reports = []
     words = (
