@@ -31,7 +31,7 @@ from affectbench.report.results import Run
 from affectbench.stats.bootstrap import bca_interval
 from affectbench.stats.paired import paired_difference
 from affectbench.stats.ranking import holm
-from affectbench.stats.sets import set_mean
+from affectbench.stats.sets import set_mean, shared_rng
 from affectbench.types import EXPRESSIONS, Columns
 
 VOTER = "another voter"
@@ -141,8 +141,8 @@ def _figure(name: str, values: Floats | None, base: Floats | None, seed: int) ->
     ends = ("", "_low", "_high", "_difference", "_difference_low", "_difference_high", "_p")
     if values is None or base is None:
         return {f"{name}{end}": float("nan") for end in ends}
-    interval = bca_interval(values, np.random.default_rng(seed))
-    change = paired_difference(values, base, np.random.default_rng(seed))
+    interval = bca_interval(values, shared_rng(seed, len(values)))
+    change = paired_difference(values, base, shared_rng(seed, len(values)))
     found = (interval.low, interval.high, change.estimate, change.low, change.high, change.p)
     figures = (set_mean(values), *found)
     return {f"{name}{end}": value for end, value in zip(ends, figures, strict=True)}
