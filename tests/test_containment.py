@@ -203,7 +203,7 @@ for number in range({len(PRINTING)}):
     assert (done.returncode, done.stdout) == (0, "8\n" * len(PRINTING)), done.stderr
     for number in range(len(PRINTING)):
         said, _, done.stderr = done.stderr.partition(f"end {number}\n")
-        assert said.count("noise") == 4, PRINTING[number]  # built, tried twice, and run
+        assert said.count("noise") >= 2, PRINTING[number]  # when it is built, and in each call
 
 
 def test_json_is_json_whatever_a_model_prints(tmp_path, capfd):
