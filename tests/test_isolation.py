@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from conftest import affectbench
 from tiny_models import ANY, UP, double, write_code, write_onnx
 
 from affectbench.adapters import parse_model
@@ -213,7 +214,7 @@ def test_a_child_ends_with_its_model(target):
 
 
 @pytest.mark.slow
-def test_a_run_is_the_same_apart_and_loses_nothing_else(tmp_path, capfd):
+def test_a_run_is_the_same_apart_and_loses_nothing_else(tmp_path):
     path = write_code(
         tmp_path,
         CODE.replace("scale_factor=2", "scale_factor=8").replace('"scale": 2', '"scale": 8'),
@@ -222,10 +223,10 @@ def test_a_run_is_the_same_apart_and_loses_nothing_else(tmp_path, capfd):
         f"python:{path}:build@name={deed}@deed={deed}" for deed in ("none", "exit", "hang", "loop")
     )
     command = ["compare", "--models", models, "--metrics", "psnr", "--json"]
-    assert main([*command, "--out", str(tmp_path / "apart"), "--timeout", "4"]) == 1
-    printed = capfd.readouterr()
-    rows = {row["model"]: row for row in json.loads(printed.out)}
-    assert "noise" in printed.err
+    done = affectbench(*command, "--out", tmp_path / "apart", "--timeout", "4")
+    assert done.returncode == 1
+    rows = {row["model"]: row for row in json.loads(done.stdout)}
+    assert "noise" in done.stderr
     assert [name for name, row in rows.items() if row["psnr"] is None] == ["exit", "hang", "loop"]
     plain = f"lanczos,python:{path}:build@name=none@deed=none"
     command = ["compare", "--models", plain, "--metrics", "psnr", "--out", str(tmp_path / "plain")]

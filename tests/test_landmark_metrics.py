@@ -476,5 +476,5 @@ def test_crop_of_a_comparison() -> None:
         compare("bicubic", metrics=["ecm"], crop=crop).table.ecm[0] for crop in ("crop/1", "crop/2")
     ]
     assert tables[0] != tables[1]
-    with pytest.raises(UnknownNameError, match="crop/3"):
+    with pytest.raises(InputError, match="crop/3"):
         compare("bicubic", metrics=["ecm"], crop="crop/3")

@@ -35,8 +35,10 @@ from affectbench.adapters.network import plain_tensor
 from affectbench.errors import AffectBenchError, InputError, ModelError
 from affectbench.types import Model, ModelSpec, as_json
 
-if sys.platform != "win32":
+try:
     import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 _SIZES = struct.Struct("<QQ")
 _PATIENCE, _LAST_WORDS = 1.0, 10.0  # seconds
@@ -56,7 +58,7 @@ def load_isolated(
     ModelError if it cannot be loaded; the same of each call that the child does not survive, or
     that takes longer than `timeout` seconds.
     """
-    if sys.platform == "win32":
+    if fcntl is None:
         raise InputError("--isolate and --timeout need the pipes of Linux or macOS")
     child = _Child(argument, timeout)
     child.ask({"do": "start", "state": portable_state()}, timed=False)
