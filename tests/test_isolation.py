@@ -225,6 +225,7 @@ def test_a_run_is_the_same_apart_and_loses_nothing_else(tmp_path):
     command = ["compare", "--models", models, "--metrics", "psnr", "--json"]
     done = affectbench(*command, "--out", tmp_path / "apart", "--timeout", "4")
     assert done.returncode == 1
+    assert done.stdout, done.stderr
     rows = {row["model"]: row for row in json.loads(done.stdout)}
     assert "noise" in done.stderr
     assert [name for name, row in rows.items() if row["psnr"] is None] == ["exit", "hang", "loop"]

@@ -77,7 +77,10 @@ class IsolatedModel:
 
     def final_spec(self) -> ModelSpec:
         """The spec after the last call: see `identity.Watched`."""
-        about, _ = self._child.ask({"do": "spec"})
+        try:
+            about, _ = self._child.ask({"do": "spec"})
+        except ModelError:  # the child is gone, and the row has failed of that
+            return self.spec
         return _spec(about["spec"])
 
     def __call__(self, lr: torch.Tensor) -> torch.Tensor:
