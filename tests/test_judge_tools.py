@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from tools.judge.augment import AugmentConfig, View, augment, blur, down_up, jpeg
 from tools.judge.calibration import fit_temperature, prior_of, without_prior
 from tools.judge.candidates import add_rows
 from tools.judge.checkpoints import network_of, read_state
@@ -28,11 +27,12 @@ from tools.judge.measures import (
     top_ece,
     vote_figures,
 )
-from tools.judge.schedule import Progress, learning_rate, seconds_until
 from tools.judge.start import RECOGNISER, warm_start
 from tools.judge.train import draw_epoch, sampling_weights
 
 from affectbench.faces.identity import MEAN_RGB, load_face_descriptor
+from affectbench.judges.resnet_fer.augment import AugmentConfig, View, augment, blur, down_up, jpeg
+from affectbench.judges.resnet_fer.schedule import Progress, learning_rate, seconds_until
 from affectbench.judges.resnet_ferplus import ResNetFerPlus
 from affectbench.metrics.ecm import ecm_parts
 from affectbench.types import EXPRESSIONS

@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from affectbench.judges import load_judge
+from affectbench.judges.resnet_fer.augment import blur, down_up
 from affectbench.types import EXPRESSIONS, Judge
-from tools.judge.augment import blur, down_up
 from tools.judge.data import Split, load_split
 from tools.judge.freeze import RESULTS
 from tools.judge.labelled import labelled_figures
