@@ -6,15 +6,19 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from affectbench.devices import usable_device
+from affectbench.errors import UnknownNameError
 from affectbench.registry import Registry
 from affectbench.types import Judge, JudgePlugin, JudgeSpec
 
 if TYPE_CHECKING:
     import torch
 
-DEFAULT_JUDGE = "resnet-fer"
-BUNDLED = ("resnet-fer", "mini-xception", "face-api")
+DEFAULT_JUDGE = "resnet-ferplus"
+BUNDLED = ("resnet-ferplus", "mini-xception", "face-api")
 """The judges whose weights come with the library; the first is the default."""
+
+RETIRED = {"resnet-fer": "resnet-ferplus"}
+"""Judges that came with the library once, by whose successor: records name them for ever."""
 
 _REGISTRY = Registry("affectbench.judges", "judge", JudgePlugin)
 
@@ -28,7 +32,7 @@ def load_judge(name: str = DEFAULT_JUDGE, device: torch.device | str = "cpu") ->
     >>> load_judge("mini-xception").classes
     ('angry', 'disgust', 'fear', 'happy', 'neutral', 'sad', 'surprise')
     """
-    plugin = _REGISTRY.load(name)
+    plugin = _plugin(name)
     return plugin.load(usable_device(device, f"device '{device}'"))
 
 
@@ -57,5 +61,13 @@ def judge_spec(name: str) -> JudgeSpec:
     Raises UnknownNameError, with a suggestion, for a name that is not known, and WeightsError if
     such weights cannot be had.
     """
-    plugin = _REGISTRY.load(name)
+    plugin = _plugin(name)
     return plugin.found() if plugin.found else plugin.spec
+
+
+def _plugin(name: str) -> JudgePlugin:
+    if name in RETIRED and name not in _REGISTRY:
+        raise UnknownNameError(
+            f"judge '{name}' no longer comes with affectbench; '{RETIRED[name]}' took its place"
+        )
+    return _REGISTRY.load(name)

@@ -10,8 +10,6 @@ from affectbench.judges.bundled import (
     FACE_API_FILE,
     MINI_XCEPTION,
     MINI_XCEPTION_FILE,
-    RESNET_FER,
-    RESNET_FER_FILE,
     RESNET_FERPLUS,
     RESNET_FERPLUS_FILE,
 )
@@ -42,12 +40,6 @@ ASSETS = (
         RESNET_FERPLUS,
         _bundled(RESNET_FERPLUS, RESNET_FERPLUS_FILE),
         "votes MIT; no licence of the faces known, found by web image search",
-        "unknown",
-    ),
-    _asset(
-        RESNET_FER,
-        _bundled(RESNET_FER, RESNET_FER_FILE),
-        "no licence known, found by web image search",
         "unknown",
     ),
     _asset(

@@ -1,10 +1,10 @@
 """The judges whose weights come with the library.
 
-`resnet-ferplus` (`weights/resnet_ferplus.md`) and `resnet-fer` (`resnet_fer/CARD.md`) are ours,
-their temperatures fitted on the public test of FER2013: to the votes of people for the former, to
-one label a face for the latter. The other two were trained by others in class orders of their own;
-`*_CLASSES` say which, by our names. They are as published, without a temperature. All give their
-logits in the order of `EXPRESSIONS`. Licences, origins and training data: `weights/NOTICE.md`.
+`resnet-ferplus` is ours (`weights/resnet_ferplus.md`), its temperature fitted to the votes of
+people on the public test of FER2013. The other two were trained by others in class orders of
+their own; `*_CLASSES` say which, by our names. They are as published, without a temperature. All
+give their logits in the order of `EXPRESSIONS`. Licences, origins and training data:
+`weights/NOTICE.md`.
 """
 
 from __future__ import annotations
@@ -22,8 +22,6 @@ MINI_XCEPTION_FILE = WEIGHTS / "mini_xception.safetensors"
 FACE_API_FILE = WEIGHTS / "face_api_expression.safetensors"
 RESNET_FERPLUS_FILE = WEIGHTS / "resnet_ferplus.safetensors"
 
-RESNET_FER_FILE = Path(__file__).parent / "resnet_fer" / "weights.safetensors"
-
 MINI_XCEPTION_CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 FACE_API_CLASSES = ("neutral", "happy", "sad", "angry", "fear", "disgust", "surprise")
 
@@ -38,18 +36,6 @@ def _load_resnet_ferplus(device: torch.device) -> Judge:
     network = load_network(ResNetFerPlus, RESNET_FERPLUS_FILE, spec.sha256)
     network = network.to(memory_format=torch.channels_last)  # half as fast otherwise
     return NetworkJudge(spec, network, EXPRESSIONS, device)
-
-
-def _load_resnet_fer(device: torch.device) -> Judge:
-    import torch
-
-    from affectbench.judges.network_judge import NetworkJudge, load_network
-    from affectbench.judges.resnet_fer.network import CLASSES, ResNetFer
-
-    spec = RESNET_FER.spec
-    network = load_network(ResNetFer, RESNET_FER_FILE, spec.sha256)
-    network = network.to(memory_format=torch.channels_last)  # half as fast otherwise
-    return NetworkJudge(spec, network, CLASSES, device)
 
 
 def _load_mini_xception(device: torch.device) -> Judge:
@@ -92,24 +78,6 @@ RESNET_FERPLUS = JudgePlugin(
         features=384,
     ),
     load=_load_resnet_ferplus,
-)
-
-RESNET_FER = JudgePlugin(
-    spec=JudgeSpec(
-        name="resnet-fer",
-        title="affectbench's own mirror-invariant residual network",
-        input_size=48,
-        colour="grey",
-        classes=EXPRESSIONS,
-        temperature=0.8054808140611475,
-        differentiable=True,
-        licence="Apache-2.0",
-        training_data="FER2013",
-        origin="python -m affectbench.judges.resnet_fer.train",
-        sha256="8c61b275fbc25a9e0735e83d0cf019e3566c262339779fe8db7e9f960970e38b",
-        features=384,
-    ),
-    load=_load_resnet_fer,
 )
 
 MINI_XCEPTION = JudgePlugin(
