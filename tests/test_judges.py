@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import numpy as np
@@ -18,19 +19,17 @@ from tools.convert.judges import convert_face_api, convert_mini_xception
 from tools.convert.packages import write_weights
 
 from affectbench import list_judges, load_judge
+from affectbench.assets.catalogue import Bundled
 from affectbench.errors import InputError, UnknownNameError, WeightsError
 from affectbench.images.tensors import resized
-from affectbench.judges import BUNDLED, DEFAULT_JUDGE, bundled, judge_spec
+from affectbench.judges import BUNDLED, DEFAULT_JUDGE, judge_spec
+from affectbench.judges.catalogue import ENTRIES, WEIGHTS
 from affectbench.judges.network_judge import NetworkJudge, coloured
-from affectbench.types import EXPRESSIONS, Judge
+from affectbench.registry import PluginError, Registry
+from affectbench.types import EXPRESSIONS, Judge, JudgePlugin
 
 CONVERTED = ("face-api", "mini-xception")
 NAMES = (*CONVERTED, "resnet-ferplus")
-FILES = {
-    "face-api": "FACE_API_FILE",
-    "mini-xception": "MINI_XCEPTION_FILE",
-    "resnet-ferplus": "RESNET_FERPLUS_FILE",
-}
 
 OURS = json.loads((Path(__file__).parent / "reference/resnet_ferplus.json").read_text("utf-8"))
 ORIGINAL_LOGITS = {
@@ -75,7 +74,6 @@ def test_original_runtime(judge: NetworkJudge) -> None:
     faces = drawn_faces(judge.spec.input_size)
     original = torch.tensor(ORIGINAL_LOGITS[judge.spec.name], dtype=torch.float64)
     assert (judge.logits(faces) - original).abs().max() < 1e-4
-    assert (judge.probabilities(faces) - original.softmax(1)).abs().max() < 1e-4
     assert len(set(original.argmax(1).tolist())) > 1  # else a constant would do
 
 
@@ -108,12 +106,10 @@ def test_frozen_and_deterministic(judge: NetworkJudge) -> None:
     assert not judge.logits(faces).requires_grad
 
 
-def test_probabilities_and_classes(judge: NetworkJudge) -> None:
-    p = judge.probabilities(drawn_faces(50))
-    assert p.shape == (6, 7)
-    assert p.dtype == torch.float32
-    assert torch.allclose(p.sum(1), torch.ones(6))
-    assert torch.equal(p, judge.logits(drawn_faces(50)).softmax(1))
+def test_logits_and_classes(judge: NetworkJudge) -> None:
+    logits = judge.logits(drawn_faces(50))
+    assert logits.shape == (6, 7)
+    assert logits.dtype == torch.float32
     assert judge.classes == judge.spec.classes == EXPRESSIONS
 
 
@@ -170,7 +166,7 @@ def test_colour_matters_only_to_the_colour_judge() -> None:
 @pytest.mark.parametrize("size", [40, 150])
 def test_gradient(judge: NetworkJudge, size: int) -> None:
     faces = drawn_faces(size).requires_grad_()
-    judge.probabilities(faces)[:, 0].sum().backward()
+    judge.logits(faces).softmax(1)[:, 0].sum().backward()
     assert faces.grad is not None
     assert faces.grad.isfinite().all()
     assert (faces.grad.abs().amax((1, 2, 3)) > 0).all()
@@ -210,8 +206,6 @@ def test_non_finite_names_the_image(judge: NetworkJudge) -> None:
     faces[5, 0, 10, 10] = float("inf")
     with pytest.raises(InputError, match="for image 2, 5 of the tensor"):
         judge.logits(faces)
-    with pytest.raises(InputError, match="for image 2, 5 of the tensor"):
-        judge.probabilities(faces)
 
 
 def test_nan_passes_while_training(judge: NetworkJudge) -> None:
@@ -256,8 +250,8 @@ def test_revision() -> None:
 
 
 def test_notice_covers_the_weights() -> None:
-    notice = (bundled.WEIGHTS / "NOTICE.md").read_text(encoding="utf-8")
-    for path in bundled.WEIGHTS.glob("*.safetensors"):
+    notice = (WEIGHTS / "NOTICE.md").read_text(encoding="utf-8")
+    for path in WEIGHTS.glob("*.safetensors"):
         assert f"## {path.name}\n" in notice
     assert notice.count("Permission is hereby granted, free of charge") == 2
     assert notice.count("Copyright (c)") == 4
@@ -265,17 +259,16 @@ def test_notice_covers_the_weights() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("damage", ["flipped", "cut", "gone"])
-def test_damaged_weights(
-    name: str, damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    content = bytearray(getattr(bundled, FILES[name]).read_bytes())
+def test_damaged_weights(name: str, damage: str, tmp_path: Path) -> None:
+    entry = ENTRIES[name]
+    content = bytearray(entry.weights.path().read_bytes())
     content[-100] ^= 1
     path = tmp_path / "weights.safetensors"
     if damage != "gone":
         path.write_bytes(content if damage == "flipped" else content[:-100])
-    monkeypatch.setattr(bundled, FILES[name], path)
+    moved = replace(entry, weights=Bundled("", path, entry.spec.sha256))
     with pytest.raises(WeightsError, match=r"weights\.safetensors"):
-        load_judge(name)
+        moved.plugin.load(torch.device("cpu"))
 
 
 def test_unknown_name_and_device() -> None:
@@ -292,6 +285,24 @@ def test_a_retired_judge_is_refused_in_one_line(ask: Callable[[str], object]) ->
     says = "judge 'resnet-fer' no longer comes with affectbench; 'resnet-ferplus' took its place"
     with pytest.raises(UnknownNameError, match=f"^{says}$"):
         ask("resnet-fer")
+
+
+def test_a_plug_in_must_not_take_the_name_of_a_judge_of_the_library(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    point = EntryPoint("mini-xception", "mine:JUDGE", "affectbench.judges")
+    monkeypatch.setattr("affectbench.registry.entry_points", lambda group: [point])
+    own = {"mini-xception": ENTRIES["mini-xception"].plugin}
+    registry = Registry("affectbench.judges", "judge", JudgePlugin, own)
+    assert "mini-xception" in registry
+    with pytest.raises(PluginError, match="'mini-xception', as one of affectbench's own: unknown"):
+        registry.load("mini-xception")
+    with pytest.raises(PluginError, match="uninstall it"):
+        registry.names()
+    monkeypatch.setattr("affectbench.registry.entry_points", lambda group: [])
+    registry = Registry("affectbench.judges", "judge", JudgePlugin, own)
+    assert registry.names() == ("mini-xception",)
+    assert registry.load("mini-xception") is own["mini-xception"]
 
 
 def test_loading_leaves_the_random_state() -> None:

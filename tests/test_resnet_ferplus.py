@@ -18,11 +18,13 @@ from tools.judge.measures import vote_figures
 
 from affectbench import load_judge
 from affectbench.datasets.demo import BUNDLED
-from affectbench.judges import bundled, judge_spec
+from affectbench.judges import judge_spec
+from affectbench.judges.catalogue import ENTRIES
 from affectbench.judges.resnet_ferplus import ResNetFerPlus
 from affectbench.types import EXPRESSIONS, Judge
 
 NAME = "resnet-ferplus"
+WEIGHTS = ENTRIES[NAME].weights.path()
 REFERENCE = Path(__file__).parent / "reference/resnet_ferplus.json"
 DEMO_LOGITS = json.loads(REFERENCE.read_text(encoding="utf-8"))["demo"]
 """What the same network gives in float64 for the two public pictures, whole."""
@@ -47,7 +49,7 @@ def demo_face(name: str) -> torch.Tensor:
 def test_it_is_what_was_frozen() -> None:
     spec, frozen = judge_spec(NAME), recorded("frozen")
     assert (spec.temperature, spec.sha256) == (frozen["temperature"], frozen["sha256"])
-    content = bundled.RESNET_FERPLUS_FILE.read_bytes()
+    content = WEIGHTS.read_bytes()
     assert hashlib.sha256(content).hexdigest() == spec.sha256
     assert len(content) == frozen["weights_bytes"] <= 8_000_000
     assert (spec.input_size, spec.colour, spec.classes) == (48, "grey", EXPRESSIONS)
@@ -76,7 +78,7 @@ def test_exposure_and_contrast_hardly_matter(judge: Judge) -> None:
 
 
 def test_the_card_has_the_figures_that_were_measured() -> None:
-    text = bundled.RESNET_FERPLUS_FILE.with_suffix(".md").read_text(encoding="utf-8")
+    text = WEIGHTS.with_suffix(".md").read_text(encoding="utf-8")
     private = recorded("evaluation")["private_test"]["figures"]
     for key in ("spearman", "accuracy", "balanced", "hellinger"):
         assert f"{private[key]:.3f}" in text

@@ -1,4 +1,4 @@
-"""Facial-expression classifiers by name; new ones are entry points of `affectbench.judges`."""
+"""Facial-expression classifiers by name: those of the library, and others from entry points."""
 
 from __future__ import annotations
 
@@ -7,20 +7,17 @@ from typing import TYPE_CHECKING
 
 from affectbench.devices import usable_device
 from affectbench.errors import UnknownNameError
+from affectbench.judges.catalogue import BUNDLED, ENTRIES, RETIRED
 from affectbench.registry import Registry
 from affectbench.types import Judge, JudgePlugin, JudgeSpec
 
 if TYPE_CHECKING:
     import torch
 
-DEFAULT_JUDGE = "resnet-ferplus"
-BUNDLED = ("resnet-ferplus", "mini-xception", "face-api")
-"""The judges whose weights come with the library; the first is the default."""
+DEFAULT_JUDGE = BUNDLED[0]
 
-RETIRED = {"resnet-fer": "resnet-ferplus"}
-"""Judges that came with the library once, by whose successor: records name them for ever."""
-
-_REGISTRY = Registry("affectbench.judges", "judge", JudgePlugin)
+_OWN = {name: entry.plugin for name, entry in ENTRIES.items()}
+_REGISTRY = Registry("affectbench.judges", "judge", JudgePlugin, own=_OWN)
 
 
 def load_judge(name: str = DEFAULT_JUDGE, device: torch.device | str = "cpu") -> Judge:

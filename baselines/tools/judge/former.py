@@ -30,5 +30,4 @@ SPEC = replace(
 def load_former() -> NetworkJudge:
     """Return the former judge on the CPU."""
     network = load_network(ResNetFerPlus, WEIGHTS, SPEC.sha256)
-    network = network.to(memory_format=torch.channels_last)
     return NetworkJudge(SPEC, network, EXPRESSIONS, torch.device("cpu"))
