@@ -22,8 +22,8 @@ from affectbench import list_judges, load_judge
 from affectbench.assets.catalogue import Bundled
 from affectbench.errors import InputError, UnknownNameError, WeightsError
 from affectbench.images.tensors import resized
-from affectbench.judges import BUNDLED, DEFAULT_JUDGE, judge_spec
-from affectbench.judges.catalogue import ENTRIES, WEIGHTS
+from affectbench.judges import DEFAULT_JUDGE, judge_spec
+from affectbench.judges.catalogue import BUNDLED, ENTRIES, WEIGHTS
 from affectbench.judges.network_judge import NetworkJudge, coloured
 from affectbench.registry import PluginError, Registry
 from affectbench.types import EXPRESSIONS, Judge, JudgePlugin

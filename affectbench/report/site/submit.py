@@ -10,7 +10,7 @@ affectbench compare --models bicubic,checkpoint:mine.safetensors --datasets cele
     --data-root faces --judges panel --out mine
 affectbench leaderboard check
 """
-"""Those of CONTRIBUTING.md; `panel` is `affectbench.judges.BUNDLED`."""
+"""Those of CONTRIBUTING.md; `panel` is `affectbench.judges.catalogue.BUNDLED`."""
 
 
 def submit_section() -> Markup:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from affectbench.types import EXPRESSIONS
-from tools.judge.evaluate import FORMER, JUDGE
+from tools.judge.evaluate import JUDGE
+from tools.judge.former import SPEC as FORMER
 from tools.judge.freeze import RESULTS, WEIGHTS
 
 _HERE = Path(__file__).parent

@@ -24,7 +24,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from affectbench.judges import BUNDLED, load_judge
+from affectbench.judges import load_judge
+from affectbench.judges.catalogue import BUNDLED
 from affectbench.types import EXPRESSIONS, Judge
 from tools.judge.augment import blur, down_up
 from tools.judge.data import Split, load_split

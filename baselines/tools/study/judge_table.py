@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from affectbench.judges import BUNDLED, load_judge
+from affectbench.judges import load_judge
+from affectbench.judges.catalogue import BUNDLED
 from affectbench.records import write_atomic
 from affectbench.types import EXPRESSIONS, Judge
 from tools.judge.measures import accuracy_figures, mirror_disagreement, top_ece
