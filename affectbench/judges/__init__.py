@@ -21,7 +21,7 @@ _REGISTRY = Registry("affectbench.judges", "judge", JudgePlugin, own=_OWN)
 
 
 def load_judge(name: str = DEFAULT_JUDGE, device: torch.device | str = "cpu") -> Judge:
-    """The judge of that name, with its weights, on a device.
+    """Return the judge of that name, with its weights, on a device.
 
     Raises UnknownNameError, with a suggestion, for a name that is not known, InputError for a
     device that is not there, and WeightsError if the judge's weights are missing or damaged.
@@ -34,7 +34,7 @@ def load_judge(name: str = DEFAULT_JUDGE, device: torch.device | str = "cpu") ->
 
 
 def expand_judges(names: Iterable[str]) -> tuple[str, ...]:
-    """Names with `panel` replaced by all bundled judges, the default one first.
+    """Return the names, with `panel` replaced by all bundled judges, the default one first.
 
     >>> expand_judges(["panel"]) == BUNDLED
     True
@@ -43,7 +43,7 @@ def expand_judges(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def list_judges() -> list[JudgeSpec]:
-    """The specs of all installed judges, sorted by name; no weights are read.
+    """Return the specs of all installed judges, sorted by name; no weights are read.
 
     `sha256` is empty for judges whose weights do not ship with the library.
     """
@@ -51,7 +51,7 @@ def list_judges() -> list[JudgeSpec]:
 
 
 def judge_spec(name: str) -> JudgeSpec:
-    """The spec of the judge of that name, complete with the SHA-256 of its weights.
+    """Return the spec of the judge of that name, with the SHA-256 of its weights.
 
     Weights that do not ship with the library are found or downloaded for it; no others are read.
 

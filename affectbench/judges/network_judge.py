@@ -44,7 +44,7 @@ class NetworkJudge:
         return self.spec.classes
 
     def logits(self, x: torch.Tensor) -> torch.Tensor:
-        """Class logits (N, K), temperature applied, of face crops (N, 3, H, W) in [0, 1].
+        """Return class logits (N, K), temperature applied, of face crops (N, 3, H, W) in [0, 1].
 
         Crops of any size: they are converted to the judge's colour and resized to its input.
         Differentiable with respect to `x`, which has to be on the judge's device. The range is
@@ -57,18 +57,18 @@ class NetworkJudge:
         return self.logits_of(self.outputs(x))
 
     def logits_of(self, outputs: torch.Tensor) -> torch.Tensor:
-        """The class logits (N, K) in the network's `outputs`; errors as in `logits`."""
+        """Return the class logits (N, K) in the network's `outputs`; errors as in `logits`."""
         logits = outputs.index_select(1, self._order) / self.spec.temperature
         if not logits.requires_grad:
             _require_finite(logits, self.spec.name)
         return logits
 
     def outputs(self, x: torch.Tensor) -> torch.Tensor:
-        """What the network itself says, in its own order, of face crops (N, 3, H, W) in [0, 1]."""
+        """Return what the network gives, in its own order, of face crops (N, 3, H, W) in [0, 1]."""
         return cast(torch.Tensor, self._network(self._inputs(x)))
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
-        """Features (N, D), which the last layer decides on, of face crops (N, 3, H, W) in [0, 1].
+        """Return the features (N, D) that the last layer decides on, of face crops (N, 3, H, W).
 
         Differentiable like `logits`. Raises InputError for another shape or type, and for a judge
         that gives none (`spec.features` is 0).
@@ -125,7 +125,7 @@ def load_network(build: Callable[[], nn.Module], weights: Path, sha256: str) -> 
 
 
 def coloured(x: torch.Tensor, colour: Colour) -> torch.Tensor:
-    """RGB faces (N, 3, H, W) as they are, or their BT.601 luma (N, 1, H, W).
+    """Return RGB faces (N, 3, H, W) as they are, or their BT.601 luma (N, 1, H, W).
 
     Grey is 0.299 R + 0.587 G + 0.114 B, with the range of the input.
     """

@@ -40,7 +40,7 @@ class OnnxGraph(nn.Module):
         self._one_by_one = self._input.shape[:1] == [1]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Outputs (N, K), on the device of `x`, without gradient."""
+        """Return outputs (N, K), on the device of `x`, without gradient."""
         batches = torch.split(x, 1) if self._one_by_one else (x,)
         return torch.cat([self._run(batch) for batch in batches]).to(x.device)
 

@@ -56,7 +56,7 @@ def _new_network(file: FieldFile) -> nn.Module:
 
 
 def _renamed(recorded: RecordedModule) -> dict[str, torch.Tensor]:
-    """The tensors by timm's names: the classifier is a layer, or a sequence of that one layer."""
+    """Return the tensors by timm's names: the classifier is a layer, or a sequence of that one."""
     return {_timm_name(name): tensor for name, tensor in recorded.tensors.items()}
 
 

@@ -64,7 +64,7 @@ class PublishedFile:
 
 
 def find_weights(file: PublishedFile) -> tuple[Path, str]:
-    """Path and SHA-256 of a weights file, downloaded if it is not on this machine.
+    """Return path and SHA-256 of a weights file, downloaded if it is not on this machine.
 
     Raises WeightsError, naming file, address, target and extra, if it cannot be had, and if the
     file in the cache folder is not the one of first use.
