@@ -308,13 +308,13 @@ def test_no_page_is_wider_than_the_window(
 
 def test_the_site_leads_from_board_to_model_and_back(driver: Any, site: Path) -> None:
     opened(driver, (site / "index.html").as_uri())
-    click(driver, one(driver, "a[href='board-helen-x8.html']"))
+    click(driver, one(driver, "a[href$='board-helen-x8.html']"))
     assert one(driver, "h1").text == "helen-x8"
     click(driver, one(driver, ".view:not([hidden]) tbody.models a"))
     assert one(driver, "h1").text == "nearest"
     click(driver, one(driver, "nav a"))
     assert one(driver, "h1").text == "affectbench leaderboards"
-    click(driver, one(driver, "a[href='published.html']"))
+    click(driver, one(driver, "a[href$='published.html']"))
     head = every(driver, "thead th")[3]
     click(driver, head.find_element("css selector", "button"))
     cells = [e.text for e in every(driver, "tbody tr > :nth-child(4)")]
