@@ -26,16 +26,17 @@ class PluginError(AffectBenchError):
 class Late:
     """A function whose module is imported when it is called: `Late("package.module:name")`.
 
-    Called with the arguments `given` here before its own.
+    Called with the arguments `given` here before its own. What names a module this way stands
+    above it without importing it: nothing is loaded that is not used.
     """
 
     place: str
     given: tuple[object, ...] = ()
 
-    def __call__(self, *arguments: Any) -> Any:
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
         """Import the module, and call the function."""
         module, _, name = self.place.partition(":")
-        return getattr(import_module(module), name)(*self.given, *arguments)
+        return getattr(import_module(module), name)(*self.given, *arguments, **named)
 
 
 class Registry(Generic[T]):

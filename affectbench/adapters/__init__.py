@@ -33,7 +33,7 @@ from affectbench.adapters.syntax import (
 from affectbench.arguments import is_file, is_folder, usable_path
 from affectbench.devices import usable_device
 from affectbench.errors import AffectBenchError, InputError, UnknownNameError, WeightsError
-from affectbench.registry import Registry
+from affectbench.registry import Late, Registry
 from affectbench.texts import printable
 from affectbench.types import Model, ModelPlugin, ModelSpec, StoredResults
 
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     import torch
 
 PREFIXES = {a.prefix: a for a in (CHECKPOINT, ONNX, PYTHON, IMAGES)}
+
+_load_isolated = Late("affectbench.adapters.isolation:load_isolated")
 
 BASELINES = ("affectsrnet", "fadn", "rrdbnet", "sadn", "wnet")
 """The plug-ins of the distribution affectbench-baselines."""
@@ -103,9 +105,8 @@ class ModelRequest:
         """
         usable, options = usable_device(device), dict(self.options)
         if self._runs_apart:
-            from affectbench.adapters.isolation import load_isolated
-
-            return load_isolated(self.argument, scale, usable, lr_size, self.timeout)
+            isolated: Model = _load_isolated(self.argument, scale, usable, lr_size, self.timeout)
+            return isolated
         with contained(self.argument):
             if self.kind:
                 spec = self.describe(scale)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from affectbench.cli.options import Verbs, new_parser
 from affectbench.cli.output import is_terminal, note, say, say_json, tell
+from affectbench.registry import PluginError, Registry
 
 if TYPE_CHECKING:
     from affectbench.assets.catalogue import Asset
@@ -83,8 +84,6 @@ def run_path(arguments: argparse.Namespace) -> int:
 
 def _every() -> dict[str, Asset]:
     """All assets by name, sorted."""
-    from affectbench.registry import PluginError, Registry
-
     lists: Registry[tuple[Asset, ...]] = Registry("affectbench.assets", "asset list", tuple)
     found: dict[str, Asset] = {}
     for name in lists:

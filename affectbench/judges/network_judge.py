@@ -9,7 +9,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from affectbench.assets import load_safetensors
+from affectbench.assets.weights import load_safetensors
 from affectbench.errors import InputError, listed
 from affectbench.images.luma import DIVISOR, THOUSANDTHS
 from affectbench.images.tensors import resized

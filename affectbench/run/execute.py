@@ -24,8 +24,9 @@ from affectbench.errors import (
     StorageError,
 )
 from affectbench.records import Record
-from affectbench.run.anchors import EXACT_FACES, best_constant_face
+from affectbench.run.anchors import EXACT_FACES
 from affectbench.run.batches import Batches
+from affectbench.run.constant_face import best_constant_face
 from affectbench.run.folder import RunFolder
 from affectbench.run.plan import Cell, DatasetPlan
 from affectbench.run.provenance import provenance

@@ -26,16 +26,13 @@ from affectbench.devices import usable_device
 from affectbench.errors import InputError, UnknownNameError
 from affectbench.faces.regions import CROP_VERSION
 from affectbench.judges import judge_spec
-from affectbench.metrics import metric_plugin
 from affectbench.records import distinct_slugs
 from affectbench.run.anchors import ANCHORS, anchor_rows
-from affectbench.run.measures import Selection, SmallestImage, select
+from affectbench.run.measures import Measure, Selection, SmallestImage, select
 from affectbench.run.rows import Row
 from affectbench.types import (
     Dataset,
     DatasetSpec,
-    JudgeSpec,
-    MetricPlugin,
     MetricSettings,
     TestProtocol,
     as_json,
@@ -72,40 +69,6 @@ class RunRequest:
     seed: int = 0
     save_images: bool = False
     smallest: SmallestImage | None = None
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A metric as this run computes it: the plug-in, its settings, and one judge or none."""
-
-    metric: str
-    settings: MetricSettings
-
-    @property
-    def plugin(self) -> MetricPlugin:
-        """The metric's plug-in."""
-        return metric_plugin(self.metric)
-
-    @cached_property
-    def identity(self) -> dict[str, Any]:
-        """Everything beside the images that decides the numbers, as plain JSON data."""
-        spec = self.plugin.spec
-        return {"name": spec.name, "version": spec.version, **self.plugin.identify(self.settings)}
-
-    @property
-    def computation(self) -> tuple[Callable[..., Any], MetricSettings]:
-        """What is computed: measures that share it differ in the columns they keep of it."""
-        return self.plugin.build, self.settings
-
-    @property
-    def judge(self) -> JudgeSpec | None:
-        """The judge of a metric that has one."""
-        return self.settings.judge
-
-    @property
-    def slug(self) -> str:
-        """The metric's part of a file name."""
-        return f"{self.metric}-{self.judge.name}" if self.judge else self.metric
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,15 @@ from typing import Literal, Protocol
 
 from affectbench.record_schema import SCHEMA
 from affectbench.records import Record, write_json
+from affectbench.registry import Late
 from affectbench.run.folder import RunFolder
 from affectbench.run.plan import Cell, DatasetPlan, RunRequest, make_plan
 from affectbench.run.provenance import BATCHES
 
 Rerun = Literal["missing", "failed", "all"]
+
+
+_local_executor = Late("affectbench.run.execute:LocalExecutor")
 
 
 class Executor(Protocol):
@@ -50,14 +54,15 @@ def run_comparison(
     folder = RunFolder(out.absolute())  # a model may change the working directory
     with folder.locked():
         plans = make_plan(request, note)
-        computed, executor = 0, None
+        computed = 0
+        executor: Executor | None = None
         for plan in plans:
             todo = _todo(folder, plan, rerun, note)
             for cell in todo:
                 folder.discard(cell, unfinished=rerun == "all")
                 folder.discard_unsure(cell)
             if todo:
-                executor = executor or _executor(folder, progress)
+                executor = executor or _local_executor(folder, progress)
                 executor.run(plan, todo)
             computed += len(todo)
         folder.require_present()
@@ -67,12 +72,6 @@ def run_comparison(
         records = [folder.record(cell) for cell in cells]
     failed = tuple(r for r in records if r and r.status == "failed" and r.role == "model")
     return Outcome(out, computed, failed)
-
-
-def _executor(folder: RunFolder, progress: Callable[[str, int, int], None]) -> Executor:
-    from affectbench.run.execute import LocalExecutor
-
-    return LocalExecutor(folder, progress)
 
 
 def _todo(

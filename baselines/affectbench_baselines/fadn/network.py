@@ -14,7 +14,7 @@ branches everywhere, `pixel` gathers the pixels of a branch, `tile` runs a branc
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import torch
 from torch import nn
@@ -131,3 +131,8 @@ def _branch(first: nn.Conv2d, kernel: int) -> nn.Sequential:
     return nn.Sequential(
         first, nn.ReLU(), nn.Conv2d(features, features, kernel, padding=kernel // 2)
     )
+
+
+def build(settings: dict[str, Any]) -> FADN:
+    """The network of a config's settings."""
+    return FADN(FADNConfig(**settings))

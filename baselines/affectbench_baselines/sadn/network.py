@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -212,3 +212,8 @@ def shift(offset: float) -> nn.Conv2d:
 def normed_conv(before: int, after: int, kernel: int = 3) -> nn.Module:
     """A convolution that keeps the size, weight-normed per output channel."""
     return cast(nn.Module, weight_norm(nn.Conv2d(before, after, kernel, padding=kernel // 2)))
+
+
+def build(settings: dict[str, Any]) -> SADN:
+    """The network of a config's settings."""
+    return SADN(SADNConfig(**settings))

@@ -23,6 +23,7 @@ from affectbench.errors import AffectBenchError, InputError
 from affectbench.judges import load_judge
 from affectbench_baselines.affectsrnet.network import LandmarkPrior, MeanFace
 from affectbench_baselines.configs import build_network
+from affectbench_baselines.header import Header
 from affectbench_baselines.network import Network
 from affectbench_baselines.sadn.network import SADN
 from affectbench_baselines.training.batches import Batches
@@ -45,7 +46,7 @@ from affectbench_baselines.training.randomness import mixed, seeded
 from affectbench_baselines.training.settings import Job, learning_rate
 from affectbench_baselines.training.validate import Validation
 from affectbench_baselines.training.vgg16 import FirstStages
-from affectbench_baselines.weights import Header, write_weights
+from affectbench_baselines.weights import write_weights
 
 _LOG = logging.getLogger("affectbench_baselines")
 TRAINED_ON = ("celeba-official:182640-201596", "celeba:182640-201596", "celeba-train-split")
