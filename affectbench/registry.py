@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +9,7 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
 
-from affectbench.errors import AffectBenchError, UnknownNameError
+from affectbench.errors import AffectBenchError, UnknownNameError, hint
 
 T = TypeVar("T")
 
@@ -98,11 +97,7 @@ class Registry(Generic[T]):
         return plugin
 
     def _unknown(self, name: str) -> str:
-        message = f"unknown {self.noun} '{name}'"
-        close = difflib.get_close_matches(name, self.names(), n=1)
-        message += (
-            f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(self.names())}"
-        )
+        message = f"unknown {self.noun} '{name}'; {hint(name, self.names())}"
         more = OPTIONAL_DISTRIBUTIONS.get(self.group)
         if more is None or any(p.dist and p.dist.name == more for p in self._points.values()):
             return message

@@ -281,8 +281,8 @@ def test_missing_weights_of_a_named_metric_keep_their_error(
 
     monkeypatch.setattr(measures, "metric_plugin", plugin)
     with pytest.raises(AssetMissingError, match="/cache/toy"):
-        select(["psnr", "ssim"], [], 64)
-    found = select(["fidelity"], [], 64)
+        select(["psnr", "ssim"], [], SETTINGS)
+    found = select(["fidelity"], [], SETTINGS)
     gap = "ssim: its weights are not here; 'affectbench assets fetch toy' gets them"
     assert gap in found.gaps
     assert ("psnr", None) in found.measures

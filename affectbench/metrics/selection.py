@@ -6,7 +6,6 @@ Metrics of the kind `cost` are measured in every run and never have to be asked 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ from affectbench.errors import (
     AssetMissingError,
     InputError,
     UnknownNameError,
+    hint,
 )
 from affectbench.metrics import METRICS, metric_plugin
 from affectbench.registry import PluginError
@@ -120,8 +120,5 @@ def _choices(name: str) -> list[Choice]:
         return [Choice(metric, group) for metric in known[group]]
     if group in GROUPS:
         raise UnknownNameError(f"no metric of the group '{group}' is installed")
-    close = difflib.get_close_matches(name, [*METRICS, *known, ALL], n=1)
-    hint = (
-        f"did you mean '{close[0]}'?" if close else f"known: {', '.join([*METRICS, *known, ALL])}"
-    )
-    raise UnknownNameError(f"unknown metric or group '{name}'; {hint}")
+    every = [*METRICS, *known, ALL]
+    raise UnknownNameError(f"unknown metric or group '{name}'; {hint(name, every)}")

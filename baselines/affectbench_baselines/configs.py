@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from affectbench.errors import InputError, UnknownNameError
+from affectbench.errors import InputError, UnknownNameError, hint
 from affectbench.registry import Late
 from affectbench.texts import parse_json
 
@@ -49,9 +48,7 @@ def load_config(family: str, name: str = "compact") -> Config:
     except (OSError, TypeError, ValueError) as error:
         raise InputError(f"{name}: is not a config ({error})") from error
     if name not in known:
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}"
-        raise UnknownNameError(f"{family} has no config '{name}'; {hint}")
+        raise UnknownNameError(f"{family} has no config '{name}'; {hint(name, known)}")
     return Config(family, name, **known[name])
 
 
