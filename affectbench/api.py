@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,11 +26,9 @@ from affectbench.run.again import run_again
 from affectbench.run.measures import SmallestImage
 from affectbench.run.plan import RunRequest
 from affectbench.run.session import Outcome, Rerun, run_comparison
+from affectbench.telling import Advance, Note
 from affectbench.texts import printable
 from affectbench.types import Kernel, Role, TestProtocol
-
-Note = Callable[[str], None]
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -103,7 +101,7 @@ def compare(
     timeout: float | None = None,
     command: str = "affectbench.compare",
     note: Note = lambda _text: None,
-    progress: Progress = lambda _text, _done, _total: None,
+    progress: Advance = lambda _text, _done, _total: None,
 ) -> Comparison:
     """Run models on data sets and measure what they make of the faces.
 
@@ -162,7 +160,7 @@ def score(
     out: Path | str | None = None,
     command: str = "affectbench.score",
     note: Note = lambda _text: None,
-    progress: Progress = lambda _text, _done, _total: None,
+    progress: Advance = lambda _text, _done, _total: None,
 ) -> Comparison:
     """Measure a folder of results against the folder of originals, paired by file name.
 

@@ -14,8 +14,8 @@ from safetensors.torch import save_file
 from tiny_models import write_esrgan
 
 from affectbench.adapters import load_model
+from affectbench.adapters.adapted import resample
 from affectbench.adapters.contract import run_model
-from affectbench.adapters.network import resample
 from affectbench.adapters.spandrel_network import one_by_one, refuse_others, takes_batches
 from affectbench.errors import InputError, MissingExtraError, WeightsError
 from affectbench.images.tensors import stack, unit_range

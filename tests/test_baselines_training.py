@@ -10,9 +10,9 @@ import pytest
 import torch
 from affectbench_baselines import train
 from affectbench_baselines.affectsrnet.graph import contour_edges
+from affectbench_baselines.base import Details
 from affectbench_baselines.configs import Config
 from affectbench_baselines.header import read_header
-from affectbench_baselines.network import Details
 from affectbench_baselines.training import schedule
 from affectbench_baselines.training.batches import Batches
 from affectbench_baselines.training.faces import (

@@ -42,7 +42,7 @@ _CHILD = (
     "from affectbench.adapters.isolation_child import serve; serve(*map(int, sys.argv[2:]))"
 )
 
-Measure = Callable[[Model, torch.Tensor], dict[str, float]]
+ModelFunction = Callable[[Model, torch.Tensor], dict[str, float]]
 
 
 def load_isolated(
@@ -85,7 +85,7 @@ class IsolatedModel:
         self.unforeseen = str(about["lacks"])
         return unpacked(about, data).to(lr.device)
 
-    def apply(self, measure: Measure, lr: torch.Tensor) -> dict[str, float]:
+    def apply(self, measure: ModelFunction, lr: torch.Tensor) -> dict[str, float]:
         """What a function of this library, importable by its name, says of the model and LR."""
         about, data = packed(lr)
         where = {"module": measure.__module__, "function": measure.__name__}
@@ -93,7 +93,7 @@ class IsolatedModel:
         return {str(name): float(value) for name, value in answer["result"].items()}
 
 
-def apply(measure: Measure, model: Model, lr: torch.Tensor) -> dict[str, float]:
+def apply(measure: ModelFunction, model: Model, lr: torch.Tensor) -> dict[str, float]:
     """Return `measure(model, lr)`, computed where the model is."""
     if isinstance(model, IsolatedModel):
         return model.apply(measure, lr)

@@ -10,11 +10,11 @@ from typing import Any, cast
 import torch
 
 from affectbench.adapters import parse_model
+from affectbench.adapters.adapted import plain_tensor
 from affectbench.adapters.containment import contained
 from affectbench.adapters.global_state import set_portable_state
 from affectbench.adapters.identity import Watched
 from affectbench.adapters.messages import packed, receive, send, unpacked
-from affectbench.adapters.network import plain_tensor
 from affectbench.errors import AffectBenchError
 from affectbench.types import Model, as_json
 

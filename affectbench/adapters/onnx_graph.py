@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
+from affectbench.adapters.adapted import AdaptedNetwork, scale_of
 from affectbench.adapters.external_tensors import content_of
-from affectbench.adapters.network import AdaptedNetwork, scale_of
 from affectbench.adapters.prefix import Loading
 from affectbench.adapters.syntax import kernel_option, require_scale, value_range
 from affectbench.errors import MissingExtraError, ModelError, WeightsError

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from affectbench.adapters.network import AdaptedNetwork
+from affectbench.adapters.adapted import AdaptedNetwork
 from affectbench.adapters.prefix import Loading
 from affectbench.adapters.syntax import kernel_option, require_scale
 from affectbench.assets.untrusted import read_weights

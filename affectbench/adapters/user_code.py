@@ -15,9 +15,9 @@ from typing import Any
 
 import torch
 
+from affectbench.adapters.adapted import AdaptedNetwork, network_for
 from affectbench.adapters.declared import declared, require_sound
 from affectbench.adapters.identity import Built, identified
-from affectbench.adapters.network import AdaptedNetwork, network_for
 from affectbench.adapters.origins import local_sources
 from affectbench.adapters.prefix import COMMON_OPTIONS, Loading, option_content
 from affectbench.adapters.python_target import content_of, is_file, source_of, split_target

@@ -37,14 +37,14 @@ GROUPS = (
 
 
 @dataclass(frozen=True)
-class Choice:
+class AskedMetric:
     """A metric that a run asks for; `group` names the group that brought it, if one did."""
 
     metric: str
     group: str = ""
 
 
-def expand_metrics(names: Sequence[str]) -> tuple[Choice, ...]:
+def expand_metrics(names: Sequence[str]) -> tuple[AskedMetric, ...]:
     """The metrics of a list of metrics and groups, each once, in the order of the list.
 
     A metric that is named itself counts as named, whatever group holds it too. What has to stand
@@ -55,13 +55,13 @@ def expand_metrics(names: Sequence[str]) -> tuple[Choice, ...]:
     twice = next((name for name in named if named.count(name) > 1), None)
     if twice:
         raise InputError(f"a metric is named twice: {', '.join(names)}")
-    found: dict[str, Choice] = {}
+    found: dict[str, AskedMetric] = {}
     for name in names:
         for choice in _choices(name):
             found.setdefault(choice.metric, choice)
             for other in metric_plugin(choice.metric).spec.beside:
-                found.setdefault(other, Choice(other, choice.group or choice.metric))
-    found.update({name: Choice(name) for name in named})
+                found.setdefault(other, AskedMetric(other, choice.group or choice.metric))
+    found.update({name: AskedMetric(name) for name in named})
     kept = [c for c in found.values() if metric_plugin(c.metric).spec.kind != "cost"]
     if not kept:
         raise InputError(
@@ -109,15 +109,15 @@ def remedy(error: AffectBenchError) -> str:
     return str(error)
 
 
-def _choices(name: str) -> list[Choice]:
+def _choices(name: str) -> list[AskedMetric]:
     if name in METRICS:
-        return [Choice(name)]
+        return [AskedMetric(name)]
     known = groups()
     if name == ALL:
-        return [Choice(metric, ALL) for metrics in known.values() for metric in metrics]
+        return [AskedMetric(metric, ALL) for metrics in known.values() for metric in metrics]
     group = name.removeprefix(PREFIX)
     if group in known:
-        return [Choice(metric, group) for metric in known[group]]
+        return [AskedMetric(metric, group) for metric in known[group]]
     if group in GROUPS:
         raise UnknownNameError(f"no metric of the group '{group}' is installed")
     every = [*METRICS, *known, ALL]

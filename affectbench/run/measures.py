@@ -14,7 +14,7 @@ from typing import Any
 from affectbench.errors import AssetMissingError, InputError, MissingExtraError
 from affectbench.metrics import metric_plugin
 from affectbench.metrics.conventions import needed_side, size_gap
-from affectbench.metrics.selection import Choice, expand_metrics, remedy
+from affectbench.metrics.selection import AskedMetric, expand_metrics, remedy
 from affectbench.types import JudgeSpec, MetricPlugin, MetricSettings
 
 
@@ -103,7 +103,7 @@ def select(
     return Selection(tuple(measures), tuple(gaps))
 
 
-def _reason(choice: Choice, settings: MetricSettings, smallest: SmallestImage | None) -> str:
+def _reason(choice: AskedMetric, settings: MetricSettings, smallest: SmallestImage | None) -> str:
     """Why a metric of a group cannot be computed; for a named one the same as an error."""
     plugin = metric_plugin(choice.metric)
     try:

@@ -8,7 +8,7 @@ what they are once they are built. Plans can be pickled.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -30,6 +30,7 @@ from affectbench.records import distinct_slugs
 from affectbench.run.anchors import ANCHORS, anchor_rows
 from affectbench.run.measures import Measure, Selection, SmallestImage, select
 from affectbench.run.rows import Row
+from affectbench.telling import Note
 from affectbench.types import (
     Dataset,
     DatasetSpec,
@@ -133,7 +134,7 @@ class DatasetPlan:
         }
 
 
-def make_plan(request: RunRequest, note: Callable[[str], None]) -> list[DatasetPlan]:
+def make_plan(request: RunRequest, note: Note) -> list[DatasetPlan]:
     """The plan of a comparison, one entry per data set.
 
     Raises InputError or UnknownNameError for anything that cannot be run as asked; `note` is
@@ -161,7 +162,7 @@ def _ids(request: RunRequest, dataset: Dataset) -> tuple[str, ...]:
     return request.ids or tuple(dataset.ids[: request.limit])
 
 
-def _model_rows(request: RunRequest, note: Callable[[str], None]) -> list[Row]:
+def _model_rows(request: RunRequest, note: Note) -> list[Row]:
     """The models; those that can only be known once they are built are built here."""
     protocol, device = request.protocol, "cpu"
     if any(model.known_when_built for model in request.models):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -13,6 +13,7 @@ from affectbench.registry import Late
 from affectbench.run.folder import RunFolder
 from affectbench.run.plan import Cell, DatasetPlan, RunRequest, make_plan
 from affectbench.run.provenance import BATCHES
+from affectbench.telling import Advance, Note
 
 Rerun = Literal["missing", "failed", "all"]
 
@@ -43,8 +44,8 @@ def run_comparison(
     *,
     rerun: Rerun = "missing",
     command: str = "",
-    note: Callable[[str], None] = lambda _text: None,
-    progress: Callable[[str, int, int], None] = lambda _text, _done, _total: None,
+    note: Note = lambda _text: None,
+    progress: Advance = lambda _text, _done, _total: None,
 ) -> Outcome:
     """Run a comparison in the folder `out`, reusing every cell that is sealed there.
 
@@ -74,15 +75,11 @@ def run_comparison(
     return Outcome(out, computed, failed)
 
 
-def _todo(
-    folder: RunFolder, plan: DatasetPlan, rerun: Rerun, note: Callable[[str], None]
-) -> list[Cell]:
+def _todo(folder: RunFolder, plan: DatasetPlan, rerun: Rerun, note: Note) -> list[Cell]:
     return [cell for cell in plan.cells if _is_due(folder, plan, cell, rerun, note)]
 
 
-def _is_due(
-    folder: RunFolder, plan: DatasetPlan, cell: Cell, rerun: Rerun, note: Callable[[str], None]
-) -> bool:
+def _is_due(folder: RunFolder, plan: DatasetPlan, cell: Cell, rerun: Rerun, note: Note) -> bool:
     if rerun == "all":
         return True  # also what is there and cannot be read
     record = folder.record(cell)

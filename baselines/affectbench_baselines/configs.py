@@ -13,7 +13,7 @@ from affectbench.registry import Late
 from affectbench.texts import parse_json
 
 if TYPE_CHECKING:
-    from affectbench_baselines.network import Network
+    from affectbench_baselines.base import Network
 
 FAMILIES = ("affectsrnet", "fadn", "rrdbnet", "sadn", "wnet")
 """The networks of this package."""

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import torch
 
-from affectbench.adapters.network import AdaptedNetwork
+from affectbench.adapters.adapted import AdaptedNetwork
 from affectbench.adapters.syntax import require_scale
 from affectbench.assets.untrusted import read_weights
 from affectbench.errors import InputError, WeightsError
 from affectbench.types import Model, ModelSpec
+from affectbench_baselines.base import Network
 from affectbench_baselines.header import Header
-from affectbench_baselines.network import Network
 from affectbench_baselines.rrdbnet.layouts import config_of, weights_of
 from affectbench_baselines.rrdbnet.network import RRDBNet
 from affectbench_baselines.sadn.network import SADN

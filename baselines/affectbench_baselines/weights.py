@@ -13,9 +13,9 @@ from safetensors.torch import save
 from affectbench.assets.untrusted import read_weights
 from affectbench.errors import InputError, WeightsError
 from affectbench.records import write_atomic
+from affectbench_baselines.base import Network
 from affectbench_baselines.configs import build_network
 from affectbench_baselines.header import FIELD, Header
-from affectbench_baselines.network import Network
 
 
 def write_weights(

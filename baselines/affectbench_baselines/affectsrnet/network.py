@@ -36,7 +36,7 @@ from torch.nn import functional as F
 from affectbench_baselines.affectsrnet.graph import POINTS, contour_edges, normalised_adjacency
 from affectbench_baselines.affectsrnet.mesh import SMALLEST_LR, landmarks_on_lr
 from affectbench_baselines.affectsrnet.msaf import MSAF
-from affectbench_baselines.network import Details, Network
+from affectbench_baselines.base import Details, Network
 from affectbench_baselines.rrdbnet.network import RRDBConfig, RRDBNet
 
 Mesh = Callable[[torch.Tensor], torch.Tensor]

@@ -20,8 +20,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from affectbench_baselines.base import Details, Network
 from affectbench_baselines.fadn.masked import by_pixels, by_tiles
-from affectbench_baselines.network import Details, Network
 
 Execution = Literal["dense", "pixel", "tile"]
 EXECUTIONS: tuple[Execution, ...] = get_args(Execution)

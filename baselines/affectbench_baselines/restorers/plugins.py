@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 _RULES = "restorers/1"
-_load_restorer = Late("affectbench_baselines.restorers.network:load_restorer")
+_load_restorer = Late("affectbench_baselines.restorers.adapted:load_restorer")
 
 
 def plugin(restorer: Restorer) -> ModelPlugin:

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from affectbench_baselines.network import Details, Network
+from affectbench_baselines.base import Details, Network
 
 SLOPE = 0.2
 RESIDUAL = 0.2

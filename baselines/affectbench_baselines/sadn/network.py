@@ -24,7 +24,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
-from affectbench_baselines.network import Details, Network
+from affectbench_baselines.base import Details, Network
 
 START_TEMPERATURE = 34.0
 ANNEALED_AT = 0.3

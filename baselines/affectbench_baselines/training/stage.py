@@ -11,11 +11,12 @@ from typing import Any
 import torch
 
 from affectbench.errors import InputError
+from affectbench.telling import Advance
 from affectbench_baselines.header import read_header
 from affectbench_baselines.training.faces import load_faces
 from affectbench_baselines.training.files import CHECKPOINT, DONE, WEIGHTS
 from affectbench_baselines.training.settings import Job
-from affectbench_baselines.training.trainer import Advance, Pace, Trainer
+from affectbench_baselines.training.trainer import Pace, Trainer
 from affectbench_baselines.training.validate import Validation, validation_ids
 from affectbench_baselines.training.vgg16 import load_first_stages
 from affectbench_baselines.weights import load_network

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from affectbench.adapters.network import AdaptedNetwork, resample
+from affectbench.adapters.adapted import AdaptedNetwork, resample
 from affectbench.adapters.syntax import require_scale
 from affectbench.assets.untrusted import read_weights
 from affectbench.errors import MissingExtraError, MissingPackageError, WeightsError
