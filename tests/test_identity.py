@@ -22,7 +22,6 @@ from scipy.stats import rankdata
 from tools.convert.faces import VALUES, convert_face_recognition
 from tools.convert.packages import read_source
 
-from affectbench.assets.catalogue import Bundled
 from affectbench.errors import (
     AssetMissingError,
     InputError,
@@ -109,20 +108,6 @@ def test_loading_leaves_the_random_state() -> None:
     before = torch.random.get_rng_state()
     load_face_descriptor(CPU)
     assert torch.equal(torch.random.get_rng_state(), before)
-
-
-@pytest.mark.parametrize("damage", ["flipped", "gone"])
-def test_damaged_weights(damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = assets.FACE_RECOGNITION.source
-    path = tmp_path / "weights.safetensors"
-    if damage == "flipped":
-        content = bytearray(source.path().read_bytes())
-        content[-100] ^= 1
-        path.write_bytes(content)
-    damaged = Bundled(source.origin, path, source.sha256)
-    monkeypatch.setitem(assets.FACE_RECOGNITION.__dict__, "source", damaged)
-    with pytest.raises(WeightsError, match=r"weights\.safetensors"):
-        load_face_descriptor(CPU)
 
 
 def test_converter_takes_only_what_it_knows(tmp_path: Path) -> None:

@@ -26,8 +26,8 @@ from affectbench.stats import (
     set_mean,
     sign_flip_p,
 )
-from affectbench.stats.bootstrap import _bca, _resampled_means
-from affectbench.stats.ranking import _studentised
+from affectbench.stats.bootstrap import bca_ends, resampled_means
+from affectbench.stats.ranking import studentised
 from affectbench.stats.sets import counted
 
 Rng = np.random.Generator
@@ -103,8 +103,8 @@ def plain_bca(
 ) -> Interval:
     """The BCa interval as published, at normal quantiles: what `bca_interval` starts from."""
     kept, groups = counted(values, classes)
-    means = _resampled_means(kept[:, np.newaxis], groups, rng, draws)[:, 0]
-    return Interval(*_bca(kept, groups, means, NormalDist().inv_cdf((1 + level) / 2)))
+    means = resampled_means(kept[:, np.newaxis], groups, rng, draws)[:, 0]
+    return Interval(*bca_ends(kept, groups, means, NormalDist().inv_cdf((1 + level) / 2)))
 
 
 def macro_over_axis(values: np.ndarray, classes: np.ndarray, axis: int = -1) -> np.ndarray:
@@ -539,7 +539,7 @@ def test_standard_errors_agree_with_scipy(rng: Rng) -> None:
     change = gains[:, 0] - gains[:, 1]
     for labels in (np.zeros(12, dtype=int), classes):
         kept, groups = counted(gains, labels)
-        means, errors = _studentised(kept, groups, np.array([[0, 1]]))
+        means, errors = studentised(kept, groups, np.array([[0, 1]]))
         of_class = [change[labels == k] for k in np.unique(labels)]
         assert means[0] == pytest.approx(np.mean([c.mean() for c in of_class]), rel=1e-12)
         sems = [scipy_stats.sem(c) for c in of_class]

@@ -102,7 +102,7 @@ def _kept(
     """`best_set` of the finite models in the columns of (N, M >= 2)."""
     gains = columns if direction == "higher" else -columns
     pairs = np.array(list(combinations(range(gains.shape[1]), 2)))
-    means, errors = _studentised(gains, groups, pairs)
+    means, errors = studentised(gains, groups, pairs)
     random = errors > 0
     statistic = np.abs(means[random]) / errors[random]
     flip = partial(_largest, gains, groups, pairs[random], errors[random], rng=rng)
@@ -119,7 +119,7 @@ def _kept(
     return keep
 
 
-def _studentised(gains: Floats, groups: Groups, pairs: NDArray[np.intp]) -> tuple[Floats, Floats]:
+def studentised(gains: Floats, groups: Groups, pairs: NDArray[np.intp]) -> tuple[Floats, Floats]:
     """Mean difference and its standard error of each pair; what is only rounding becomes 0."""
     means, errors = np.zeros(len(pairs)), np.zeros(len(pairs))
     for row, (i, j) in enumerate(pairs):

@@ -28,10 +28,9 @@ from peer_table import (
     in_float32,
     on_images,
     on_tensors,
-    unit,
     written,
 )
-from photographs import NAMES, bicubic, photograph
+from photographs import NAMES, bicubic, photograph, unit
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torchmetrics.functional import image as tm
 
