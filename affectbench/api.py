@@ -78,10 +78,11 @@ class Comparison:
 
 def compare(
     models: str | Sequence[str],
-    datasets: str | Sequence[str] = "demo",
+    datasets: str | Sequence[str] | None = None,
     *,
     data_root: Path | str | None = None,
     data: Mapping[str, Path | str] | None = None,
+    framing: str | None = None,
     metrics: str | Sequence[str] = ("ecm", "psnr", "ssim"),
     judges: str | Sequence[str] = (DEFAULT_JUDGE,),
     convention: str = "rgb",
@@ -106,7 +107,9 @@ def compare(
     """Run models on data sets and measure what they make of the faces.
 
     `models`, `datasets`, `metrics` and `judges` are comma lists or sequences of what the command
-    takes; `data_root` holds a folder per data set, `data` names folders one by one. `metrics` are
+    takes; `data_root` holds a folder per data set, `data` names folders one by one. Without
+    `datasets` those of `data` are taken, and without either the two faces of `demo`. `framing` says
+    where the face is in folders of your own (default: in the centre). `metrics` are
     names of metrics and groups (`affectbench metrics`) or `all`: a metric of a group that cannot be
     computed here is left out, and `gaps` says why. The first of `judges` is the headline judge;
     `panel` stands for all judges that come with the library. `crop` is the version of the face
@@ -121,7 +124,10 @@ def compare(
     >>> list(result.table.model[:2])
     ['nearest', 'bicubic']
     """
-    sets = [(printable(name), _folder(name, data_root, data or {})) for name in names(datasets)]
+    wanted = tuple(data or ("demo",)) if datasets is None else names(datasets)
+    if unused := [name for name in data or {} if name not in wanted]:
+        raise InputError(f"--data {unused[0]}=...: is none of the --datasets {', '.join(wanted)}")
+    sets = [(printable(name), _folder(name, data_root, data or {})) for name in wanted]
     requests = _requests(models)
     request = RunRequest(
         models=tuple(replace(r, isolate=isolate, timeout=timeout) for r in requests),
@@ -131,6 +137,7 @@ def compare(
         convention=convention,
         crop=one_of("--crop", crop, CROPS),
         protocol=TestProtocol(whole("--scale", scale), whole("--hr-size", hr_size), kernel),
+        framing=framing,
         versus=printable(versus),
         limit=None if limit is None else whole("--limit", limit),
         batch_size=whole("--batch-size", batch_size),

@@ -9,11 +9,22 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from affectbench.texts import printable
+
 
 class AffectBenchError(Exception):
-    """Base of all errors that a user can cause or mend."""
+    r"""Base of all errors that a user can cause or mend.
+
+    The message may quote what a file, a path or a model says: control characters are escaped.
+
+    >>> print(InputError("unknown expression 'sad\x1b[2J'"))
+    unknown expression 'sad\x1b[2J'
+    """
 
     exit_code = 2
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(printable(str(message), keep="\n"))
 
 
 class InputError(AffectBenchError, ValueError):

@@ -49,6 +49,23 @@ def test_demo_prints_a_table_and_keeps_it(tmp_path: Path) -> None:
         assert (tmp_path / "affectbench-out" / name).stat().st_size > 0
 
 
+def test_a_folder_alone_is_the_data_set_and_its_framing_counts(
+    tmp_path: Path, toy_faces: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tables = {}
+    for framing in (None, "celeba", "whole"):
+        out = tmp_path / str(framing)
+        more = ["--framing", framing] if framing else []
+        given = ["compare", "--models", "bicubic", "--data", f"toy={toy_faces}", "--hr-size", "64"]
+        assert main([*given, *more, "--out", str(out)]) == 0
+        told = f", framing {framing or 'unknown'}\n"
+        assert capsys.readouterr().out.partition(told)[0].startswith("toy: a folder of")
+        tables[framing] = pd.read_csv(out / "table.csv").iloc[0]
+    assert {row.dataset for row in tables.values()} == {"toy"}
+    assert len({row.ecm for row in tables.values()}) == 3
+    assert len({row.psnr for row in tables.values()}) == 1
+
+
 def test_a_terminal_shows_progress(tmp_path: Path, toy_faces: Path) -> None:
     ours, theirs = pty.openpty()
     arguments = [
@@ -141,6 +158,12 @@ def test_sizes_that_differ(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         (["compare", "--models", "bicubic", "--limit", "0"], "--limit"),
         (["compare", "--models", "bicubic", "--device", "cuda:7"], "--device cuda:7"),
         (["compare", "--models", "bicubic", "--data", "celeba"], "NAME=DIR"),
+        (
+            ["compare", "--models", "bicubic", "--datasets", "demo", "--data", "mine=x"],
+            "--data mine=...: is none of the --datasets demo",
+        ),
+        (["compare", "--models", "bicubic", "--framing", "celebra"], "known: celeba"),
+        (["compare", "--models", "bicubic", "--framing", "ffhq"], "'demo' has its own, celeba"),
         (["compare", "--models", ","], "no models"),
         (["compare", "--models", "checkpoint:nowhere.pth"], "nowhere.pth"),
         (["score", "--sr", "nowhere", "--hr", "nowhere"], "nowhere"),

@@ -23,6 +23,7 @@ from affectbench import compare, load_judge
 from affectbench.arguments import names, usable_path, whole
 from affectbench.assets.download import fetch, first_use_sha256
 from affectbench.cli.main import main
+from affectbench.datasets.labels import read_label_table
 from affectbench.devices import usable_device
 from affectbench.errors import AffectBenchError, InputError, StorageError
 from affectbench.report.render import to_csv
@@ -430,6 +431,28 @@ def test_a_file_that_the_system_refuses(tmp_path: Path, monkeypatch: pytest.Monk
     done = affectbench_here("datasets", "verify", "celeba", tmp_path)
     assert done.returncode == 2
     assert done.stderr == f"affectbench: error: {tmp_path}: Permission denied\n"
+
+
+@pytest.mark.parametrize("kind", [AffectBenchError, InputError, StorageError])
+def test_a_message_quotes_what_is_outside_and_a_terminal_does_not_obey_it(
+    kind: type[AffectBenchError],
+) -> None:
+    for escape in ESCAPES:
+        message = str(kind(f"a{escape}b"))
+        assert message == "a" + printable(escape, keep="\n") + "b"
+    assert str(kind("two\nlines")) == "two\nlines"
+
+
+def test_the_api_escapes_what_a_file_says(tmp_path: Path) -> None:
+    table = tmp_path / "labels.csv"
+    table.write_text("file,emotion\nx.png,sad\x1b[2J\n", encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        read_label_table(table)
+    assert "\\x1b" in str(caught.value)
+    assert "\x1b" not in str(caught.value)
+    with pytest.raises(AffectBenchError) as caught:
+        compare(["nearest"], datasets=["a\x1b[2J"], out=tmp_path / "out")
+    assert "\x1b" not in str(caught.value)
 
 
 def test_only_one_module_of_the_command_prints() -> None:

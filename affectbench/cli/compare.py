@@ -7,6 +7,7 @@ from pathlib import Path
 
 from affectbench.cli.options import (
     Verbs,
+    add_framing,
     add_isolating,
     add_measuring,
     comma_list,
@@ -38,13 +39,19 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
         help="names, checkpoint:PATH, onnx:PATH, python:FILE:FACTORY, images:DIR; see "
         "`affectbench models`",
     )
-    parser.add_argument("--datasets", type=comma_list, default=("demo",), metavar="NAME,...")
+    parser.add_argument(
+        "--datasets",
+        type=comma_list,
+        metavar="NAME,...",
+        help="see `affectbench datasets` (default: those of --data, else demo)",
+    )
     parser.add_argument(
         "--data-root", type=path_option, metavar="DIR", help="holds a folder per data set"
     )
     parser.add_argument(
         "--data", action="append", default=[], metavar="NAME=DIR", help="folder of one data set"
     )
+    add_framing(parser)
     parser.add_argument("--hr-size", type=int, default=128, metavar="PX")
     parser.add_argument(
         "--kernel",
@@ -80,6 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.datasets,
             data_root=arguments.data_root,
             data=named_folders(arguments.data),
+            framing=arguments.framing,
             hr_size=arguments.hr_size,
             kernel=arguments.kernel,
             versus=arguments.versus,

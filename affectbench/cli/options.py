@@ -107,6 +107,16 @@ def add_measuring(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the table as JSON")
 
 
+def add_framing(parser: argparse.ArgumentParser, default: str | None = None) -> None:
+    """Where the face is in the images of a user's folder."""
+    parser.add_argument(
+        "--framing",
+        default=default,
+        help="where the face is in your own folder: celeba, ffhq, helen, whole, centre (default: "
+        "centre)",
+    )
+
+
 def add_isolating(parser: argparse.ArgumentParser) -> None:
     """Whether models run in processes of their own, and how long a call of one may take."""
     parser.add_argument(

@@ -5,7 +5,14 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from affectbench.cli.options import Verbs, add_measuring, measuring, new_parser, path_option
+from affectbench.cli.options import (
+    Verbs,
+    add_framing,
+    add_measuring,
+    measuring,
+    new_parser,
+    path_option,
+)
 from affectbench.cli.output import note, say
 from affectbench.cli.tables import print_comparison, print_place
 from affectbench.errors import InputError
@@ -25,11 +32,7 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--hr", type=path_option, required=True, metavar="DIR", help="the originals"
     )
-    parser.add_argument(
-        "--framing",
-        default="centre",
-        help="where the face is: celeba, ffhq, helen, whole, centre (default: centre)",
-    )
+    add_framing(parser, default="centre")
     add_measuring(parser)
     parser.add_argument(
         "--save-images", action="store_true", help="keep HR, LR and SR of each face (with --out)"

@@ -24,7 +24,7 @@ from affectbench.datasets.pairs import FacePairs
 from affectbench.datasets.protocol import validate
 from affectbench.devices import usable_device
 from affectbench.errors import InputError, UnknownNameError
-from affectbench.faces.regions import CROP_VERSION
+from affectbench.faces.regions import CROP_VERSION, face_box
 from affectbench.judges import judge_spec
 from affectbench.records import distinct_slugs
 from affectbench.run.anchors import ANCHORS, anchor_rows
@@ -208,7 +208,7 @@ def _plan_dataset(
     plan = DatasetPlan(
         name=name,
         title=_title(dataset.spec, request.framing),
-        framing=request.framing or dataset.spec.framing,
+        framing=_framing(request, dataset.spec),
         ids=ids,
         revision=make_manifest(pairs, ids).revision,
         protocol=request.protocol,
@@ -240,6 +240,18 @@ def _remarks(request: RunRequest, name: str, dataset: Dataset) -> tuple[str, ...
     own = dataset.remarks() if isinstance(dataset, RemarkableDataset) else ()
     models = [f"{m.label}: {remark}" for m in request.models for remark in m.remarks(dataset.ids)]
     return tuple(f"{name}: {remark}" for remark in (*own, *models))
+
+
+def _framing(request: RunRequest, spec: DatasetSpec) -> str:
+    if request.framing is None:
+        return spec.framing
+    face_box(request.framing)  # an unknown one is an error now, also without a metric that uses it
+    if not request.plain_folders and spec.framing not in ("centre", request.framing):
+        raise InputError(
+            f"--framing {request.framing}: data set '{spec.name}' has its own, {spec.framing}; "
+            "leave the option out, or take the folder under a name of your own"
+        )
+    return request.framing
 
 
 def _title(spec: DatasetSpec, framing: str | None) -> str:
