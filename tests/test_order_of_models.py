@@ -15,7 +15,7 @@ from affectbench.aggregate import STATISTICS
 from affectbench.metrics.distances import pack
 from affectbench.records import read_record, write_record
 from affectbench.report.cells import lay_out
-from affectbench.report.leaderboard import _outdated, build, check
+from affectbench.report.leaderboard import build, check, outdated
 from affectbench.report.render import to_csv
 from affectbench.report.results import load_run
 from affectbench.report.table import build_table
@@ -123,7 +123,7 @@ def test_a_board_of_before_is_written_anew(tmp_path: Path) -> None:
     build(tmp_path)
     assert list(check(tmp_path)) == []
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.json")} == texts
-    assert not list(_outdated(load_run(folder)))
+    assert not list(outdated(load_run(folder)))
     assert read_record(paths[0]).values["statistics"] == STATISTICS
 
 

@@ -56,7 +56,7 @@ def build(root: Path) -> list[Path]:
         add_hashes(folder)
         path = root / f"{folder.name}.csv"
         run = load_run(folder)
-        for where, record in _outdated(run):
+        for where, record in outdated(run):
             write_record(record, where)
         write_atomic(path, to_csv(board_table(run)).encode("utf-8"))
         written.append(path)
@@ -96,9 +96,9 @@ def check(root: Path) -> Iterator[str]:
             yield from problems
             if not problems:
                 run = load_run(folder)
-                for path, _ in _outdated(run):
+                for path, _ in outdated(run):
                     yield f"{path}: its interval is made anew by affectbench leaderboard build"
-                yield from _check_records(run)
+                yield from check_records(run)
                 yield from check_csv(root / f"{folder.name}.csv", run)
         except (RecordError, UnknownNameError) as error:
             yield str(error)
@@ -152,7 +152,8 @@ def _is_hashed(record: Record) -> bool:
     return bool(record.sha256 and (record.images_sha256 or record.status == "failed"))
 
 
-def _check_records(run: Run) -> Iterator[str]:
+def check_records(run: Run) -> Iterator[str]:
+    """Recompute the values of every record from its columns; what differs, a line each."""
     known = {run.folder / "records" / f"{cell}.json" for cell in run.cells}
     for path in sorted((run.folder / "records").rglob("*.json")):
         if path not in known and read_record(path).status == "ok":
@@ -167,7 +168,7 @@ def _check_records(run: Run) -> Iterator[str]:
         yield from (f"{where}: {problem}" for problem in problems)
 
 
-def _outdated(run: Run) -> Iterator[tuple[Path, Record]]:
+def outdated(run: Run) -> Iterator[tuple[Path, Record]]:
     """Files of records with an interval of another version, and the records with theirs anew."""
     for cell, record in zip(run.cells, run.records, strict=True):
         path = run.folder / "records" / f"{cell}.json"

@@ -7,10 +7,10 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
+from scipy.stats import kendalltau
 
 from affectbench.report.marks import barred
 from affectbench.report.results import Run
-from affectbench.stats import kendall_tau
 
 
 def panel_columns(run: Run) -> dict[str, str]:
@@ -55,7 +55,7 @@ def agreement(run: Run, table: pd.DataFrame) -> pd.DataFrame:
             pair = pd.concat(
                 [_ranked(models, a, columns[a]), _ranked(models, b, columns[b])], axis=1
             ).dropna()
-            tau = kendall_tau(*pair.to_numpy().T) if len(pair) > 1 else float("nan")
+            tau = kendalltau(*pair.to_numpy().T).statistic if len(pair) > 1 else float("nan")
             rows.append({"dataset": dataset, "judges": f"{a}, {b}", "n": len(pair), "tau": tau})
     return pd.DataFrame(rows, columns=["dataset", "judges", "n", "tau"])
 

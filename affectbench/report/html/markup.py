@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from typing import Any, TypeAlias
 from urllib.parse import quote
 
+from markdown_it import MarkdownIt
+
 _ADDRESSES = ("#", "./", "https://", "http://")
 """How an address begins: `javascript:` and its like are none, whoever named the thing."""
 VOID = frozenset({"br", "hr", "img", "input", "meta"})
@@ -64,8 +66,6 @@ def data_script(data: Any, element_id: str) -> Markup:
 
 def rendered_markdown(text: str) -> Markup:
     """Markdown as HTML: CommonMark with tables. HTML in it is text; pictures are left out."""
-    from markdown_it import MarkdownIt
-
     reader = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
     return Markup(reader.render(text))
 
