@@ -22,7 +22,6 @@ from run_writer import RunWriter, ecm_columns, psnr_columns
 
 from affectbench.cli.main import main
 from affectbench.errors import MissingExtraError
-from affectbench.metrics import list_metrics
 from affectbench.records import SavedFaces
 from affectbench.report.cells import lay_out
 from affectbench.report.faces import face_tables
@@ -30,7 +29,7 @@ from affectbench.report.figures import collect as collecting
 from affectbench.report.figures.collect import collect
 from affectbench.report.figures.drawing import inline_svg, write
 from affectbench.report.figures.expressions import confusion
-from affectbench.report.figures.quality import QUALITY, Point, pareto
+from affectbench.report.figures.quality import Point, pareto
 from affectbench.report.html import sections
 from affectbench.report.html.build import write_report
 from affectbench.report.html.markup import data_script, tag
@@ -528,10 +527,6 @@ def test_the_command_writes_the_page(
     assert target.is_file()
     assert main(["report", str(tmp_path)]) == 2
     assert "holds no results" in capsys.readouterr().err
-
-
-def test_the_quality_axis_looks_for_metrics_that_exist() -> None:
-    assert set(QUALITY) <= {spec.name for spec in list_metrics()}
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not there")

@@ -17,11 +17,11 @@ from affectbench.report.marks import (
     against,
     barred,
     failures_of,
-    scorer_of,
     words_of,
 )
 from affectbench.report.results import Run
-from affectbench.report.table import is_number, metric_columns
+from affectbench.report.table import is_number
+from affectbench.results.columns import Column, columns_of
 from affectbench.stats import MIN_N
 from affectbench.texts import printable
 
@@ -80,43 +80,33 @@ class Layout:
 
 def lay_out(run: Run, table: pd.DataFrame) -> Layout:
     """The table of a run (`build_table`), ready to be written for people."""
-    names = metric_columns(run)
-    found = {}
-    for record in run.records:
-        judge = record.metric["identity"].get("judge")
-        name = f"{record.metric['name']}[{judge}]"
-        found[name if name in names else str(record.metric["name"])] = record.metric
-    metrics = {name: found[name] for name in names}
-    heads = {name: f"{printable(name)} {ARROWS[metrics[name]['direction']]}" for name in names}
+    columns = columns_of(run.records, run.settings)
+    heads = {
+        name: f"{printable(name)} {ARROWS[column.spec.direction]}"
+        for name, column in columns.items()
+    }
     titles = {record.dataset["name"]: record.dataset["title"] for record in run.records}
     blocks = []
     for dataset in dict.fromkeys(table["dataset"]):
         rows = table[table["dataset"] == dataset]
-        best = {name: _best(rows, name, metrics[name]) for name in names}
-        lines = tuple(_line(row, metrics, best) for row in rows.to_dict("records"))
+        best = {name: _best(rows, column) for name, column in columns.items()}
+        lines = tuple(_line(row, columns, best) for row in rows.to_dict("records"))
         blocks.append(Block(printable(f"{dataset}: {titles[dataset]}"), lines))
     return Layout(heads, tuple(blocks), tuple(map(printable, _notes(run, table))))
 
 
-def digits(name: str) -> int:
-    """Decimals shown: 2 for decibels and FID, 4 for everything else."""
-    return 2 if name.startswith(("psnr", "fid")) else 4
-
-
-def _best(rows: pd.DataFrame, name: str, metric: Mapping[str, Any]) -> Any:
+def _best(rows: pd.DataFrame, column: Column) -> Any:
     """The best value among ranked models."""
-    if name not in rows:
+    if column.name not in rows:
         return None
-    may_rank = (rows["role"] == "model") & ~barred(rows, scorer_of(metric))
-    values = rows.loc[may_rank, name].dropna()
+    may_rank = (rows["role"] == "model") & ~barred(rows, column.scorer)
+    values = rows.loc[may_rank, column.name].dropna()
     if values.empty:
         return None
-    return values.min() if metric["direction"] == "lower" else values.max()
+    return values.min() if column.of_lower else values.max()
 
 
-def _line(
-    row: Mapping[Any, Any], metrics: Mapping[str, Mapping[str, Any]], best: Mapping[str, Any]
-) -> Line:
+def _line(row: Mapping[Any, Any], columns: Mapping[str, Column], best: Mapping[str, Any]) -> Line:
     words = words_of(str(row["mark"]))
     signs = "".join(
         sign for sign, word in (("‡", CONTAMINATED), ("∅", NO_INFORMATION)) if word in words
@@ -125,19 +115,19 @@ def _line(
     faces = str(row["n"]) if not row["failed"] else f"{row['n'] - row['failed']} of {row['n']}"
     anchor = row["role"] == "anchor"
     cells = {}
-    for name, metric in metrics.items():
+    for name, column in columns.items():
         # A dagger belongs to a cell: other judges rank the same model.
-        dagger = against(scorer_of(metric)) in words
+        dagger = against(column.scorer) in words
         ranked = not (anchor or dagger or CONTAMINATED in words)
-        cells[name] = _cell(row, name, best[name] if ranked else None, dagger)
+        cells[name] = _cell(row, column, best[name] if ranked else None, dagger)
     return Line(printable(f"{row['model']} {signs}".strip()), anchor, faces, cells)
 
 
-def _cell(row: Mapping[Any, Any], name: str, best: Any, dagger: bool) -> Cell:
+def _cell(row: Mapping[Any, Any], column: Column, best: Any, dagger: bool) -> Cell:
+    name, places = column.name, column.spec.digits
     value: Any = row.get(name)
     if not is_number(value):
         return Cell("")
-    places = digits(name)
     text = f"{value:.{places}f}"
     if math.isinf(value) and is_number(row.get("identical")):
         text = f"{text} ({row['identical']:.0f} identical)"

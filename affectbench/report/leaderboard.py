@@ -23,7 +23,6 @@ from affectbench.records import Record, read_record, write_atomic, write_record
 from affectbench.report.render import to_csv
 from affectbench.report.results import (
     Run,
-    column_of,
     is_outdated,
     load_records,
     load_run,
@@ -31,6 +30,7 @@ from affectbench.report.results import (
     read_cell,
 )
 from affectbench.report.table import build_table
+from affectbench.results.columns import column_of
 from affectbench.types import TestProtocol, as_json
 
 CLOSE = 1e-9

@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import pandas as pd
 
 from affectbench.aggregate import align
 from affectbench.records import Record
 from affectbench.report.results import Run
+from affectbench.results.columns import scorer_of
+from affectbench.results.facts import facts_of, through_network
 from affectbench.stats import difference_p, set_mean, shared_rng
 from affectbench.texts import printable
 
@@ -24,11 +25,6 @@ CONTAMINATED = "contaminated"
 NO_INFORMATION = "no-expression-information"
 TRAINED_AGAINST = "trained-against"
 FAILED = "failed: "
-ONE_NETWORK = (
-    frozenset({"vgg16", "lpips-vgg", "dists"}),
-    frozenset({"alexnet", "lpips-alex", "lpips-alex_eyes", "lpips-alex_mouth"}),
-)
-"""Names of scorers that look through one network: who learned from one is ranked by none."""
 
 
 def joined(words: Iterable[str]) -> str:
@@ -63,17 +59,15 @@ def barred(rows: pd.DataFrame, scorer: str) -> pd.Series[bool]:
     return rows["mark"].map(lambda mark: not bars.isdisjoint(words_of(mark))).astype(bool)
 
 
-def scorer_of(metric: Mapping[str, Any]) -> str:
-    """What a model may have been trained against: judge, other network, or the metric itself."""
-    identity = metric["identity"]
-    return str(identity.get("judge", identity.get("scorer", metric["name"])))
-
-
 def is_dagger(record: Record) -> bool:
     """Whether the model was trained against what scores it here, or through the same network."""
+    learned = record.model.get("trained_against", ())
+    if not learned:
+        return False
     scorer = scorer_of(record.metric)
-    alike = next((names for names in ONE_NETWORK if scorer in names), {scorer})
-    return not alike.isdisjoint(record.model.get("trained_against", ()))
+    network = facts_of(record.metric).network
+    alike = {scorer, network, *through_network(network)} if network else {scorer}
+    return not alike.isdisjoint(learned)
 
 
 def is_contaminated(record: Record, ids: Sequence[str]) -> bool:

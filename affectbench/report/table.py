@@ -24,9 +24,10 @@ from affectbench.report.marks import (
     is_dagger,
     joined,
     knows_nothing,
-    scorer_of,
 )
-from affectbench.report.results import Run, column_of, is_of_set
+from affectbench.report.results import Run, is_of_set
+from affectbench.results.columns import column_of, columns_of, scorer_of
+from affectbench.results.facts import facts_of
 from affectbench.stats import (
     MIN_N,
     Difference,
@@ -36,11 +37,6 @@ from affectbench.stats import (
     shared_rng,
 )
 
-BESIDE = (
-    *("agreement", "flip_rate", "identical", "valence_ccc", "arousal_ccc"),
-    *("nme_failure_rate", "au_proxy_failure_rate"),
-)
-"""What records say of a set beside the metric itself and tables show."""
 ANCHOR_ORDER = ("reference", "bicubic", "one-face", "wrong-face")
 Cells = dict[str, Record]
 """The records of one row of one data set, by column name."""
@@ -51,11 +47,11 @@ Key = tuple[str, str]
 def build_table(run: Run) -> pd.DataFrame:
     """The columns of `table.csv`.
 
-    `model,dataset,role,n,failed`; each metric with its interval; what `BESIDE` names; how many
-    faces have results without a value (`METRIC_missing`, empty for none); each metric's paired
-    difference to `versus` with interval and Holm-corrected p, and whether the model cannot be told
-    from the best (not for metrics of a set); `mark`. Judges after the first have columns of their
-    own, `ecm[JUDGE]`. Empty where there is no value.
+    `model,dataset,role,n,failed`; each metric with its interval; what the `summaries` of its spec
+    name; how many faces have results without a value (`METRIC_missing`, empty for none); each
+    metric's paired difference to `versus` with interval and Holm-corrected p, and whether the model
+    cannot be told from the best (not for metrics of a set); `mark`. Judges after the first have
+    columns of their own, `ecm[JUDGE]`. Empty where there is no value.
     """
     rows: list[dict[str, Any]] = []
     for dataset in dict.fromkeys(record.dataset["name"] for record in run.records):
@@ -66,8 +62,7 @@ def build_table(run: Run) -> pd.DataFrame:
 
 def metric_columns(run: Run) -> list[str]:
     """The metrics' column names, in the order asked for; headline judge before the others."""
-    names = [column_of(record, run.settings) for record in run.records]
-    return list(dict.fromkeys(names))
+    return list(columns_of(run.records, run.settings))
 
 
 def _dataset_rows(run: Run, records: Sequence[Record]) -> list[dict[str, Any]]:
@@ -121,7 +116,7 @@ def _row(label: str, cells: Cells) -> dict[str, Any]:
             row[f"{column}_mean"] = values["mean"]
             row[f"{column}_macro_classes"] = values["macro_classes"]
         suffix = column.removeprefix(record.metric["name"]) if record.metric["per_judge"] else ""
-        for name in BESIDE:
+        for name in facts_of(record.metric).summaries:
             # A metric of that name, such as `agreement`, has the same value and more with it.
             if name in values:
                 row.setdefault(f"{name}{suffix}", values[name])
@@ -251,7 +246,8 @@ def column_order(run: Run, columns: Sequence[str]) -> list[str]:
     order = ["model", "dataset", "role", "n", "failed"]
     for name in metrics:
         order += [name, f"{name}_low", f"{name}_high", f"{name}_mean"]
-    order += [c for c in columns if re.sub(r"\[[^]]*\]$", "", c) in BESIDE]
+    summaries = {name for record in run.records for name in facts_of(record.metric).summaries}
+    order += [c for c in columns if re.sub(r"\[[^]]*\]$", "", c) in summaries]
     order += [f"{name}_macro_classes" for name in metrics]
     order += [f"{name}_missing" for name in metrics]
     for name in metrics:

@@ -15,9 +15,10 @@ import pandas as pd
 
 from affectbench.records import Record
 from affectbench.report.cells import Layout, lay_out
-from affectbench.report.marks import NO_INFORMATION, TRAINED_AGAINST, joined, scorer_of, words_of
+from affectbench.report.marks import NO_INFORMATION, TRAINED_AGAINST, joined, words_of
 from affectbench.report.results import Run, convention_of, read_cell
 from affectbench.report.table import build_table, column_order
+from affectbench.results.columns import scorer_of
 
 KEY = ["dataset", "role", "model"]
 ALL_JUDGES = ""

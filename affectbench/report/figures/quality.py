@@ -11,18 +11,17 @@ import pandas as pd
 from affectbench.report.faces import COMPARED_ANCHOR
 from affectbench.report.figures.drawing import Drawing, absent
 from affectbench.report.figures.style import ANCHOR, INK, looks
-from affectbench.report.html.tables import Head, heads_of
 from affectbench.report.marks import CONTAMINATED, against, words_of
 from affectbench.report.render import cost_table
 from affectbench.report.table import is_number
 from affectbench.report.views import View
+from affectbench.results.columns import Column, columns_of
+from affectbench.results.facts import quality_labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-QUALITY = ("lpips-alex", "psnr", "ssim")
-"""The first of these that the run has is the quality axis."""
 LINES = ("wrong-face", "one-face")
 _NO_POINT = "No model has a value on both axes."
 
@@ -40,15 +39,25 @@ class Point:
     y_interval: tuple[float, float] | None = None
 
 
+@dataclass(frozen=True)
+class Axis:
+    """What stands at an axis, and whether lower is better."""
+
+    text: str
+    lower: bool
+
+
 def quality_figure(view: View) -> Drawing:
-    """ECM against the first quality metric there is, with intervals and the Pareto front."""
+    """ECM against the run's measure of quality, with intervals and the Pareto front."""
     title = "Quality against emotion"
-    heads = heads_of(view.run)
-    quality = next((name for name in QUALITY if name in view.table and name in heads), None)
+    columns = columns_of(view.run.records, view.run.settings)
+    quality = _quality(view, columns)
     if "ecm" not in view.table or quality is None:
-        reason = f"{title} needs ECM and one of LPIPS, PSNR and SSIM; this run has not both."
+        *others, last = quality_labels()
+        known = f"{', '.join(others)} and {last}"
+        reason = f"{title} needs ECM and one of {known}; this run has not both."
         return absent("quality", view.dataset, title, reason)
-    points, anchors = _points(view.table, "ecm", quality, _judge(view)), _anchors(view.table)
+    points, anchors = _points(view.table, "ecm", quality.name, _judge(view)), _anchors(view.table)
     if not points:
         return absent("quality", view.dataset, title, _NO_POINT)
     return Drawing(
@@ -57,15 +66,23 @@ def quality_figure(view: View) -> Drawing:
         judge=view.judge,
         title=title,
         caption=(
-            f"Each model's ECM (left is better) against {heads[quality].label}, with 95 % "
+            f"Each model's ECM (left is better) against {quality.label}, with 95 % "
             "intervals. The thin line joins the models that no other model beats in both; models "
             "trained on these faces or against this judge are hollow. Dashed "
             "and dotted: the ECM of anchors that show another face."
         ),
-        words=_words(points, "ECM", heads[quality].label),
-        paint=lambda figure: _paint(figure, points, heads["ecm"], heads[quality], anchors=anchors),
+        words=_words(points, "ECM", quality.label),
+        paint=lambda figure: _paint(
+            figure, points, _axis(columns["ecm"]), _axis(quality), anchors=anchors
+        ),
         size=(6.8, 4.2),
     )
+
+
+def _quality(view: View, columns: Mapping[str, Column]) -> Column | None:
+    """The metric that says most of image quality, of those that the run has."""
+    found = [c for c in columns.values() if c.spec.quality_axis > 0 and c.name in view.table]
+    return max(found, key=lambda column: column.spec.quality_axis, default=None)
 
 
 def cost_figure(view: View) -> Drawing:
@@ -82,7 +99,8 @@ def cost_figure(view: View) -> Drawing:
     points = _points(table, "ecm", "speed", _judge(view))
     if not points:
         return absent("cost", view.dataset, title, _NO_POINT)
-    speed = Head("speed", "faces/s", "", "higher")
+    ecm = columns_of(view.run.records, view.run.settings)["ecm"]
+    speed = Axis("Faces a second, higher is better", lower=False)
     return Drawing(
         kind="cost",
         dataset=view.dataset,
@@ -93,9 +111,7 @@ def cost_figure(view: View) -> Drawing:
             "ECM: left and up is better. Times of other machines do not compare."
         ),
         words=_words(points, "ECM", "faces a second"),
-        paint=lambda figure: _paint(
-            figure, points, heads_of(view.run)["ecm"], speed, anchors={}, log=True
-        ),
+        paint=lambda figure: _paint(figure, points, _axis(ecm), speed, anchors={}, log=True),
         size=(6.8, 4.0),
     )
 
@@ -157,8 +173,8 @@ def _words(points: Sequence[Point], x: str, y: str) -> str:
 def _paint(
     figure: Figure,
     points: Sequence[Point],
-    x: Head,
-    y: Head,
+    x: Axis,
+    y: Axis,
     *,
     anchors: Mapping[str, float],
     log: bool = False,
@@ -169,14 +185,14 @@ def _paint(
     for point in points:
         if not point.model:
             _draw(axes, point, {"color": ANCHOR, "marker": "o"}, f"{point.name} (anchor)")
-    front = pareto(points, x.direction == "lower", y.direction == "lower")
+    front = pareto(points, x.lower, y.lower)
     axes.plot(
         [p.x for p in front], [p.y for p in front], color=INK, linewidth=0.9, alpha=0.5, zorder=1
     )
     for (name, value), pattern in zip(anchors.items(), ("--", ":"), strict=False):
         axes.axvline(value, color=ANCHOR, linewidth=1.2, linestyle=pattern, label=name, zorder=1)
-    axes.set_xlabel(_axis(x))
-    axes.set_ylabel(_axis(y))
+    axes.set_xlabel(x.text)
+    axes.set_ylabel(y.text)
     axes.margins(0.1)
     if log:
         _logarithmic(axes, [point.y for point in points])
@@ -215,10 +231,9 @@ def _draw(axes: Axes, point: Point, style: Mapping[str, Any], label: str) -> Non
     )
 
 
-def _axis(head: Head) -> str:
-    label = "Faces a second" if head.name == "speed" else head.label
-    unit = f" ({head.unit})" if head.unit and head.name != "speed" else ""
-    return f"{label}{unit}, {head.direction} is better"
+def _axis(column: Column) -> Axis:
+    unit = f" ({column.spec.unit})" if column.spec.unit else ""
+    return Axis(f"{column.label}{unit}, {column.spec.direction} is better", column.of_lower)
 
 
 def _lengths(value: float, interval: tuple[float, float] | None) -> list[list[float]] | None:

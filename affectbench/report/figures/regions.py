@@ -11,25 +11,23 @@ from affectbench.records import Record
 from affectbench.report.figures.drawing import Drawing, absent
 from affectbench.report.figures.style import looks
 from affectbench.report.results import Run
+from affectbench.results.facts import facts_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-METRIC = "nme"
-_NOT_REGIONS = frozenset({"nme_failed", "nme_found", "nme_eye_distance"})
 
 
 def regions_figure(run: Run, dataset: str) -> Drawing:
     """The mean normalised error of the landmarks of each region, per model.
 
-    Reads the columns `nme_<region>` beside a metric whose name is, or begins with, `nme`.
+    Reads the columns that the spec of a metric of landmarks names as its `regions`.
     """
     title = "Landmark error by region"
     found = [
         r
         for r in run.records
         if r.dataset["name"] == dataset and r.role == "model" and r.status == "ok"
-        if str(r.metric["name"]).startswith(METRIC)
+        if r.metric.get("group") == "landmarks" and facts_of(r.metric).regions
     ]
     means = {record.row: _means(run, record) for record in found}
     regions = list(dict.fromkeys(region for row in means.values() for region in row))
@@ -52,15 +50,12 @@ def regions_figure(run: Run, dataset: str) -> Drawing:
 
 
 def _means(run: Run, record: Record) -> dict[str, float]:
-    name = str(record.metric["name"])
+    spec = facts_of(record.metric)
     means = {}
     for column, values in run.columns(record).items():
-        region = column.removeprefix(f"{name}_")
-        if region == column or column in _NOT_REGIONS:
-            continue
         numbers = np.asarray(values)
-        if numbers.dtype.kind == "f" and np.isfinite(numbers).any():
-            means[region] = float(np.nanmean(numbers))
+        if column in spec.regions and numbers.dtype.kind == "f" and np.isfinite(numbers).any():
+            means[column.removeprefix(f"{spec.name}_")] = float(np.nanmean(numbers))
     return means
 
 

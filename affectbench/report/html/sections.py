@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from affectbench.report.figures.drawing import NO_MATPLOTLIB, Drawing, can_draw, inline_svg
 from affectbench.report.html.markup import Child, Markup, tag
 from affectbench.report.html.switches import switches
-from affectbench.report.html.tables import heads_of, notes_list, results_table, signed
+from affectbench.report.html.tables import notes_list, results_table, signed
 from affectbench.report.render import to_csv, to_latex, to_markdown
 from affectbench.report.views import View
+from affectbench.results.columns import columns_of
 
 
 def tables_section(views: Sequence[View], names: Mapping[str, Child] | None = None) -> Markup:
@@ -42,7 +43,7 @@ def _view(view: View, index: int, names: Mapping[str, Child] | None) -> Markup:
 def _best(view: View) -> Markup | None:
     """In words: the best model of each metric, and which others cannot be told from it."""
     items: list[Child] = []
-    for name, head in heads_of(view.run).items():
+    for name, column in columns_of(view.run.records, view.run.settings).items():
         rows = view.table["model"].astype(str)
         lines = [
             (model, line)
@@ -59,14 +60,16 @@ def _best(view: View) -> Markup | None:
         items.append(
             tag(
                 "div",
-                tag("dt", head.label),
+                tag("dt", column.label),
                 tag(
                     "dd",
                     tag(
                         "span", [signed(line.name, model) for model, line in best], class_="winner"
                     ),
                     tag(
-                        "span", f"{best[0][1].cells[name].text} {head.unit}".strip(), class_="score"
+                        "span",
+                        f"{best[0][1].cells[name].text} {column.spec.unit}".strip(),
+                        class_="score",
                     ),
                     tag("span", remark, class_="tied") if remark else None,
                 ),

@@ -6,47 +6,18 @@ Without a script it is a complete, readable table; the script adds the buttons t
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from affectbench.report.cells import FOOTNOTES, Cell, Layout, Line, digits
+from affectbench.report.cells import FOOTNOTES, Cell, Layout, Line
 from affectbench.report.html.markup import Child, Markup, tag
-from affectbench.report.results import Run, column_of
+from affectbench.report.results import Run
 from affectbench.report.table import is_number
+from affectbench.results.columns import Column, columns_of
 
-ACRONYMS = frozenset({"ecm", "psnr", "ssim", "lpips", "dists", "nme", "fid", "kid", "vif"})
 SIGNS = {note[0]: note[2:] for note in FOOTNOTES.values() if note[0] in "†‡∅✗"}
 BETTER = {"lower": "lower is better", "higher": "higher is better"}
-
-
-@dataclass(frozen=True)
-class Head:
-    """A metric's column: its name, unit, title and direction."""
-
-    name: str
-    unit: str
-    title: str
-    direction: str
-
-    @property
-    def label(self) -> str:
-        """The name as people write it: `PSNR`, `ECM [face-api]`."""
-        base, bracket, judge = self.name.partition("[")
-        base = base.upper() if base in ACRONYMS else base
-        return f"{base} {bracket}{judge}".strip()
-
-
-def heads_of(run: Run) -> dict[str, Head]:
-    """The metric columns of a run."""
-    heads: dict[str, Head] = {}
-    for record in run.records:
-        metric = record.metric
-        name = column_of(record, run.settings)
-        texts = [str(metric.get(key, "")) for key in ("unit", "title", "direction")]
-        heads.setdefault(name, Head(name, *texts))
-    return heads
 
 
 def results_table(
@@ -60,7 +31,7 @@ def results_table(
 
     `names` gives what is shown for a model instead of its plain name, such as a link.
     """
-    heads = heads_of(run)
+    columns = columns_of(run.records, run.settings)
     scales = {name: _scale(rows, name) for name in layout.heads}
     lines = list(zip(layout.blocks[0].lines, rows.to_dict("records"), strict=True))
     width = 2 + len(layout.heads)
@@ -76,7 +47,7 @@ def results_table(
         tag(
             "table",
             tag("caption", layout.blocks[0].title, id=caption_id),
-            tag("thead", tag("tr", _heads(layout, heads))),
+            tag("thead", tag("tr", _heads(columns))),
             groups,
             class_="results",
         ),
@@ -138,23 +109,21 @@ def signed(name: str, shown: Child) -> list[Child]:
     return [tag("span", shown, class_="name"), *written]
 
 
-def _heads(layout: Layout, heads: Mapping[str, Head]) -> Iterator[Markup]:
+def _heads(columns: Mapping[str, Column]) -> Iterator[Markup]:
     yield tag("th", "Model", scope="col", data_sort="text")
     yield tag("th", "n", scope="col", class_="number", data_sort="number", data_first="descending")
-    for name in layout.heads:
-        head = heads[name]
-        lower = head.direction == "lower"
-        better = BETTER.get(head.direction, "")
+    for column in columns.values():
+        unit, better = column.spec.unit, BETTER[column.spec.direction]
         yield tag(
             "th",
-            tag("span", head.label, title=head.title),
-            tag("span", f" {head.unit}", class_="unit") if head.unit else None,
-            tag("span", " ↓" if lower else " ↑", aria_hidden="true", title=better),
+            tag("span", column.label, title=column.spec.title),
+            tag("span", f" {unit}", class_="unit") if unit else None,
+            tag("span", " ↓" if column.of_lower else " ↑", aria_hidden="true", title=better),
             tag("span", f", {better}", class_="hidden"),
             scope="col",
             class_="number",
             data_sort="number",
-            data_first="ascending" if lower else "descending",
+            data_first="ascending" if column.of_lower else "descending",
         )
 
 
@@ -165,7 +134,8 @@ def _row(
     run: Run,
     names: Mapping[str, Child],
 ) -> Markup:
-    cells = [_cell(line.cells[name], row, name, scales[name], run) for name in line.cells]
+    columns = columns_of(run.records, run.settings)
+    cells = [_cell(line.cells[n], row, columns[n], scales[n], run) for n in line.cells]
     model = str(row["model"])
     shown = model if line.anchor else names.get(model, model)
     name = tag("th", signed(line.name, shown), scope="row")
@@ -174,8 +144,9 @@ def _row(
 
 
 def _cell(
-    cell: Cell, row: Mapping[Any, Any], name: str, scale: tuple[float, float], run: Run
+    cell: Cell, row: Mapping[Any, Any], column: Column, scale: tuple[float, float], run: Run
 ) -> Markup:
+    name = column.name
     value: Any = row.get(name)
     if not cell.text:
         return tag("td", tag("span", "no value", class_="hidden"), class_="number")
@@ -185,18 +156,18 @@ def _cell(
         tag("span", " best of the models", class_="hidden") if cell.best else None,
         tag("span", cell.interval, class_="interval") if cell.interval else None,
         _whisker(value, row, name, scale),
-        _test(row, name, str(run.settings["versus"])),
+        _test(row, column, str(run.settings["versus"])),
         class_="number best" if cell.best else "number",
         data_value=repr(float(value)),
     )
 
 
-def _test(row: Mapping[Any, Any], name: str, versus: str) -> Markup | None:
+def _test(row: Mapping[Any, Any], column: Column, versus: str) -> Markup | None:
     """The paired difference to `versus` with its interval and corrected p."""
-    parts = [row.get(f"{name}_{part}") for part in ("diff", "diff_low", "diff_high", "p")]
+    parts = [row.get(f"{column.name}_{part}") for part in ("diff", "diff_low", "diff_high", "p")]
     if not all(map(is_number, parts)):
         return None
-    places = digits(name)
+    places = column.spec.digits
     difference, low, high = (f"{part:+.{places}f}" for part in parts[:3])
     p: Any = parts[3]
     written = "p < 0.001" if p < 0.001 else f"p = {p:.3f}"

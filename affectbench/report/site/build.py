@@ -20,12 +20,14 @@ from affectbench.report.html.markup import Child, Markup, data_script, file_link
 from affectbench.report.html.page import page
 from affectbench.report.html.provenance import provenance_section
 from affectbench.report.html.sections import copied_texts, figures_section, tables_section
-from affectbench.report.html.tables import ACRONYMS, heads_of, plain_table
+from affectbench.report.html.tables import plain_table
 from affectbench.report.leaderboard import board_folders, check_csv
 from affectbench.report.results import Run, load_run
 from affectbench.report.site.models import ModelEntry, model_body, model_entries
 from affectbench.report.site.submit import submit_section
 from affectbench.report.views import View, build_views
+from affectbench.results.columns import columns_of
+from affectbench.results.facts import display_of
 from affectbench.texts import unicode_text
 
 
@@ -151,12 +153,12 @@ def _standing(board: Board) -> str:
         for row, line in zip(rows, view.layout.blocks[0].lines, strict=True)
         if not line.anchor
     ]
-    name, head = next(iter(heads_of(view.run).items()))
+    name, column = next(iter(columns_of(view.run.records, view.run.settings).items()))
     best = [(model, line) for model, line in lines if line.cells[name].best]
     if not best:
         return f"{len(lines)} models."
     model, line = best[0]
-    text = f"{len(lines)} models. Best by {head.label}: {model}, {line.cells[name].text}"
+    text = f"{len(lines)} models. Best by {column.label}: {model}, {line.cells[name].text}"
     tied = [other for other, row in lines if row.cells[name].text.endswith("*")]
     text += f"; not told apart from {', '.join(tied)}" if tied else ""
     nothing = "∅" in line.name
@@ -202,17 +204,26 @@ def _board_page(board: Board, entries: Mapping[str, ModelEntry]) -> str:
 
 
 def _published_body(table: pd.DataFrame) -> Markup:
-    numeric = {"scale", "psnr", "ssim", "vif", "lpips"}
     columns = list(table.columns)
     rows: list[list[Child]] = [
         [_published_cell(column, str(row[column])) for column in columns]
         for row in table.to_dict("records")
     ]
-    kinds = "".join("n" if column in numeric else "t" for column in columns)
-    head = [c.upper() if c in ACRONYMS else c.replace("_", " ") for c in columns]
+    kinds = "".join("n" if _is_numeric(table[column]) else "t" for column in columns)
+    head = [_LABELS.get(c) or display_of(c) or c.replace("_", " ") for c in columns]
     shown = plain_table("Published rows", "published-rows", head, rows, kinds, sortable=True)
     file = tag("p", "As a file: ", tag("a", "published.csv", href=file_link("published.csv")), ".")
     return tag("section", shown, file, aria_label="Published rows")
+
+
+_LABELS = {"lpips": "LPIPS"}
+"""Columns of published numbers that are no metric of ours: papers do not say which network."""
+
+
+def _is_numeric(texts: pd.Series[str]) -> bool:
+    """Whether a column holds numbers, wherever it holds anything."""
+    known = texts[texts != ""]
+    return len(known) > 0 and bool(pd.to_numeric(known, errors="coerce").notna().all())
 
 
 def _published_cell(column: str, text: str) -> Child:

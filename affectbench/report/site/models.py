@@ -11,9 +11,10 @@ from affectbench.errors import InputError
 from affectbench.records import slug
 from affectbench.report.cells import FOOTNOTES, Line
 from affectbench.report.html.markup import Child, Markup, file_link, joined, rendered_markdown, tag
-from affectbench.report.html.tables import Head, heads_of, plain_table, signed
+from affectbench.report.html.tables import plain_table, signed
 from affectbench.report.marks import CONTAMINATED, NO_INFORMATION, TRAINED_AGAINST
 from affectbench.report.views import ALL_JUDGES, View
+from affectbench.results.columns import Column, columns_of
 
 _FACTS = {
     "scale": "Scale",
@@ -35,7 +36,7 @@ class Result:
     board: str
     page: str
     line: Line
-    heads: Mapping[str, Head]
+    columns: Mapping[str, Column]
 
 
 @dataclass
@@ -84,7 +85,7 @@ def model_entries(
 
 
 def _collect(entries: dict[str, ModelEntry], board: str, page: str, view: View) -> None:
-    heads = heads_of(view.run)
+    columns = columns_of(view.run.records, view.run.settings)
     described = {r.row: r.model for r in view.run.records if r.role == "model"}
     rows = view.table.to_dict("records")
     for line, row in zip(view.layout.blocks[0].lines, rows, strict=True):
@@ -92,7 +93,7 @@ def _collect(entries: dict[str, ModelEntry], board: str, page: str, view: View) 
             continue
         name = str(row["model"])
         entry = entries.setdefault(name, ModelEntry(name, described.get(name, {})))
-        entry.results.append(Result(board, page, line, heads))
+        entry.results.append(Result(board, page, line, columns))
 
 
 def model_body(entry: ModelEntry) -> Markup:
@@ -118,20 +119,20 @@ def model_body(entry: ModelEntry) -> Markup:
 
 
 def _scores(entry: ModelEntry) -> Markup:
-    heads: dict[str, Head] = {}
+    columns: dict[str, Column] = {}
     for result in entry.results:
-        heads.update(result.heads)
+        columns.update(result.columns)
     rows: list[list[Child]] = []
     for result in entry.results:
         board = signed(result.line.name, tag("a", result.board, href=file_link(result.page)))
         row: list[Child] = [board, result.line.faces]
-        row += [_score(result.line, name) for name in heads]
+        row += [_score(result.line, name) for name in columns]
         rows.append(row)
     titles = [
-        f"{head.label} {head.unit}".strip() + (" ↓" if head.direction == "lower" else " ↑")
-        for head in heads.values()
+        f"{column.label} {column.spec.unit}".strip() + (" ↓" if column.of_lower else " ↑")
+        for column in columns.values()
     ]
-    kinds = "tn" + "n" * len(heads)
+    kinds = "tn" + "n" * len(columns)
     caption = f"Scores of {entry.name} with 95 % intervals"
     table = plain_table(caption, "scores", ["Board", "n", *titles], rows, kinds)
     notes = [tag("li", FOOTNOTES[key]) for key in ("best", TRAINED_AGAINST, CONTAMINATED)]
