@@ -25,7 +25,7 @@ from affectbench.types import Kernel, Role, TestProtocol
 if TYPE_CHECKING:
     import pandas as pd
 
-    from affectbench.report.results import Run
+    from affectbench.results.runs import Run
 
 Note = Callable[[str], None]
 Progress = Callable[[str, int, int], None]
@@ -217,8 +217,8 @@ def rerun_leaderboard(
 
     By all metrics of the boards, or only by those named. InputError for one that a board has not.
     """
-    from affectbench.report.leaderboard import board_folders
-    from affectbench.report.results import load_run
+    from affectbench.results.boards import board_folders
+    from affectbench.results.runs import load_run
     from affectbench.run.again import run_again
 
     problems = []
@@ -246,19 +246,20 @@ def _run(
     **telling: Any,
 ) -> Comparison:
     from affectbench.report.render import write_tables
-    from affectbench.report.results import load_run
-    from affectbench.report.table import build_table
+    from affectbench.report.table import wide_table
+    from affectbench.results.compare import compared
+    from affectbench.results.runs import load_run
 
     with _output(out) as given:
         folder = given.absolute()  # a model may change the working directory
         outcome = run_comparison(request, given, rerun=rerun, **telling)
         run = load_run(folder)
-        table = build_table(run)
+        frame = compared(run)
         if out is None:
             run.load_columns()
         else:
-            write_tables(run, table, folder)
-    return Comparison(run, table, outcome)
+            write_tables(frame, folder)
+    return Comparison(run, wide_table(frame), outcome)
 
 
 @contextmanager

@@ -36,8 +36,8 @@ from affectbench.metrics.distances import (
     pack,
     unpack,
 )
-from affectbench.report.leaderboard import _check_records
-from affectbench.report.results import load_run
+from affectbench.results.boards import check_records
+from affectbench.results.runs import load_run
 from affectbench.run.again import run_again
 from affectbench.run.batches import Batches
 from affectbench.stats import jackknife_interval, sign_flip_p
@@ -363,7 +363,7 @@ def test_fed_orders_models_and_is_zero_for_the_same_faces(toy_faces: Path) -> No
     columns = result.images("nearest", "toy", "fed")
     assert set(columns) == {"id", "features_hr", "features_sr"}
     assert unpack(columns["features_hr"].to_numpy()).shape == (8, 384)
-    assert list(_check_records(result.run)) == []
+    assert list(check_records(result.run)) == []
 
 
 def arguments(toy_faces: Path, out: Path, metrics: str) -> list[str]:
@@ -570,4 +570,4 @@ def test_fid_in_a_run(toy_faces: Path, tmp_path: Path, monkeypatch: pytest.Monke
     assert np.isnan(table.loc["nearest", "fid_p"])
     assert table.loc["nearest", "kid_low"] < table.loc["nearest", "kid_high"]
     assert table.loc["nearest", "kid_p"] > 0
-    assert list(_check_records(result.run)) == []
+    assert list(check_records(result.run)) == []

@@ -17,8 +17,9 @@ from run_writer import edit_record
 from affectbench.report.cells import lay_out
 from affectbench.report.html.build import write_report
 from affectbench.report.render import to_markdown
-from affectbench.report.results import load_run
 from affectbench.report.table import build_table
+from affectbench.results.compare import compared
+from affectbench.results.runs import load_run
 
 METRIC = """
 import os
@@ -51,7 +52,7 @@ def soft(scale):
 AGAIN = """
 import sys
 from pathlib import Path
-from affectbench.report.results import load_run
+from affectbench.results.runs import load_run
 from affectbench.run.again import run_again
 
 run = load_run(Path(sys.argv[1]))
@@ -144,7 +145,7 @@ def test_records_outlive_it(run_folder: Path, tmp_path: Path) -> None:
     """It is not installed in this process: its records say the same of it."""
     run = load_run(run_folder)
     stored = (run_folder / "table.md").read_text()
-    assert to_markdown(lay_out(run, build_table(run))) == stored
+    assert to_markdown(lay_out(compared(run))) == stored
     page = write_report(run_folder, tmp_path / "report.html").page.read_text()
     assert ">Edges!</span>" in page
 
@@ -167,7 +168,7 @@ def test_records_from_before_these_facts_are_read_with_defaults(
     run = load_run(folder)
     table = build_table(run)
     assert "edges_most" not in table and "identical" in table
-    line = lay_out(run, table).blocks[0].lines[0]
+    line = lay_out(compared(run)).blocks[0].lines[0]
     assert line.cells["edges"].text.rstrip("*") == f"{table['edges'][0]:.4f}"
     assert line.cells["psnr"].text.rstrip("*") == f"{table['psnr'][0]:.2f}"
     page = write_report(folder, tmp_path / "report.html").page.read_text()

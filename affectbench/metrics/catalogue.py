@@ -61,9 +61,17 @@ def _region(whole: MetricPlugin, region: str, title: str, tolerance: float) -> M
 
     A pixel on the edge of its mask may belong to it on one machine and not on another.
     """
-    own = {"name": f"{whole.spec.name}_{region}", "version": "2", "title": title}
-    more = {"label": "", "summaries": (), "quality_axis": 0, "tolerance": tolerance}
-    return _fidelity(replace(whole.spec, **own, **more), region)
+    spec = replace(
+        whole.spec,
+        name=f"{whole.spec.name}_{region}",
+        version="2",
+        title=title,
+        label="",
+        summaries=(),
+        quality_axis=0,
+        tolerance=tolerance,
+    )
+    return _fidelity(spec, region)
 
 
 PSNR = _fidelity(

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
-from affectbench.report.faces import COMPARED_ANCHOR
 from affectbench.report.figures.drawing import Drawing, absent
 from affectbench.report.figures.style import ANCHOR, INK, looks
-from affectbench.report.marks import CONTAMINATED, against, words_of
-from affectbench.report.render import cost_table
-from affectbench.report.table import is_number
-from affectbench.report.views import View
-from affectbench.results.columns import Column, columns_of
+from affectbench.results.columns import Column
+from affectbench.results.cost import cost_table
+from affectbench.results.faces import COMPARED_ANCHOR
 from affectbench.results.facts import quality_labels
+from affectbench.results.frame import Frame, Row, Value
+from affectbench.results.views import View
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,14 +48,15 @@ class Axis:
 def quality_figure(view: View) -> Drawing:
     """ECM against the run's measure of quality, with intervals and the Pareto front."""
     title = "Quality against emotion"
-    columns = columns_of(view.run.records, view.run.settings)
-    quality = _quality(view, columns)
-    if "ecm" not in view.table or quality is None:
+    quality = _quality(view.frame)
+    if not _has(view.frame, "ecm") or quality is None:
         *others, last = quality_labels()
         known = f"{', '.join(others)} and {last}"
         reason = f"{title} needs ECM and one of {known}; this run has not both."
         return absent("quality", view.dataset, title, reason)
-    points, anchors = _points(view.table, "ecm", quality.name, _judge(view)), _anchors(view.table)
+    numbers = [(row, row.known(quality.name)) for row in view.frame.rows]
+    points = _points(view, [(row, value) for row, value in numbers if value])
+    anchors = _anchors(view.frame)
     if not points:
         return absent("quality", view.dataset, title, _NO_POINT)
     return Drawing(
@@ -73,33 +72,39 @@ def quality_figure(view: View) -> Drawing:
         ),
         words=_words(points, "ECM", quality.label),
         paint=lambda figure: _paint(
-            figure, points, _axis(columns["ecm"]), _axis(quality), anchors=anchors
+            figure, points, _axis(view.frame.columns["ecm"]), _axis(quality), anchors=anchors
         ),
         size=(6.8, 4.2),
     )
 
 
-def _quality(view: View, columns: Mapping[str, Column]) -> Column | None:
+def _quality(frame: Frame) -> Column | None:
     """The metric that says most of image quality, of those that the run has."""
-    found = [c for c in columns.values() if c.spec.quality_axis > 0 and c.name in view.table]
+    columns = frame.columns.values()
+    found = [c for c in columns if c.spec.quality_axis > 0 and _has(frame, c.name)]
     return max(found, key=lambda column: column.spec.quality_axis, default=None)
+
+
+def _has(frame: Frame, column: str) -> bool:
+    """Whether a cell of the column did not fail."""
+    values = (row.values.get(column) for row in frame.rows)
+    return any(value is not None and value.value is not None for value in values)
 
 
 def cost_figure(view: View) -> Drawing:
     """Speed against ECM."""
     title = "Cost against emotion"
-    costs = cost_table(view.run)
+    costs = cost_table(view.frame.run)
     costs = costs[costs["dataset"] == view.dataset]
     speeds = costs.set_index("model")["faces_per_second"].dropna()
-    if "ecm" not in view.table or speeds.empty:
+    if not _has(view.frame, "ecm") or speeds.empty:
         reason = f"{title} needs ECM and the time that models took; this run has not both."
         return absent("cost", view.dataset, title, reason)
-    table = view.table[view.table["model"].isin(speeds.index) & (view.table["role"] == "model")]
-    table = table.assign(speed=table["model"].map(speeds))
-    points = _points(table, "ecm", "speed", _judge(view))
+    rows = [row for row in view.frame.rows if not row.is_anchor and row.model in speeds.index]
+    points = _points(view, [(row, Value(float(speeds[row.model]))) for row in rows])
     if not points:
         return absent("cost", view.dataset, title, _NO_POINT)
-    ecm = columns_of(view.run.records, view.run.settings)["ecm"]
+    ecm = view.frame.columns["ecm"]
     speed = Axis("Faces a second, higher is better", lower=False)
     return Drawing(
         kind="cost",
@@ -132,35 +137,24 @@ def _turned(point: Point, x_lower: bool, y_lower: bool) -> tuple[float, float]:
     return (point.x if x_lower else -point.x, point.y if y_lower else -point.y)
 
 
-def _points(table: pd.DataFrame, x: str, y: str, judge: str) -> list[Point]:
-    points, bars = [], {CONTAMINATED, against(judge)}
-    for row in table.to_dict("records"):
-        values: list[Any] = [row.get(x), row.get(y)]
-        if row["role"] == "anchor" and row["model"] != COMPARED_ANCHOR:
+def _points(view: View, heights: Sequence[tuple[Row, Value]]) -> list[Point]:
+    """A point for each row with ECM: its ECM against its value on the other axis."""
+    points = []
+    for row, y in heights:
+        x = row.known("ecm")
+        if x is None or (row.is_anchor and row.model != COMPARED_ANCHOR):
             continue
-        if not all(is_number(v) and abs(v) != float("inf") for v in values):
-            continue
-        model = row["role"] == "model"
-        ranked = model and bars.isdisjoint(words_of(str(row["mark"])))
-        name, (a, b) = str(row["model"]), values
-        points.append(Point(name, model, ranked, a, b, _interval(row, x), _interval(row, y)))
+        a, b = float(x.value or 0.0), float(y.value or 0.0)
+        if math.isfinite(a) and math.isfinite(b):
+            ranked = row.is_ranked_by(view.headline_judge)
+            points.append(Point(row.model, not row.is_anchor, ranked, a, b, x.interval, y.interval))
     return points
 
 
-def _judge(view: View) -> str:
-    """Whose ECM the column `ecm` holds."""
-    return view.judge or str(view.run.settings["judges"][0])
-
-
-def _anchors(table: pd.DataFrame) -> dict[str, float]:
+def _anchors(frame: Frame) -> dict[str, float]:
     """The ECM of a stranger's face and of the best constant face: no quality belongs to them."""
-    rows = table[table["model"].isin(LINES) & (table["role"] == "anchor")]
-    return {str(r["model"]): r["ecm"] for r in rows.to_dict("records") if is_number(r["ecm"])}
-
-
-def _interval(row: Any, name: str) -> tuple[float, float] | None:
-    low, high = row.get(f"{name}_low"), row.get(f"{name}_high")
-    return (low, high) if is_number(low) and is_number(high) else None
+    rows = [row for row in frame.rows if row.is_anchor and row.model in LINES]
+    return {row.model: row.number("ecm") for row in rows if row.known("ecm")}
 
 
 def _words(points: Sequence[Point], x: str, y: str) -> str:

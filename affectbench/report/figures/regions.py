@@ -10,8 +10,8 @@ import numpy as np
 from affectbench.records import Record
 from affectbench.report.figures.drawing import Drawing, absent
 from affectbench.report.figures.style import looks
-from affectbench.report.results import Run
 from affectbench.results.facts import facts_of
+from affectbench.results.runs import Run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from affectbench.records import write_atomic
-from affectbench.report.faces import FaceTable, face_tables
 from affectbench.report.figures.collect import collect, write_figures
 from affectbench.report.html.face_data import face_data
 from affectbench.report.html.markup import Markup, data_script, joined, tag
@@ -17,8 +16,9 @@ from affectbench.report.html.pictures import BUDGET, Embedded, embed, write_all
 from affectbench.report.html.provenance import provenance_section, report_command
 from affectbench.report.html.sections import copied_texts, figures_section, tables_section
 from affectbench.report.html.selection import chosen_faces
-from affectbench.report.results import Run, load_run
-from affectbench.report.views import View, build_views
+from affectbench.results.faces import FaceTable, face_tables
+from affectbench.results.runs import Run, load_run
+from affectbench.results.views import View, build_views
 from affectbench.texts import unicode_text
 
 Faces = Literal["default", "all", "none"]

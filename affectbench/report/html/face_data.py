@@ -9,7 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from affectbench.records import slug
-from affectbench.report.faces import FaceTable, Floats, Judged, Measured
+from affectbench.results.faces import FaceTable, Floats, Judged, Measured
 
 
 def face_data(table: FaceTable, embedded: Iterable[int], folder: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from affectbench.report.html.markup import Child, Markup, tag
 from affectbench.report.html.tables import plain_table
-from affectbench.report.results import Run
+from affectbench.results.runs import Run
 
 
 def provenance_section(run: Run, report_command: str) -> Markup:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from affectbench.report.cells import Layout, lay_out
 from affectbench.report.figures.drawing import NO_MATPLOTLIB, Drawing, can_draw, inline_svg
 from affectbench.report.html.markup import Child, Markup, tag
 from affectbench.report.html.switches import switches
 from affectbench.report.html.tables import notes_list, results_table, signed
 from affectbench.report.render import to_csv, to_latex, to_markdown
-from affectbench.report.views import View
-from affectbench.results.columns import columns_of
+from affectbench.report.table import wide_table
+from affectbench.results.views import View
 
 
 def tables_section(views: Sequence[View], names: Mapping[str, Child] | None = None) -> Markup:
@@ -26,12 +27,12 @@ def tables_section(views: Sequence[View], names: Mapping[str, Child] | None = No
 
 
 def _view(view: View, index: int, names: Mapping[str, Child] | None) -> Markup:
-    identifier = f"caption-{index}"
+    identifier, layout = f"caption-{index}", lay_out(view.frame)
     return tag(
         "div",
-        _best(view),
-        results_table(view.run, view.layout, view.table, identifier, names),
-        notes_list(view.layout),
+        _best(view, layout),
+        results_table(view.frame, layout, identifier, names),
+        notes_list(layout),
         class_="view",
         data_view=index,
         data_dataset=view.dataset,
@@ -40,41 +41,26 @@ def _view(view: View, index: int, names: Mapping[str, Child] | None) -> Markup:
     )
 
 
-def _best(view: View) -> Markup | None:
+def _best(view: View, layout: Layout) -> Markup | None:
     """In words: the best model of each metric, and which others cannot be told from it."""
     items: list[Child] = []
-    for name, column in columns_of(view.run.records, view.run.settings).items():
-        rows = view.table["model"].astype(str)
-        lines = [
-            (model, line)
-            for model, line in zip(rows, view.layout.blocks[0].lines, strict=True)
-            if not line.anchor
-        ]
-        best = [(model, line) for model, line in lines if line.cells[name].best]
+    lines = [line for line in layout.blocks[0].lines if not line.anchor]
+    values = [value for row in view.frame.rows for value in row.values.items()]
+    tested = {name for name, value in values if value.among_best is not None}
+    for name, column in view.frame.columns.items():
+        best = [line for line in lines if line.cells[name].best]
         if not best:
             continue
-        tied = [model for model, line in lines if line.cells[name].text.endswith("*")]
-        tested = f"{name}_best" in view.table
+        tied = [line.model for line in lines if line.cells[name].tied]
         remark = f"not told apart from {', '.join(tied)}" if tied else ""
-        remark = remark if tested else "too few faces to test it"
-        items.append(
-            tag(
-                "div",
-                tag("dt", column.label),
-                tag(
-                    "dd",
-                    tag(
-                        "span", [signed(line.name, model) for model, line in best], class_="winner"
-                    ),
-                    tag(
-                        "span",
-                        f"{best[0][1].cells[name].text} {column.spec.unit}".strip(),
-                        class_="score",
-                    ),
-                    tag("span", remark, class_="tied") if remark else None,
-                ),
-            )
-        )
+        remark = remark if name in tested else "too few faces to test it"
+        score = f"{best[0].cells[name].text} {column.spec.unit}".strip()
+        words = [
+            tag("span", [signed(line, line.model) for line in best], class_="winner"),
+            tag("span", score, class_="score"),
+            tag("span", remark, class_="tied") if remark else None,
+        ]
+        items.append(tag("div", tag("dt", column.label), tag("dd", words)))
     return tag("dl", items, class_="winners", aria_label="Best models") if items else None
 
 
@@ -120,11 +106,13 @@ def _figure(drawing: Drawing) -> Markup:
 
 def copied_texts(views: Sequence[View]) -> list[dict[str, str]]:
     """What the buttons of each view copy."""
-    return [
-        {
-            "csv": to_csv(view.table),
-            "markdown": to_markdown(view.layout),
-            "latex": to_latex(view.layout),
-        }
-        for view in views
-    ]
+    return [_copied(view) for view in views]
+
+
+def _copied(view: View) -> dict[str, str]:
+    layout = lay_out(view.frame)
+    return {
+        "csv": to_csv(wide_table(view.frame)),
+        "markdown": to_markdown(layout),
+        "latex": to_latex(layout),
+    }

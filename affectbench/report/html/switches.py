@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from affectbench.report.html.markup import Markup, tag
-from affectbench.report.views import ALL_JUDGES, View
+from affectbench.results.views import ALL_JUDGES, View
 
 
 def switches(views: Sequence[View]) -> Markup:
@@ -15,10 +15,10 @@ def switches(views: Sequence[View]) -> Markup:
         _group("convention", "Convention", [view.convention for view in views]),
         _group("judge", "Judge", [view.judge for view in views]),
     ]
-    told = any(
-        c.interval for v in views for line in v.layout.blocks[0].lines for c in line.cells.values()
-    )
-    details = _details(str(views[0].run.settings["versus"])) if told else None
+    rows = [row for view in views for row in view.frame.rows]
+    shown = [value for row in rows for value in row.values.values() if value.is_known]
+    with_intervals = any(value.interval for value in shown)
+    details = _details(str(views[0].frame.run.settings["versus"])) if with_intervals else None
     return tag("form", groups, details, class_="switches", hidden=True)
 
 

@@ -6,34 +6,29 @@ Without a script it is a complete, readable table; the script adds the buttons t
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from math import isfinite
 from typing import Any
 
-import pandas as pd
-
-from affectbench.report.cells import FOOTNOTES, Cell, Layout, Line
+from affectbench.report.cells import Cell, Layout, Line
 from affectbench.report.html.markup import Child, Markup, tag
-from affectbench.report.results import Run
-from affectbench.report.table import is_number
-from affectbench.results.columns import Column, columns_of
+from affectbench.results.columns import Column
+from affectbench.results.frame import DIFFERENCES, Frame, Row, Value, is_number
 
-SIGNS = {note[0]: note[2:] for note in FOOTNOTES.values() if note[0] in "†‡∅✗"}
 BETTER = {"lower": "lower is better", "higher": "higher is better"}
 
 
 def results_table(
-    run: Run,
+    frame: Frame,
     layout: Layout,
-    rows: pd.DataFrame,
     caption_id: str,
     names: Mapping[str, Child] | None = None,
 ) -> Markup:
-    """The table of one data set: `rows` of `build_table` as `lay_out` writes them.
+    """The table of one data set: its frame, as `lay_out` writes it.
 
     `names` gives what is shown for a model instead of its plain name, such as a link.
     """
-    columns = columns_of(run.records, run.settings)
-    scales = {name: _scale(rows, name) for name in layout.heads}
-    lines = list(zip(layout.blocks[0].lines, rows.to_dict("records"), strict=True))
+    scales = {name: _scale(frame, name) for name in layout.heads}
+    lines = list(zip(layout.blocks[0].lines, frame.rows, strict=True))
     width = 2 + len(layout.heads)
     groups = []
     for kind, title in (("models", ""), ("anchors", "Anchors: points of reference, never ranked")):
@@ -41,13 +36,13 @@ def results_table(
         if not mine:
             continue
         head = tag("tr", tag("th", title, colspan=width, scope="rowgroup"), class_="group")
-        body = [_row(line, row, scales, run, names or {}) for line, row in mine]
+        body = [_row(line, row, frame, scales, names or {}) for line, row in mine]
         groups.append(tag("tbody", head if title else None, body, class_=kind))
     return framed(
         tag(
             "table",
             tag("caption", layout.blocks[0].title, id=caption_id),
-            tag("thead", tag("tr", _heads(columns))),
+            tag("thead", tag("tr", _heads(frame.columns))),
             groups,
             class_="results",
         ),
@@ -102,10 +97,9 @@ def notes_list(layout: Layout) -> Markup:
     )
 
 
-def signed(name: str, shown: Child) -> list[Child]:
+def signed(line: Line, shown: Child) -> list[Child]:
     """A row's name as it is `shown`, and the signs behind it with what they mean."""
-    signs = name[len(name.rstrip("".join(SIGNS))) :]
-    written = [tag("abbr", sign, title=SIGNS[sign], class_="sign") for sign in signs]
+    written = [tag("abbr", s.sign, title=s.meaning, class_="sign") for s in line.signs]
     return [tag("span", shown, class_="name"), *written]
 
 
@@ -129,70 +123,66 @@ def _heads(columns: Mapping[str, Column]) -> Iterator[Markup]:
 
 def _row(
     line: Line,
-    row: Mapping[Any, Any],
+    row: Row,
+    frame: Frame,
     scales: Mapping[str, tuple[float, float]],
-    run: Run,
     names: Mapping[str, Child],
 ) -> Markup:
-    columns = columns_of(run.records, run.settings)
-    cells = [_cell(line.cells[n], row, columns[n], scales[n], run) for n in line.cells]
-    model = str(row["model"])
-    shown = model if line.anchor else names.get(model, model)
-    name = tag("th", signed(line.name, shown), scope="row")
-    faces = tag("td", line.faces, class_="number", data_value=int(row["n"]) - int(row["failed"]))
+    versus = str(frame.run.settings["versus"])
+    cells = [
+        _cell(cell, row.known(name), frame.columns[name], scales[name], versus)
+        for name, cell in line.cells.items()
+    ]
+    shown = row.model if line.anchor else names.get(row.model, row.model)
+    name = tag("th", signed(line, shown), scope="row")
+    faces = tag("td", line.faces, class_="number", data_value=row.n - row.failed)
     return tag("tr", name, faces, cells)
 
 
 def _cell(
-    cell: Cell, row: Mapping[Any, Any], column: Column, scale: tuple[float, float], run: Run
+    cell: Cell, value: Value | None, column: Column, scale: tuple[float, float], versus: str
 ) -> Markup:
-    name = column.name
-    value: Any = row.get(name)
-    if not cell.text:
+    if value is None or value.value is None:
         return tag("td", tag("span", "no value", class_="hidden"), class_="number")
     return tag(
         "td",
         tag("span", cell.text, class_="value"),
         tag("span", " best of the models", class_="hidden") if cell.best else None,
         tag("span", cell.interval, class_="interval") if cell.interval else None,
-        _whisker(value, row, name, scale),
-        _test(row, column, str(run.settings["versus"])),
+        _whisker(value, scale),
+        _test(value, column, versus),
         class_="number best" if cell.best else "number",
-        data_value=repr(float(value)),
+        data_value=repr(float(value.value)),
     )
 
 
-def _test(row: Mapping[Any, Any], column: Column, versus: str) -> Markup | None:
+def _test(value: Value, column: Column, versus: str) -> Markup | None:
     """The paired difference to `versus` with its interval and corrected p."""
-    parts = [row.get(f"{column.name}_{part}") for part in ("diff", "diff_low", "diff_high", "p")]
+    parts: list[Any] = [value.difference.get(part) for part in DIFFERENCES]
     if not all(map(is_number, parts)):
         return None
     places = column.spec.digits
     difference, low, high = (f"{part:+.{places}f}" for part in parts[:3])
-    p: Any = parts[3]
+    p = parts[3]
     written = "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
     text = f"{difference} [{low}, {high}], {written}"
     return tag("span", tag("span", f"against {versus}: ", class_="hidden"), text, class_="test")
 
 
-def _whisker(
-    value: Any, row: Mapping[Any, Any], name: str, scale: tuple[float, float]
-) -> Markup | None:
+def _whisker(value: Value, scale: tuple[float, float]) -> Markup | None:
     """The interval as a line on the column's own scale; its numbers are beside it."""
-    low: Any = row.get(f"{name}_low")
-    high: Any = row.get(f"{name}_high")
-    if not (is_number(low) and is_number(high)) or scale[1] <= scale[0]:
+    if value.value is None or value.interval is None or scale[1] <= scale[0]:
         return None
-    at = [100 * (v - scale[0]) / (scale[1] - scale[0]) for v in (low, value, high)]
+    low, high = value.interval
+    at = [100 * (v - scale[0]) / (scale[1] - scale[0]) for v in (low, value.value, high)]
     if not all(-1 <= v <= 101 for v in at):
         return None
     style = f"--low:{at[0]:.1f}%;--at:{at[1]:.1f}%;--high:{100 - at[2]:.1f}%"
     return tag("span", class_="whisker", aria_hidden="true", style=style)
 
 
-def _scale(rows: pd.DataFrame, name: str) -> tuple[float, float]:
+def _scale(frame: Frame, name: str) -> tuple[float, float]:
     """The range of the models' intervals: anchors may lie far outside."""
-    columns = [c for c in (f"{name}_low", f"{name}_high") if c in rows]
-    values = rows.loc[rows["role"] == "model", columns].to_numpy(dtype=float).ravel()
-    values = values[abs(values) < float("inf")]
-    return (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
+    values = [value for row in frame.rows if not row.is_anchor and (value := row.values.get(name))]
+    ends = [end for v in values for end in (v.low, v.high) if end is not None and isfinite(end)]
+    return (min(ends), max(ends)) if ends else (0.0, 0.0)

@@ -14,20 +14,21 @@ import pandas as pd
 
 from affectbench.errors import InputError, RecordError
 from affectbench.records import slug, write_atomic
-from affectbench.report.faces import face_tables
+from affectbench.report.cells import lay_out
 from affectbench.report.figures.collect import collect
 from affectbench.report.html.markup import Child, Markup, data_script, file_link, joined, tag
 from affectbench.report.html.page import page
 from affectbench.report.html.provenance import provenance_section
 from affectbench.report.html.sections import copied_texts, figures_section, tables_section
 from affectbench.report.html.tables import plain_table
-from affectbench.report.leaderboard import board_folders, check_csv
-from affectbench.report.results import Run, load_run
+from affectbench.report.leaderboard import check_csv
 from affectbench.report.site.models import ModelEntry, model_body, model_entries
 from affectbench.report.site.submit import submit_section
-from affectbench.report.views import View, build_views
-from affectbench.results.columns import columns_of
+from affectbench.results.boards import board_folders
+from affectbench.results.faces import face_tables
 from affectbench.results.facts import display_of
+from affectbench.results.runs import Run, load_run
+from affectbench.results.views import View, build_views
 from affectbench.texts import unicode_text
 
 
@@ -42,7 +43,7 @@ class Board:
     @property
     def title(self) -> str:
         """What its faces are."""
-        return "; ".join(dict.fromkeys(v.layout.blocks[0].title for v in self.views))
+        return "; ".join(dict.fromkeys(lay_out(v.frame).blocks[0].title for v in self.views))
 
     @property
     def page(self) -> str:
@@ -146,23 +147,20 @@ def _index(
 
 def _standing(board: Board) -> str:
     """The best model by ECM of a board's first view, and who cannot be told from it."""
-    view = board.views[0]
-    rows = view.table.to_dict("records")
-    lines = [
-        (str(row["model"]), line)
-        for row, line in zip(rows, view.layout.blocks[0].lines, strict=True)
-        if not line.anchor
-    ]
-    name, column = next(iter(columns_of(view.run.records, view.run.settings).items()))
-    best = [(model, line) for model, line in lines if line.cells[name].best]
-    if not best:
-        return f"{len(lines)} models."
-    model, line = best[0]
-    text = f"{len(lines)} models. Best by {column.label}: {model}, {line.cells[name].text}"
-    tied = [other for other, row in lines if row.cells[name].text.endswith("*")]
+    frame = board.views[0].frame
+    rows = [row for row in frame.rows if not row.is_anchor]
+    name, column = next(iter(frame.columns.items()))
+    known = [(row, value) for row in rows if (value := row.known(name))]
+    best = next((row for row, value in known if value.best), None)
+    if best is None:
+        return f"{len(rows)} models."
+    score = next(
+        li.cells[name].text for li in lay_out(frame).blocks[0].lines if li.cells[name].best
+    )
+    text = f"{len(rows)} models. Best by {column.label}: {best.model}, {score}"
+    tied = [row.model for row, value in known if value.is_tied]
     text += f"; not told apart from {', '.join(tied)}" if tied else ""
-    nothing = "∅" in line.name
-    return f"{text}; not shown to beat a stranger's face." if nothing else f"{text}."
+    return f"{text}; not shown to beat a stranger's face." if best.no_information else f"{text}."
 
 
 def _models_table(entries: Mapping[str, ModelEntry]) -> Markup:

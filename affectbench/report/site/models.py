@@ -9,12 +9,12 @@ from typing import Any
 
 from affectbench.errors import InputError
 from affectbench.records import slug
-from affectbench.report.cells import FOOTNOTES, Line
+from affectbench.report.cells import Line, lay_out
 from affectbench.report.html.markup import Child, Markup, file_link, joined, rendered_markdown, tag
 from affectbench.report.html.tables import plain_table, signed
-from affectbench.report.marks import CONTAMINATED, NO_INFORMATION, TRAINED_AGAINST
-from affectbench.report.views import ALL_JUDGES, View
-from affectbench.results.columns import Column, columns_of
+from affectbench.report.marks import BEST, CONTAMINATED, DAGGER, NO_INFORMATION
+from affectbench.results.columns import Column
+from affectbench.results.views import ALL_JUDGES, View
 
 _FACTS = {
     "scale": "Scale",
@@ -85,15 +85,14 @@ def model_entries(
 
 
 def _collect(entries: dict[str, ModelEntry], board: str, page: str, view: View) -> None:
-    columns = columns_of(view.run.records, view.run.settings)
-    described = {r.row: r.model for r in view.run.records if r.role == "model"}
-    rows = view.table.to_dict("records")
-    for line, row in zip(view.layout.blocks[0].lines, rows, strict=True):
+    described = {r.row: r.model for r in view.frame.run.records if r.role == "model"}
+    for line in lay_out(view.frame).blocks[0].lines:
         if line.anchor:
             continue
-        name = str(row["model"])
-        entry = entries.setdefault(name, ModelEntry(name, described.get(name, {})))
-        entry.results.append(Result(board, page, line, columns))
+        entry = entries.setdefault(
+            line.model, ModelEntry(line.model, described.get(line.model, {}))
+        )
+        entry.results.append(Result(board, page, line, view.frame.columns))
 
 
 def model_body(entry: ModelEntry) -> Markup:
@@ -124,7 +123,7 @@ def _scores(entry: ModelEntry) -> Markup:
         columns.update(result.columns)
     rows: list[list[Child]] = []
     for result in entry.results:
-        board = signed(result.line.name, tag("a", result.board, href=file_link(result.page)))
+        board = signed(result.line, tag("a", result.board, href=file_link(result.page)))
         row: list[Child] = [board, result.line.faces]
         row += [_score(result.line, name) for name in columns]
         rows.append(row)
@@ -135,8 +134,8 @@ def _scores(entry: ModelEntry) -> Markup:
     kinds = "tn" + "n" * len(columns)
     caption = f"Scores of {entry.name} with 95 % intervals"
     table = plain_table(caption, "scores", ["Board", "n", *titles], rows, kinds)
-    notes = [tag("li", FOOTNOTES[key]) for key in ("best", TRAINED_AGAINST, CONTAMINATED)]
-    notes.append(tag("li", FOOTNOTES[NO_INFORMATION]))
+    signs = (DAGGER, CONTAMINATED, NO_INFORMATION)
+    notes = [tag("li", note) for note in (BEST, *(sign.note for sign in signs))]
     return joined(table, tag("div", tag("ul", notes), class_="notes"))
 
 

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from affectbench.records import Record, distinct_slugs
-from affectbench.report.results import Run
-from affectbench.report.views import judges_of
 from affectbench.results.columns import Column, columns_of
+from affectbench.results.runs import Run
+from affectbench.results.views import judges_of
 
 Floats = NDArray[np.float64]
 Names = dict[tuple[str, str], str]
