@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -41,19 +41,29 @@ class Late:
 class Registry(Generic[T]):
     """The plug-ins of one entry-point group. Nothing is imported before `load`.
 
-    >>> "face-api" in Registry("affectbench.judges", "judge", object).names()
+    `own` are plug-ins by name that need no entry point: those of a catalogue of the library.
+
+    >>> "psnr" in Registry("affectbench.metrics", "metric", object).names()
     True
     """
 
-    def __init__(self, group: str, noun: str, kind: type[T]) -> None:
+    def __init__(
+        self, group: str, noun: str, kind: type[T], own: Mapping[str, T] | None = None
+    ) -> None:
         self.group = group
         self.noun = noun
         self._kind = kind
+        self._own = own or {}
 
     @cached_property
     def _points(self) -> dict[str, EntryPoint]:
         found: dict[str, EntryPoint] = {}
         for point in entry_points(group=self.group):
+            if point.name in self._own:
+                raise PluginError(
+                    f"a plug-in is named {self.noun} '{point.name}', as one of affectbench's own: "
+                    f"{_origin(point)}; uninstall it, or install affectbench again if that is it"
+                )
             known = found.setdefault(point.name, point)
             if known.value != point.value:
                 raise PluginError(
@@ -64,10 +74,10 @@ class Registry(Generic[T]):
 
     def names(self) -> tuple[str, ...]:
         """All known names, sorted."""
-        return tuple(sorted(self._points))
+        return tuple(sorted({*self._own, *self._points}))
 
     def __contains__(self, name: object) -> bool:
-        return name in self._points
+        return name in self._own or name in self._points
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names())
@@ -78,9 +88,12 @@ class Registry(Generic[T]):
         Raises UnknownNameError, with a suggestion, if there is none, and PluginError if it
         cannot be imported or is not what its group promises.
         """
-        if name not in self._points:
+        points = self._points  # before anything else: a name must not stand twice
+        if name in self._own:
+            return self._own[name]
+        if name not in points:
             raise UnknownNameError(self._unknown(name))
-        point = self._points[name]
+        point = points[name]
         try:
             plugin = point.load()
         except AffectBenchError:

@@ -211,10 +211,6 @@ class Judge(Protocol):
         """Class logits (N, K), temperature applied, of face crops (N, 3, H, W) in [0, 1]."""
         ...
 
-    def probabilities(self, x: torch.Tensor) -> torch.Tensor:
-        """Class probabilities (N, K) of face crops (N, 3, H, W) in [0, 1]."""
-        ...
-
 
 @runtime_checkable
 class FeatureJudge(Protocol):

@@ -25,7 +25,7 @@ from affectbench.assets.catalogue import Address
 from affectbench.cli.main import main
 from affectbench.errors import AssetMissingError, InputError, RecordError, WeightsError
 from affectbench.images.tensors import stack
-from affectbench.judges import load_judge
+from affectbench.judges import DEFAULT_JUDGE, load_judge
 from affectbench.metrics import distribution, metric_plugin
 from affectbench.metrics.assets import INCEPTION
 from affectbench.metrics.catalogue import FED, FID, KID, KID_TORCH_FIDELITY
@@ -326,7 +326,7 @@ def test_jackknife_of_a_mean_is_the_t_interval(rng: np.random.Generator) -> None
 
 
 def test_features_are_what_the_judge_decides_on() -> None:
-    for name, layer in (("mini-xception", 128), ("face-api", 256), ("resnet-fer", 384)):
+    for name, layer in (("mini-xception", 128), ("face-api", 256), (DEFAULT_JUDGE, 384)):
         judge = load_judge(name)
         faces = torch.rand(2, 3, 90, 80, generator=torch.Generator().manual_seed(1))
         found = judge.features(faces)  # type: ignore[attr-defined]
@@ -412,7 +412,7 @@ def test_features_of_a_finished_run_can_be_run_again(toy_faces: Path, tmp_path: 
         return changed if which is record else run.columns(which)
 
     found = run_again(run.settings, run.records, read, data, **options)
-    assert found == ["toy: nearest, fed-resnet-fer: 1 of 8 faces differ, face2 among them"]
+    assert found == [f"toy: nearest, fed-{DEFAULT_JUDGE}: 1 of 8 faces differ, face2 among them"]
 
 
 # InceptionV3, by a stand-in of the true architecture with random weights

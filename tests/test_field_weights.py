@@ -21,9 +21,9 @@ from torch import nn
 
 from affectbench.assets import cache_folder, fetch, first_use_sha256
 from affectbench.errors import StorageError, WeightsError
-from affectbench.judges.field.catalogue import FILES, emotieff_plugin
+from affectbench.judges.catalogue import ENTRIES
 from affectbench.judges.field.inert import read_module
-from affectbench.judges.field.locate import Source, find_weights
+from affectbench.judges.field.locate import PublishedFile, find_weights
 
 # Hostile pickles
 
@@ -335,7 +335,7 @@ def _write(path: Path, content: bytes) -> tuple[Path, str]:
 
 
 def test_the_order_of_places(home, server, monkeypatch):
-    source = Source("w.pt", f"{server.address}/w.pt", "hsemotion")
+    source = PublishedFile("w.pt", f"{server.address}/w.pt", "hsemotion")
     found = _write(home / ".emotiefflib" / "w.pt", b"c")
     assert find_weights(source) == found
     found = _write(home / ".hsemotion" / "w.pt", b"b")
@@ -349,7 +349,7 @@ def test_the_order_of_places(home, server, monkeypatch):
 
 
 def test_a_download_is_kept_and_its_hash_noted(home, server, monkeypatch):
-    source = Source("w.pt", f"{server.address}/w.pt", "hsemotion")
+    source = PublishedFile("w.pt", f"{server.address}/w.pt", "hsemotion")
     path = home / "cache" / "judges" / "w.pt"
     assert find_weights(source) == (path, SHA256)
     assert path.read_bytes() == CONTENT
@@ -363,7 +363,7 @@ def test_a_download_is_kept_and_its_hash_noted(home, server, monkeypatch):
 
 def test_offline_the_error_says_what_to_do(home, server, monkeypatch):
     monkeypatch.setenv("AFFECTBENCH_OFFLINE", "1")
-    source = Source("w.onnx", f"{server.address}/w.onnx", "emotieff", SHA256, len(CONTENT))
+    source = PublishedFile("w.onnx", f"{server.address}/w.onnx", "emotieff", SHA256, len(CONTENT))
     with pytest.raises(WeightsError) as caught:
         find_weights(source)
     for part in (
@@ -379,7 +379,7 @@ def test_offline_the_error_says_what_to_do(home, server, monkeypatch):
 
 def test_the_plugins_ask_for_their_file_by_its_name(monkeypatch):
     monkeypatch.setenv("AFFECTBENCH_OFFLINE", "1")
-    plugin = emotieff_plugin(FILES["enet_b2_7"])
+    plugin = ENTRIES["emotieff-enet-b2-7"].plugin
     for ask in (plugin.found, lambda: plugin.load(torch.device("cpu"))):
         with pytest.raises(WeightsError, match=r"enet_b2_7\.onnx is not on this machine"):
             ask()

@@ -9,13 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from drawn_faces import drawn_faces
 from safetensors.torch import save_file
+from tiny_judge import TinyJudge
+from tools.judge.augment import AugmentConfig, View, augment, blur, down_up, jpeg
 from tools.judge.calibration import fit_temperature, prior_of, without_prior
 from tools.judge.candidates import add_rows
 from tools.judge.checkpoints import network_of, read_state
 from tools.judge.config import load_config
 from tools.judge.data import load_split
 from tools.judge.duplicates import SAME_PICTURE, similarity
+from tools.judge.former import load_former
 from tools.judge.measures import (
     accuracy_figures,
     agreement,
@@ -27,12 +31,13 @@ from tools.judge.measures import (
     top_ece,
     vote_figures,
 )
+from tools.judge.schedule import Progress, learning_rate, seconds_until
 from tools.judge.start import RECOGNISER, warm_start
 from tools.judge.train import draw_epoch, sampling_weights
+from tools.study.judge_table import judge_row
 
 from affectbench.faces.identity import MEAN_RGB, load_face_descriptor
-from affectbench.judges.resnet_fer.augment import AugmentConfig, View, augment, blur, down_up, jpeg
-from affectbench.judges.resnet_fer.schedule import Progress, learning_rate, seconds_until
+from affectbench.judges.network_judge import coloured
 from affectbench.judges.resnet_ferplus import ResNetFerPlus
 from affectbench.metrics.ecm import ecm_parts
 from affectbench.types import EXPRESSIONS
@@ -180,6 +185,20 @@ def test_mirror_disagreement_of_equal_logits_is_zero(generator: torch.Generator)
     assert mirror_disagreement(logits, logits.flip(1))["max_logit_difference"] > 0
 
 
+def test_the_row_of_a_judge_on_labelled_faces() -> None:
+    faces = torch.rand(3, 3, 40, 40, generator=torch.Generator().manual_seed(3))
+    judge = TinyJudge()
+    p = judge.logits(faces).softmax(1)
+    said = [judge.classes[k] for k in p.argmax(1).tolist()]
+    row = judge_row(judge, faces, said)
+    assert (row["judge"], row["temperature"]) == ("tiny", 1.0)
+    assert row["accuracy"] == row["balanced_accuracy"] == row[f"recall_{said[0]}"] == 1.0
+    # Each of the three is in a bin of its own, and right.
+    assert row["ece"] == pytest.approx(1.0 - p.amax(1).mean().item())
+    wrong = "fear" if "fear" not in said else "disgust"
+    assert judge_row(judge, faces, [wrong, *said[1:]])["accuracy"] == pytest.approx(2 / 3)
+
+
 # Calibration
 
 
@@ -250,6 +269,24 @@ def test_a_run_starts_from_a_file_or_from_one_run_on_anothers_lower_blocks(
     found = model.state_dict()
     assert torch.equal(found["blocks.3.conv1.weight"], other["blocks.3.conv1.weight"])
     assert torch.equal(found["blocks.4.conv1.weight"], given["blocks.4.conv1.weight"])
+
+
+def test_the_former_judge_is_where_two_runs_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configs = Path(load_config.__code__.co_filename).parent / "configs"
+    starts = {load_config(configs / f"{name}.json").start for name in ("warm-96", "warm-112")}
+    assert starts == {"tools/judge/weights/resnet_fer.safetensors"}
+    monkeypatch.chdir(configs.parents[2])  # where `python -m tools.judge` runs
+    model = ResNetFerPlus().eval()
+    warm_start(model, starts.pop(), tmp_path, torch.Generator())
+    former, faces = load_former(), drawn_faces(48)
+    with torch.no_grad():
+        expected = model(coloured(faces, "grey")) / former.spec.temperature
+    assert torch.allclose(former.logits(faces), expected, atol=1e-4)
+    said = torch.tensor([-0.25259, -1.66784, -0.38188, -1.25891, 2.15399, 1.18010, -0.86371])
+    assert torch.allclose(former.logits(faces)[0], said, atol=1e-4)  # as when it was the default
+    assert former.spec.revision == "1a9b5a5d781e951e"  # which old records name
 
 
 def test_weights_are_shipped_in_half_precision(tmp_path: Path) -> None:

@@ -320,6 +320,60 @@ def test_every_data_set_of_a_board_is_run_again(rerunnable: tuple[Path, Path]) -
     assert problem.startswith("two: lanczos, psnr: 8 of 8 faces differ")
 
 
+@pytest.fixture(params=["resnet-fer alone", "beside another"])
+def old(request: pytest.FixtureRequest, tmp_path: Path, toy_faces: Path) -> tuple[Path, Path]:
+    """A board as one whose first judge came with the library then, and where its faces are."""
+    root, data = tmp_path / "root", tmp_path / "data"
+    (root / "published.csv").parent.mkdir()
+    (root / "published.csv").write_text("model,psnr\n")
+    shutil.copytree(toy_faces, data / "one")
+    board = root / "boards" / "board"
+    options: dict[str, Any] = {"metrics": "ecm,psnr", "hr_size": 64, "batch_size": 4}
+    judges = ["face-api"] if "alone" in request.param else ["face-api", "mini-xception"]
+    compare("nearest,lanczos", "one", data_root=data, out=board, judges=judges, **options)
+    retired = {"judge": "resnet-fer", "judge_revision": "1a9b5a5d781e951e"}
+    run = (board / "run.json").read_text()
+    for path in records_of(root, "ecm-face-api"):
+        record = json.loads(path.read_text())
+        record["metric"]["identity"] |= retired
+        record["cell"]["metric"] |= retired
+        record["id"] = content_id(record["cell"])
+        edit_record(path, lambda content, record=record: content.update(record))
+    (board / "run.json").write_text(run.replace('"face-api"', '"resnet-fer"'))
+    return root, data
+
+
+def test_a_board_of_a_judge_that_is_gone_is_built_checked_and_shown(
+    old: tuple[Path, Path], tmp_path: Path
+) -> None:
+    root, _ = old
+    build(root)
+    assert list(check(root)) == []
+    table = pd.read_csv(root / "board.csv")
+    assert table["ecm"].notna().all()
+    assert set(table.judges.str.partition(";")[0]) == {"resnet-fer@1a9b5a5d781e951e"}
+    pages = write_site(root, tmp_path / "site")
+    assert any("resnet-fer" in page.read_text(encoding="utf-8") for page in pages)
+
+
+def test_cells_of_a_judge_that_is_gone_are_named_and_the_others_run_again(
+    old: tuple[Path, Path],
+) -> None:
+    root, data = old
+    gone = (
+        "one: judge 'resnet-fer' no longer comes with affectbench; 'resnet-ferplus' took its "
+        "place: its cells were not run again"
+    )
+    assert rerun_leaderboard(root, data) == [gone]
+    changed = [p for p in (root / "boards").rglob("lanczos/*.json") if "face-api" not in p.name]
+    for path in changed:
+        metric = path.name.partition("-")[0]
+        edit_columns(path, lambda columns, m=metric: columns.update({m: columns[m] + 0.01}))
+    found = rerun_leaderboard(root, data)
+    assert found[0] == gone
+    assert [line.partition(",")[0] for line in found[1:]] == ["one: lanczos"] * len(changed)
+
+
 def test_a_row_that_cannot_be_run_again_is_named(rerunnable: tuple[Path, Path]) -> None:
     root, data = rerunnable
     path = root / "boards" / "both" / "run.json"

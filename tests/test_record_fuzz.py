@@ -200,7 +200,7 @@ def images_of(folder: Path) -> list[Path]:
     return sorted((folder / "images").rglob("*.parquet"))
 
 
-@pytest.mark.parametrize("count", [40, pytest.param(800, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [40, pytest.param(400, marks=pytest.mark.slow)])
 def test_a_changed_record_is_a_message_or_changes_nothing(
     sound: Path, tmp_path: Path, count: int
 ) -> None:
@@ -231,7 +231,7 @@ def test_changed_images_are_a_message_or_change_nothing(
     assert seen.count("") > count / 2
 
 
-@pytest.mark.parametrize("count", [25, pytest.param(800, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [25, pytest.param(300, marks=pytest.mark.slow)])
 def test_old_records_and_their_images_end_in_no_traceback(
     small: Path, tmp_path: Path, count: int
 ) -> None:
@@ -253,7 +253,7 @@ def test_old_records_and_their_images_end_in_no_traceback(
     outcomes(old, tmp_path / "work", files, mutate, count)
 
 
-@pytest.mark.parametrize("count", [25, pytest.param(800, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [25, pytest.param(300, marks=pytest.mark.slow)])
 def test_a_changed_run_json_ends_in_no_traceback(small: Path, tmp_path: Path, count: int) -> None:
     rng = random.Random(8)
     outcomes(small, tmp_path, [small / "run.json"], lambda text: mutated_json(text, rng), count)

@@ -18,15 +18,15 @@ from tools.judge.measures import vote_figures
 
 from affectbench import load_judge
 from affectbench.datasets.demo import BUNDLED
-from affectbench.judges import bundled, judge_spec
+from affectbench.judges import judge_spec
+from affectbench.judges.catalogue import ENTRIES
 from affectbench.judges.resnet_ferplus import ResNetFerPlus
 from affectbench.types import EXPRESSIONS, Judge
 
 NAME = "resnet-ferplus"
-DEMO_LOGITS = {
-    "astronaut": (-1.78427, -1.86979, -2.42477, 5.08640, 0.21337, -1.37886, -0.98445),
-    "grace_hopper": (-1.09046, -1.19357, -2.36342, 1.00235, 2.58529, -0.32596, -1.59953),
-}
+WEIGHTS = ENTRIES[NAME].weights.path()
+REFERENCE = Path(__file__).parent / "reference/resnet_ferplus.json"
+DEMO_LOGITS = json.loads(REFERENCE.read_text(encoding="utf-8"))["demo"]
 """What the same network gives in float64 for the two public pictures, whole."""
 
 
@@ -49,7 +49,7 @@ def demo_face(name: str) -> torch.Tensor:
 def test_it_is_what_was_frozen() -> None:
     spec, frozen = judge_spec(NAME), recorded("frozen")
     assert (spec.temperature, spec.sha256) == (frozen["temperature"], frozen["sha256"])
-    content = bundled.RESNET_FERPLUS_FILE.read_bytes()
+    content = WEIGHTS.read_bytes()
     assert hashlib.sha256(content).hexdigest() == spec.sha256
     assert len(content) == frozen["weights_bytes"] <= 8_000_000
     assert (spec.input_size, spec.colour, spec.classes) == (48, "grey", EXPRESSIONS)
@@ -78,7 +78,7 @@ def test_exposure_and_contrast_hardly_matter(judge: Judge) -> None:
 
 
 def test_the_card_has_the_figures_that_were_measured() -> None:
-    text = bundled.RESNET_FERPLUS_FILE.with_suffix(".md").read_text(encoding="utf-8")
+    text = WEIGHTS.with_suffix(".md").read_text(encoding="utf-8")
     private = recorded("evaluation")["private_test"]["figures"]
     for key in ("spearman", "accuracy", "balanced", "hellinger"):
         assert f"{private[key]:.3f}" in text
@@ -91,9 +91,12 @@ def test_the_card_has_the_figures_that_were_measured() -> None:
 @pytest.mark.parametrize("name", ["public_test", "private_test"])
 def test_agreement_with_votes(judge: Judge, name: str, shared: Path, tmp_path: Path) -> None:
     split = load_split(shared / "data/fer2013", name, tmp_path / "similarity.npz")
-    figures = vote_figures(judged(judge, split.all_faces()), split.shares)
+    logits = judged(judge, split.all_faces())
+    figures = vote_figures(logits, split.shares)
     known = recorded("evaluation")[name]
     assert len(split.labels) == known["faces"]
+    right = (logits.argmax(1) == split.labels).double().mean().item()
+    assert right == pytest.approx(known["accuracy_on_fer2013_labels"], abs=0.003)
     # Another machine's rounding may move a few faces that lie on the border of two classes.
     for key, value in known["figures"].items():
         tolerance = 0.03 if key.startswith("recall") else 0.003

@@ -16,7 +16,7 @@ from PIL import Image
 
 from affectbench import compare, score
 from affectbench.errors import AssetMissingError, InputError, UnknownNameError
-from affectbench.judges import judge_spec
+from affectbench.judges import DEFAULT_JUDGE, judge_spec
 from affectbench.metrics import list_metrics
 from affectbench.metrics.conventions import find_convention
 from affectbench.metrics.selection import Choice, catalogue, expand_metrics, groups
@@ -42,7 +42,7 @@ LARGE = MetricPlugin(
     lambda settings, judge, device: Zero(),
 )
 """
-NO_AFFECT = "judge 'resnet-fer' gives no valence and arousal"
+NO_AFFECT = f"judge '{DEFAULT_JUDGE}' gives no valence and arousal"
 
 
 @pytest.fixture

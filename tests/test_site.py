@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 import pandas as pd
 import pytest
+from conftest import ROOT
 from report_runs import write_run
 from test_report import FORMULAS, NASTY, Page
 
@@ -84,6 +85,18 @@ def test_nothing_is_loaded_and_nothing_runs_but_our_script(site: Path) -> None:
         for _, attributes in page.elements:
             assert not (attributes.get("href") or "").startswith("javascript:")
             assert "src" not in attributes
+
+
+def test_a_row_is_made_by_the_commands_of_the_guide(site: Path) -> None:
+    page = next(p for p in site.rglob("*.html") if 'id="submit"' in p.read_text("utf-8"))
+    section = page.read_text("utf-8").partition('id="submit"')[2]
+    shown = html.unescape(section.partition("<code>")[2].partition("</code>")[0])
+    guide = (ROOT / "CONTRIBUTING.md").read_text("utf-8").splitlines()
+    commands = re.sub(r"\s*\\\n\s*", " ", shown).strip().splitlines()
+    assert len(commands) == 3
+    assert [line for line in commands if line not in guide] == []
+    # All that come with the library, the default one first.
+    assert "--judges panel " in commands[1]
 
 
 def test_measured_and_published_share_no_table(site: Path) -> None:

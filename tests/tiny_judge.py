@@ -44,9 +44,6 @@ class TinyJudge:
         weight = torch.randn(48, len(self.classes), generator=seeded, dtype=torch.float64)
         return self.contrast * (adaptive_avg_pool2d(x.double(), 4).flatten(1) - 0.5) @ weight
 
-    def probabilities(self, x: torch.Tensor) -> torch.Tensor:
-        return self.logits(x).softmax(1)
-
 
 OPAQUE = TinyJudge(replace(SPEC, name="opaque", differentiable=False))
 

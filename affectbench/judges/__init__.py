@@ -1,4 +1,4 @@
-"""Facial-expression classifiers by name; new ones are entry points of `affectbench.judges`."""
+"""Facial-expression classifiers by name: those of the library, and others from entry points."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from affectbench.devices import usable_device
+from affectbench.errors import UnknownNameError
+from affectbench.judges.catalogue import BUNDLED, ENTRIES, RETIRED
 from affectbench.registry import Registry
 from affectbench.types import Judge, JudgePlugin, JudgeSpec
 
 if TYPE_CHECKING:
     import torch
 
-DEFAULT_JUDGE = "resnet-fer"
-BUNDLED = ("resnet-fer", "mini-xception", "face-api")
-"""The judges whose weights come with the library; the first is the default."""
+DEFAULT_JUDGE = BUNDLED[0]
 
-_REGISTRY = Registry("affectbench.judges", "judge", JudgePlugin)
+_OWN = {name: entry.plugin for name, entry in ENTRIES.items()}
+_REGISTRY = Registry("affectbench.judges", "judge", JudgePlugin, own=_OWN)
 
 
 def load_judge(name: str = DEFAULT_JUDGE, device: torch.device | str = "cpu") -> Judge:
-    """The judge of that name, with its weights, on a device.
+    """Return the judge of that name, with its weights, on a device.
 
     Raises UnknownNameError, with a suggestion, for a name that is not known, InputError for a
     device that is not there, and WeightsError if the judge's weights are missing or damaged.
@@ -28,12 +29,12 @@ def load_judge(name: str = DEFAULT_JUDGE, device: torch.device | str = "cpu") ->
     >>> load_judge("mini-xception").classes
     ('angry', 'disgust', 'fear', 'happy', 'neutral', 'sad', 'surprise')
     """
-    plugin = _REGISTRY.load(name)
+    plugin = _plugin(name)
     return plugin.load(usable_device(device, f"device '{device}'"))
 
 
 def expand_judges(names: Iterable[str]) -> tuple[str, ...]:
-    """Names with `panel` replaced by all bundled judges, the default one first.
+    """Return the names, with `panel` replaced by all bundled judges, the default one first.
 
     >>> expand_judges(["panel"]) == BUNDLED
     True
@@ -42,7 +43,7 @@ def expand_judges(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def list_judges() -> list[JudgeSpec]:
-    """The specs of all installed judges, sorted by name; no weights are read.
+    """Return the specs of all installed judges, sorted by name; no weights are read.
 
     `sha256` is empty for judges whose weights do not ship with the library.
     """
@@ -50,12 +51,20 @@ def list_judges() -> list[JudgeSpec]:
 
 
 def judge_spec(name: str) -> JudgeSpec:
-    """The spec of the judge of that name, complete with the SHA-256 of its weights.
+    """Return the spec of the judge of that name, with the SHA-256 of its weights.
 
     Weights that do not ship with the library are found or downloaded for it; no others are read.
 
     Raises UnknownNameError, with a suggestion, for a name that is not known, and WeightsError if
     such weights cannot be had.
     """
-    plugin = _REGISTRY.load(name)
+    plugin = _plugin(name)
     return plugin.found() if plugin.found else plugin.spec
+
+
+def _plugin(name: str) -> JudgePlugin:
+    if name in RETIRED and name not in _REGISTRY:
+        raise UnknownNameError(
+            f"judge '{name}' no longer comes with affectbench; '{RETIRED[name]}' took its place"
+        )
+    return _REGISTRY.load(name)

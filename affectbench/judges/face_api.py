@@ -35,12 +35,12 @@ class FaceApiExpression(nn.Module):
         self.head = nn.Linear(widths[-1], CLASS_COUNT)
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
-        """Pooled features (N, 256) of RGB faces (N, 3, 112, 112) in [0, 1]."""
+        """Return pooled features (N, 256) of RGB faces (N, 3, 112, 112) in [0, 1]."""
         maps = cast(torch.Tensor, self.blocks(x - self.mean))
         return maps.mean(dim=(2, 3))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits (N, 7) of RGB faces (N, 3, 112, 112) in [0, 1]."""
+        """Return logits (N, 7) of RGB faces (N, 3, 112, 112) in [0, 1]."""
         return cast(torch.Tensor, self.head(self.features(x)))
 
 
@@ -58,7 +58,7 @@ class DenseBlock(nn.Module):
         self.conv3 = _separable(after, after)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, before, H, W) to (N, after, ceil(H / 2), ceil(W / 2))."""
+        """Map (N, before, H, W) to (N, after, ceil(H / 2), ceil(W / 2))."""
         total = F.relu(self.conv0(pad_same(x, kernel=3, stride=2)))
         total = total + self.conv1(total)
         total = total + self.conv2(F.relu(total))

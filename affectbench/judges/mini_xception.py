@@ -40,15 +40,15 @@ class MiniXception(nn.Module):
         self.head = nn.Conv2d(widths[-1], CLASS_COUNT, 3, padding=1)
 
     def feature_map(self, x: torch.Tensor) -> torch.Tensor:
-        """Last feature map (N, 128, 4, 4) of grey faces (N, 1, 64, 64) in [0, 1]."""
+        """Return the last feature map (N, 128, 4, 4) of grey faces (N, 1, 64, 64) in [0, 1]."""
         return cast(torch.Tensor, self.blocks(self.stem(2.0 * x - 1.0)))
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
-        """Last feature map averaged over its positions, (N, 128)."""
+        """Return the last feature map averaged over its positions, (N, 128)."""
         return self.feature_map(x).mean(dim=(2, 3))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits (N, 7) of grey faces (N, 1, 64, 64) in [0, 1]."""
+        """Return logits (N, 7) of grey faces (N, 1, 64, 64) in [0, 1]."""
         return cast(torch.Tensor, self.head(self.feature_map(x))).mean(dim=(2, 3))
 
 
@@ -69,7 +69,7 @@ class Block(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, before, H, W) to (N, after, ceil(H / 2), ceil(W / 2))."""
+        """Map (N, before, H, W) to (N, after, ceil(H / 2), ceil(W / 2))."""
         body = pad_same(self.body(x), kernel=3, stride=2, value=float("-inf"))
         return F.max_pool2d(body, kernel_size=3, stride=2) + cast(torch.Tensor, self.shortcut(x))
 

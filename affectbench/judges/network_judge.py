@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,6 +14,7 @@ from affectbench.assets import load_safetensors
 from affectbench.errors import InputError, listed
 from affectbench.images.luma import DIVISOR, THOUSANDTHS
 from affectbench.images.tensors import resized
+from affectbench.judges.catalogue import Entry
 from affectbench.types import Colour, JudgeSpec
 
 
@@ -20,8 +22,8 @@ class NetworkJudge:
     """A judge whose logits are a network's, frozen and in eval mode.
 
     `network` takes faces (N, C, S, S) in [0, 1], with C = 1 for a grey judge, else 3, and
-    S = `spec.input_size`; it gives logits (N, K) in the order of `native_classes`. The judge
-    gives them in the order of `spec.classes`, divided by `spec.temperature`.
+    S = `spec.input_size`; it gives outputs named by `native_classes`, in that order, the logits
+    among them. The judge gives these in the order of `spec.classes`, divided by `spec.temperature`.
     """
 
     def __init__(
@@ -42,7 +44,7 @@ class NetworkJudge:
         return self.spec.classes
 
     def logits(self, x: torch.Tensor) -> torch.Tensor:
-        """Class logits (N, K), temperature applied, of face crops (N, 3, H, W) in [0, 1].
+        """Return class logits (N, K), temperature applied, of face crops (N, 3, H, W) in [0, 1].
 
         Crops of any size: they are converted to the judge's colour and resized to its input.
         Differentiable with respect to `x`, which has to be on the judge's device. The range is
@@ -55,18 +57,18 @@ class NetworkJudge:
         return self.logits_of(self.outputs(x))
 
     def logits_of(self, outputs: torch.Tensor) -> torch.Tensor:
-        """The class logits (N, K) in the network's `outputs`; errors as in `logits`."""
+        """Return the class logits (N, K) in the network's `outputs`; errors as in `logits`."""
         logits = outputs.index_select(1, self._order) / self.spec.temperature
         if not logits.requires_grad:
             _require_finite(logits, self.spec.name)
         return logits
 
     def outputs(self, x: torch.Tensor) -> torch.Tensor:
-        """What the network itself says, in its own order, of face crops (N, 3, H, W) in [0, 1]."""
+        """Return what the network gives, in its own order, of face crops (N, 3, H, W) in [0, 1]."""
         return cast(torch.Tensor, self._network(self._inputs(x)))
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
-        """Features (N, D), which the last layer decides on, of face crops (N, 3, H, W) in [0, 1].
+        """Return the features (N, D) that the last layer decides on, of face crops (N, 3, H, W).
 
         Differentiable like `logits`. Raises InputError for another shape or type, and for a judge
         that gives none (`spec.features` is 0).
@@ -79,25 +81,51 @@ class NetworkJudge:
         _require_batch(x)
         return resized(coloured(x.to(torch.float32), self.spec.colour), self.spec.input_size)
 
-    def probabilities(self, x: torch.Tensor) -> torch.Tensor:
-        """Class probabilities (N, K) of face crops (N, 3, H, W) in [0, 1]: softmax of `logits`."""
-        return self.logits(x).softmax(1)
+
+class AffectJudge(NetworkJudge):
+    """A judge whose network gives valence and arousal after the expression classes."""
+
+    def valence_arousal(self, x: torch.Tensor) -> torch.Tensor:
+        """Return valence and arousal (N, 2) of face crops (N, 3, H, W) in [0, 1].
+
+        On AffectNet's scale: -1 (negative; calm) to 1 (positive; excited). They are a regression's
+        outputs and can leave it. Errors as in `logits`, but NaN passes.
+        """
+        return self.outputs(x)[:, -2:]
+
+    def logits_and_affect(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return `logits` and `valence_arousal` of face crops (N, 3, H, W), in one pass."""
+        outputs = self.outputs(x)
+        return self.logits_of(outputs), outputs[:, -2:]
+
+
+def load_entry(entry: Entry, device: torch.device) -> NetworkJudge:
+    """Return a judge of the catalogue, its weights found, verified and read.
+
+    Raises WeightsError if they are missing, damaged or those of another network, and
+    MissingExtraError without the package that reads them.
+    """
+    path, sha256 = entry.find_weights()
+    kind = AffectJudge if entry.spec.affect else NetworkJudge
+    network = entry.read(path, sha256)
+    return kind(replace(entry.spec, sha256=sha256), network, entry.outputs, device)
 
 
 def load_network(build: Callable[[], nn.Module], weights: Path, sha256: str) -> nn.Module:
-    """The network that `build` makes, with the weights of a verified safetensors file.
+    """Return the network that `build` makes, with the weights of a verified safetensors file.
 
-    The caller's random state stays as it is: the initial weights of `build` are thrown away.
+    In channels-last memory, in which convolutions take half the time on a CPU. The caller's random
+    state stays as it is: the initial weights of `build` are thrown away.
     """
     tensors = load_safetensors(weights, sha256)
     with torch.random.fork_rng(devices=[]):
         network = build()
     network.load_state_dict(tensors)
-    return network
+    return cast(nn.Module, cast(Any, network).to(memory_format=torch.channels_last))
 
 
 def coloured(x: torch.Tensor, colour: Colour) -> torch.Tensor:
-    """RGB faces (N, 3, H, W) as they are, or their BT.601 luma (N, 1, H, W).
+    """Return RGB faces (N, 3, H, W) as they are, or their BT.601 luma (N, 1, H, W).
 
     Grey is 0.299 R + 0.587 G + 0.114 B, with the range of the input.
     """

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Pixels to add before and after one axis so that ceil(size / stride) outputs fit.
+    """Return the pixels to add before and after one axis so that ceil(size / stride) outputs fit.
 
     TensorFlow puts the odd pixel after, where a symmetric padding would shift the grid.
 

@@ -16,15 +16,17 @@ from affectbench.adapters import ModelRequest, parse_model
 from affectbench.datasets import load_dataset
 from affectbench.datasets.manifest import make_manifest
 from affectbench.datasets.pairs import FacePairs
-from affectbench.errors import AffectBenchError, InputError, listed
+from affectbench.errors import AffectBenchError, InputError, UnknownNameError, listed
 from affectbench.faces.regions import CROP_VERSION
+from affectbench.judges import judge_spec
+from affectbench.metrics import metric_plugin
 from affectbench.metrics.distances import unpack
 from affectbench.metrics.selection import missing
 from affectbench.records import Record
 from affectbench.run.folder import RunFolder
 from affectbench.run.plan import Cell, RunRequest, make_plan
 from affectbench.run.session import run_comparison
-from affectbench.types import Columns, TestProtocol
+from affectbench.types import Columns, JudgeSpec, TestProtocol
 
 ROUNDED = 50.0
 """No single face may be further off than so many tolerances of its metric, and most must be within
@@ -55,8 +57,8 @@ def run_again(
     """Run seeded batches of at least `faces` faces again; one text for each thing that differs.
 
     `read` gives the per-image values of a record. A data set that is not below `data_root` is
-    reported as such, and so are a checkpoint that is not in `weights` and a metric that lacks its
-    weights or package.
+    reported as such, and so are a checkpoint that is not in `weights`, a metric that lacks its
+    weights or package, and a judge that affectbench no longer has.
     """
     dataset = str(records[0].dataset["name"])
     wanted = _wanted(dataset, settings["metrics"], metrics)
@@ -74,13 +76,15 @@ def run_again(
     if make_manifest(FacePairs(opened, protocol)).revision != records[0].dataset["revision"]:
         return [f"{dataset}: the faces in {folder} are not those of the leaderboard"]
     rng = np.random.default_rng([seed, number])
-    lacking = {name: reason for name in wanted if (reason := missing(name))}
+    judges, gone = _judges(settings["judges"])
+    left = [name for name in wanted if judges or not metric_plugin(name).spec.per_judge]
+    lacking = {name: why for name in left if (why := missing(name) or _unfit(name, judges))}
     models = tuple(_relocated(argument, weights) for argument in arguments)
     request = RunRequest(
         models=models,
         datasets=((dataset, folder),),
-        metrics=tuple(name for name in wanted if name not in lacking),
-        judges=tuple(settings["judges"]),
+        metrics=tuple(name for name in left if name not in lacking),
+        judges=tuple(judge.name for judge in judges),
         convention=settings["convention"],
         crop=settings.get("crop", CROP_VERSION),
         protocol=protocol,
@@ -90,11 +94,32 @@ def run_again(
         batch_size=batch_size,
         seed=settings["seed"],
     )
-    problems = [f"{dataset}: {name} was not run again: {why}" for name, why in lacking.items()]
+    problems = [f"{dataset}: {why}: its cells were not run again" for why in gone]
+    problems += [f"{dataset}: {name} was not run again: {why}" for name, why in lacking.items()]
     if not request.metrics:
         return problems
     with tempfile.TemporaryDirectory(prefix="affectbench-") as temporary:
         return problems + list(_differences(request, records, read, Path(temporary)))
+
+
+def _judges(names: Sequence[str]) -> tuple[list[JudgeSpec], list[str]]:
+    """The judges of a board that are here, and a text for each of the others."""
+    specs, gone = [], []
+    for name in names:
+        try:
+            specs.append(judge_spec(name))
+        except UnknownNameError as error:
+            gone.append(str(error))
+    return specs, gone
+
+
+def _unfit(metric: str, judges: Sequence[JudgeSpec]) -> str:
+    """Why no judge serves a metric that needs one; empty where one does."""
+    plugin = metric_plugin(metric)
+    if not plugin.spec.per_judge:
+        return ""
+    reasons = [plugin.unfit(judge) for judge in judges]
+    return "" if "" in reasons else ", ".join(reasons)
 
 
 def _wanted(board: str, measured: Sequence[str], named: Sequence[str] | None) -> Sequence[str]:

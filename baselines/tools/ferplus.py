@@ -12,6 +12,7 @@ in either. The faces belong to whoever has the data: nothing of them is part of 
 from __future__ import annotations
 
 import argparse
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,6 @@ from PIL import Image
 
 from affectbench.datasets.files import FaceFiles, all_images
 from affectbench.errors import AffectBenchError, InputError
-from affectbench.judges.resnet_fer.data import pixel_hashes
 from affectbench.types import DatasetPlugin, DatasetSpec
 
 LATER: dict[str, tuple[str, ...]] = {
@@ -56,18 +56,15 @@ FERPLUS = DatasetPlugin(SPEC, open_folder)
 
 def write_folder(data: Path, split: str, out: Path) -> int:
     """Write each face as a PNG named after its split and row, and `labels.csv`; their number."""
-    images, labels = _read(data, split, "images"), _read(data, split, "labels")
-    classes = _read(data, split, "classes")
-    votes, columns = _read(data, "ferplus", split), _read(data, "ferplus", "columns")
+    images, labels = read_array(data, split, "images"), read_array(data, split, "labels")
+    classes = read_array(data, split, "classes")
+    votes, columns = read_array(data, "ferplus", split), read_array(data, "ferplus", "columns")
     if not len(images) == len(labels) == len(votes):
         raise InputError(
             f"{data}: {split} has {len(images)} faces, {len(labels)} labels and votes on "
             f"{len(votes)}; they must stand row by row"
         )
-    taken = {
-        digest for other in LATER[split] for digest in pixel_hashes(_read(data, other, "images"))
-    }
-    keep = [i for i, digest in enumerate(pixel_hashes(images)) if digest not in taken]
+    keep = own_rows(data, split)
     out.mkdir(parents=True, exist_ok=True)
     names = [f"{split}-{i:05d}.png" for i in keep]
     for i, name in zip(keep, names, strict=True):
@@ -79,7 +76,20 @@ def write_folder(data: Path, split: str, out: Path) -> int:
     return len(keep)
 
 
-def _read(data: Path, file: str, array: str) -> NDArray[Any]:
+def own_rows(data: Path, split: str) -> list[int]:
+    """Return the rows of a split whose pixels are in no later split."""
+    later = (_pixel_hashes(read_array(data, other, "images")) for other in LATER[split])
+    taken = {digest for digests in later for digest in digests}
+    own = _pixel_hashes(read_array(data, split, "images"))
+    return [row for row, digest in enumerate(own) if digest not in taken]
+
+
+def _pixel_hashes(faces: NDArray[np.uint8]) -> list[bytes]:
+    return [hashlib.sha256(np.ascontiguousarray(face).tobytes()).digest() for face in faces]
+
+
+def read_array(data: Path, file: str, array: str) -> NDArray[Any]:
+    """Return one array of an archive; InputError if it is not there or cannot be read."""
     path = data / f"{file}.npz"
     try:
         with np.load(path, allow_pickle=False) as archive:

@@ -6,14 +6,13 @@ import hashlib
 import math
 from typing import TYPE_CHECKING
 
-from affectbench.judges import load_judge
-from affectbench.judges.bundled import FACE_API, MINI_XCEPTION
+from affectbench.judges import judge_spec, load_judge
 from affectbench.types import EXPRESSIONS, Judge, JudgePlugin, JudgeSpec
 
 if TYPE_CHECKING:
     import torch
 
-MEMBERS = (FACE_API.spec, MINI_XCEPTION.spec)
+MEMBERS = (judge_spec("face-api"), judge_spec("mini-xception"))
 
 SPEC = JudgeSpec(
     name="committee",
@@ -45,10 +44,6 @@ class Committee:
 
         opinions = [member.logits(x).log_softmax(1) for member in self.members]
         return torch.stack(opinions).logsumexp(0) - math.log(len(opinions))
-
-    def probabilities(self, x: torch.Tensor) -> torch.Tensor:
-        """Probabilities (N, 7) of face crops (N, 3, H, W) in [0, 1]."""
-        return self.logits(x).softmax(1)
 
 
 def load(device: torch.device) -> Committee:

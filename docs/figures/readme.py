@@ -51,7 +51,7 @@ def draw(target: Path) -> None:
 def _captions(sr: torch.Tensor, hr: torch.Tensor, framing: str) -> list[str]:
     """What the judge reads on each face, and its ECM where it is not the reference itself."""
     judge = load_judge()
-    confidence, label = judge.probabilities(crop(sr, framing)).max(1)
+    confidence, label = judge.logits(crop(sr, framing)).softmax(1).max(1)
     ecm = emotion_consistency(sr, hr, judge, framing=framing).to_frame().ecm
     return [
         f"{judge.classes[k]} {100 * p:.0f} %" + ("" if torch.equal(a, b) else f"\nECM {value:.3f}")

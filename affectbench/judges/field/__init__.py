@@ -1,6 +1,6 @@
-"""The judges that the field itself uses: HSEmotion and EmotiEffLib, whose weights do not ship.
+"""The networks that the field itself uses: HSEmotion and EmotiEffLib, whose weights do not ship.
 
-`catalogue` lists the files and says what each takes and gives, `locate` finds or downloads them,
-`archive` and `inert` read pickled ones without running anything, `hsemotion` and `emotieff` make
-judges of them.
+`files` lists what is published and says what each takes and gives, `locate` finds or downloads it,
+`hsemotion` and `emotieff` read it; `archive` and `inert` read pickled files without running
+anything in them.
 """

@@ -13,25 +13,21 @@ import torch
 from torch import nn
 
 from affectbench.errors import MissingExtraError, WeightsError
-from affectbench.judges.field.affect import field_judge
-from affectbench.judges.field.catalogue import FieldFile
-from affectbench.judges.network_judge import NetworkJudge
-from affectbench.types import JudgeSpec
+from affectbench.judges.field.files import FieldFile
+from affectbench.judges.field.normalised import Normalised
 
 _ELSEWHERE = b"\n\x08location\x12"  # protobuf's key "location" of a tensor kept in another file
 
 
-def load_emotieff(
-    path: Path, file: FieldFile, spec: JudgeSpec, device: torch.device
-) -> NetworkJudge:
-    """The judge of a published file.
+def read_graph(file: FieldFile, path: Path, _sha256: str) -> Normalised:
+    """Return the network of a published file.
 
     Raises WeightsError if the file is damaged or does not fit, and MissingExtraError without
     onnxruntime.
     """
     graph = OnnxGraph(_session(path, file))
     _require_fitting(graph, path, file)
-    return field_judge(spec, graph, file, device)
+    return Normalised(graph)
 
 
 class OnnxGraph(nn.Module):
@@ -44,7 +40,7 @@ class OnnxGraph(nn.Module):
         self._one_by_one = self._input.shape[:1] == [1]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Outputs (N, K), on the device of `x`, without gradient."""
+        """Return outputs (N, K), on the device of `x`, without gradient."""
         batches = torch.split(x, 1) if self._one_by_one else (x,)
         return torch.cat([self._run(batch) for batch in batches]).to(x.device)
 

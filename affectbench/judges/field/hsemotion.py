@@ -16,19 +16,15 @@ import torch
 from torch import nn
 
 from affectbench.errors import MissingExtraError, WeightsError
-from affectbench.judges.field.affect import field_judge
-from affectbench.judges.field.catalogue import FieldFile
+from affectbench.judges.field.files import FieldFile
 from affectbench.judges.field.inert import RecordedModule, read_module
-from affectbench.judges.network_judge import NetworkJudge
-from affectbench.types import JudgeSpec
+from affectbench.judges.field.normalised import Normalised
 
 _SETTINGS = ("kernel_size", "stride", "padding", "dilation", "groups", "eps")
 
 
-def load_hsemotion(
-    path: Path, file: FieldFile, spec: JudgeSpec, device: torch.device
-) -> NetworkJudge:
-    """The judge of a published file.
+def read_pickled(file: FieldFile, path: Path, _sha256: str) -> Normalised:
+    """Return the network of a published file.
 
     Raises WeightsError if the file is damaged, holds something else, or does not fit, and
     MissingExtraError without timm.
@@ -44,7 +40,7 @@ def load_hsemotion(
             f"{path}: the weights do not fit {file.architecture} with {len(file.outputs)} outputs "
             f"({reason})"
         ) from error
-    return field_judge(spec, network, file, device)
+    return Normalised(network)
 
 
 def _new_network(file: FieldFile) -> nn.Module:
@@ -60,7 +56,7 @@ def _new_network(file: FieldFile) -> nn.Module:
 
 
 def _renamed(recorded: RecordedModule) -> dict[str, torch.Tensor]:
-    """The tensors by timm's names: the classifier is a layer, or a sequence of that one layer."""
+    """Return the tensors by timm's names: the classifier is a layer, or a sequence of that one."""
     return {_timm_name(name): tensor for name, tensor in recorded.tensors.items()}
 
 

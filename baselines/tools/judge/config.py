@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from affectbench.judges.resnet_fer.augment import AugmentConfig, View
+from tools.judge.augment import AugmentConfig, View
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from affectbench.judges.resnet_fer.augment import blur
+from tools.judge.augment import blur
 
 SAME_PICTURE = 0.75  # copies lie above 0.8; the tail of unlike faces ends a little below
 _SIGMA = 4.0  # pixels over which brightness and contrast are taken

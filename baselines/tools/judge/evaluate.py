@@ -13,7 +13,7 @@ import json
 import logging
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -25,9 +25,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from affectbench.judges import load_judge
-from affectbench.judges.resnet_fer.augment import blur, down_up
+from affectbench.judges.catalogue import BUNDLED
 from affectbench.types import EXPRESSIONS, Judge
+from tools.judge.augment import blur, down_up
 from tools.judge.data import Split, load_split
+from tools.judge.former import SPEC as FORMER
+from tools.judge.former import load_former
 from tools.judge.freeze import RESULTS
 from tools.judge.labelled import labelled_figures
 from tools.judge.measures import (
@@ -43,7 +46,7 @@ from tools.judge.measures import (
 
 _LOG = logging.getLogger("judge.evaluate")
 JUDGE = "resnet-ferplus"
-OTHERS = ("resnet-fer", "mini-xception", "face-api")
+OTHERS = (FORMER.name, *(name for name in BUNDLED if name != JUDGE))
 _REDUCTIONS = {"x2": 24, "x4": 12, "x8": 6}
 _BLURS = (1.0,)
 _MIRRORED = 512  # faces
@@ -139,24 +142,23 @@ def reduced_figures(judge: Judge, split: Split) -> list[dict[str, Any]]:
     return rows
 
 
-def speed(names: tuple[str, ...], batch: int = 64, rounds: int = 12) -> dict[str, float]:
+def speed(judges: Sequence[Judge], batch: int = 64, rounds: int = 12) -> dict[str, float]:
     """Return faces per second of `logits` on 128 px faces, the judges taking turns."""
     crops = torch.rand(batch, 3, 128, 128, generator=torch.Generator().manual_seed(0))
-    judges = {name: load_judge(name) for name in names}
-    seconds: dict[str, list[float]] = {name: [] for name in names}
+    seconds: dict[str, list[float]] = {judge.spec.name: [] for judge in judges}
     with torch.inference_mode():
         for _ in range(rounds):
-            for name, judge in judges.items():
+            for judge in judges:
                 began = time.perf_counter()
                 judge.logits(crops)
-                seconds[name].append(time.perf_counter() - began)
+                seconds[judge.spec.name].append(time.perf_counter() - began)
     return {name: batch / median(values[2:]) for name, values in seconds.items()}
 
 
 def evaluate(data: Path, runs: Path, expressions: Path | None) -> dict[str, Any]:
     """Return all figures; those of sets that are opened once only with `expressions`."""
     cache = runs / "similarity.npz"
-    judge = load_judge(JUDGE)
+    judge, former = load_judge(JUDGE), load_former()
     public = load_split(data, "public_test", cache)
     faces = public.all_faces()[:_MIRRORED]
     result: dict[str, Any] = {
@@ -164,14 +166,14 @@ def evaluate(data: Path, runs: Path, expressions: Path | None) -> dict[str, Any]
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
         "public_test": split_figures(judge, public),
         "mirror": mirror_disagreement(judged(judge, faces), judged(judge, faces.flip(3))),
-        "faces_per_second": speed((JUDGE, OTHERS[0])),
+        "faces_per_second": speed((judge, former)),
     }
     if expressions:
         private = load_split(data, "private_test", cache)
         result["private_test"] = split_figures(judge, private)
-        others = {name: load_judge(name) for name in OTHERS}
+        others = {name: former if name == FORMER.name else load_judge(name) for name in OTHERS}
         result["private_test_reduced"] = {
-            one.spec.name: reduced_figures(one, private) for one in (judge, others[OTHERS[0]])
+            one.spec.name: reduced_figures(one, private) for one in (judge, former)
         }
         result["others_private_test"] = {n: split_figures(o, private) for n, o in others.items()}
         result["expressions"] = {

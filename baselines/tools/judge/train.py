@@ -23,13 +23,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from affectbench.judges.resnet_fer.augment import augment
-from affectbench.judges.resnet_fer.schedule import Progress, learning_rate, seconds_until
 from affectbench.judges.resnet_ferplus import ResNetFerPlus
+from tools.judge.augment import augment
 from tools.judge.checkpoints import channels_last
 from tools.judge.config import TrainConfig, load_config
 from tools.judge.data import Split, load_split
 from tools.judge.measures import predict, vote_figures
+from tools.judge.schedule import Progress, learning_rate, seconds_until
 from tools.judge.start import warm_start
 
 _LOG = logging.getLogger("judge.train")

@@ -23,8 +23,6 @@ import torch
 from affectbench import __version__
 from affectbench.errors import AffectBenchError
 from affectbench.judges import expand_judges
-from affectbench.judges.resnet_fer.data import load_split
-from affectbench.judges.resnet_fer.network import CLASSES
 from affectbench.metrics.ecm import ALPHA, Parts, ecm_parts
 from affectbench.study.faces import LabelledFaces, read_faces
 from affectbench.study.judged import HR, judge_faces
@@ -38,6 +36,7 @@ from affectbench.study.pairs import (
     weighted_auc,
 )
 from affectbench.study.report import Section, write_sections
+from tools.ferplus import own_rows, read_array
 
 OWN = "ecm/1"
 CROSS_PAIRS = 20_000
@@ -149,13 +148,15 @@ def score_pairs(
 
 
 def _fer2013(folder: Path, name: str) -> LabelledFaces:
-    split = load_split(folder, name)
-    numbers = np.arange(len(split.labels), dtype=np.int64)
+    rows = own_rows(folder, name)
+    images = torch.from_numpy(read_array(folder, name, "images")[rows])
+    classes, labels = (read_array(folder, name, array) for array in ("classes", "labels"))
+    numbers = np.arange(len(rows), dtype=np.int64)
     return LabelledFaces(
         name=f"FER2013 {name.replace('_', ' ')}",
         files=numbers.astype(str),
-        images=split.faces.unsqueeze(1).expand(-1, 3, -1, -1),
-        emotions=np.array(CLASSES)[split.labels.numpy()],
+        images=images.unsqueeze(1).expand(-1, 3, -1, -1),
+        emotions=classes[labels[rows]].astype(str),
         persons=numbers,
     )
 

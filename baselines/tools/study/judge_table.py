@@ -16,35 +16,33 @@ import numpy as np
 import pandas as pd
 import torch
 
-from affectbench.judges import BUNDLED, load_judge
-from affectbench.judges.resnet_fer.measures import (
-    accuracy,
-    confusion,
-    expected_calibration_error,
-    mirror_disagreement,
-    recalls,
-)
+from affectbench.judges import load_judge
+from affectbench.judges.catalogue import BUNDLED
 from affectbench.records import write_atomic
-from affectbench.types import Judge
+from affectbench.types import EXPRESSIONS, Judge
+from tools.judge.measures import accuracy_figures, mirror_disagreement, top_ece
 
 BATCH = 64
 ROUNDS = 9
 
 
-def judge_row(judge: Judge, images: torch.Tensor, labels: torch.Tensor) -> dict[str, object]:
-    """The figures of one judge on grey faces (N, 3, H, W) in [0, 1]; labels by its classes."""
+def judge_row(judge: Judge, images: torch.Tensor, labels: Sequence[str]) -> dict[str, object]:
+    """Return the figures of one judge on labelled faces (N, 3, H, W) in [0, 1]."""
     logits = _logits(judge, images)
-    found = recalls(confusion(logits, labels))
+    # A label is a vote of everybody for one expression.
+    votes = (np.array(labels)[:, None] == np.array(judge.classes)).astype(float)
+    p = logits.double().softmax(1).numpy()
+    found = accuracy_figures(p, votes)
     mirrored = mirror_disagreement(logits, _logits(judge, images.flip(3)))
     return {
         "judge": judge.spec.name,
-        "accuracy": accuracy(logits, labels),
-        "balanced_accuracy": found.mean().item(),
-        "ece": expected_calibration_error(logits, labels),
+        "accuracy": found["accuracy"],
+        "balanced_accuracy": found["balanced"],
+        "ece": top_ece(p, votes),
         "temperature": judge.spec.temperature,
         "mirror_other_label": mirrored["label_share"],
         "faces_per_second": speed(judge),
-        **{f"recall_{n}": r for n, r in zip(judge.classes, found.tolist(), strict=True)},
+        **{f"recall_{name}": found[f"recall_{name}"] for name in EXPRESSIONS},
     }
 
 
@@ -73,10 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with np.load(options.fer2013 / "private_test.npz") as archive:
         grey = torch.from_numpy(archive["images"]).float()[:, None] / 255.0
         names = [str(archive["classes"][label]) for label in archive["labels"]]
-    rows = []
-    for judge in map(load_judge, BUNDLED):
-        labels = torch.tensor([judge.classes.index(name) for name in names])
-        rows.append(judge_row(judge, grey.expand(-1, 3, -1, -1), labels))
+    rows = [judge_row(load_judge(name), grey.expand(-1, 3, -1, -1), names) for name in BUNDLED]
     text = pd.DataFrame(rows).to_csv(index=False, float_format="%.4f")
     write_atomic(options.out, text.encode())
 

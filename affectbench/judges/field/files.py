@@ -19,15 +19,10 @@ as it is, and its SHA-256 is part of the judge's revision.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 from affectbench.expressions import CONTEMPT, expression_word
-from affectbench.judges.field.locate import Source, find_weights
-from affectbench.types import EXPRESSIONS, Judge, JudgePlugin, JudgeSpec
-
-if TYPE_CHECKING:
-    import torch
+from affectbench.judges.field.locate import PublishedFile
 
 COMMIT = "af833487321c3efdcb1768a91a6c656a1986fdf6"
 _ADDRESS = f"https://github.com/sb-ai-lab/EmotiEffLib/raw/{COMMIT}/models/affectnet_emotions"
@@ -67,10 +62,16 @@ class FieldFile:
         return self.native_classes + (AFFECT if self.stem.endswith("_mtl") else ())
 
     @property
-    def classes(self) -> tuple[str, ...]:
-        """The classes in the order of the bundled judges, contempt last."""
-        extra = tuple(name for name in self.native_classes if name not in EXPRESSIONS)
-        return EXPRESSIONS + extra
+    def pickled(self) -> PublishedFile:
+        """Where the whole model is published, for timm."""
+        return PublishedFile(f"{self.stem}.pt", f"{_ADDRESS}/{self.stem}.pt", "hsemotion")
+
+    @property
+    def graph(self) -> PublishedFile:
+        """Where the ONNX graph is published."""
+        name = f"{self.stem}.onnx"
+        pins = (self.onnx_sha256, self.onnx_size)
+        return PublishedFile(name, f"{_ADDRESS}/onnx/{name}", "emotieff", *pins)
 
 
 FILES = {
@@ -115,80 +116,3 @@ FILES = {
         ),
     )
 }
-
-
-def hsemotion_source(file: FieldFile) -> Source:
-    """Where the pickled network is published."""
-    return Source(f"{file.stem}.pt", f"{_ADDRESS}/{file.stem}.pt", "hsemotion")
-
-
-def emotieff_source(file: FieldFile) -> Source:
-    """Where the ONNX graph is published."""
-    url = f"{_ADDRESS}/onnx/{file.stem}.onnx"
-    return Source(f"{file.stem}.onnx", url, "emotieff", file.onnx_sha256, file.onnx_size)
-
-
-def hsemotion_plugin(file: FieldFile) -> JudgePlugin:
-    """The judge of a pickled network: differentiable, in timm."""
-    source = hsemotion_source(file)
-    spec = _spec(file, source, differentiable=True)
-
-    def found() -> JudgeSpec:
-        return replace(spec, sha256=find_weights(source)[1])
-
-    def load(device: torch.device) -> Judge:
-        from affectbench.judges.field.hsemotion import load_hsemotion
-
-        path, sha256 = find_weights(source)
-        return load_hsemotion(path, file, replace(spec, sha256=sha256), device)
-
-    return JudgePlugin(spec, load, found)
-
-
-def emotieff_plugin(file: FieldFile) -> JudgePlugin:
-    """The judge of an ONNX graph, run by onnxruntime on the CPU: gives no gradients."""
-    source = emotieff_source(file)
-    spec = _spec(file, source, differentiable=False)
-
-    def found() -> JudgeSpec:
-        return replace(spec, sha256=find_weights(source)[1])
-
-    def load(device: torch.device) -> Judge:
-        from affectbench.judges.field.emotieff import load_emotieff
-
-        path, sha256 = find_weights(source)
-        return load_emotieff(path, file, replace(spec, sha256=sha256), device)
-
-    return JudgePlugin(spec, load, found)
-
-
-def _spec(file: FieldFile, source: Source, *, differentiable: bool) -> JudgeSpec:
-    network = "EfficientNet-B2" if "b2" in file.architecture else "EfficientNet-B0"
-    engine = "timm" if differentiable else "ONNX"
-    return JudgeSpec(
-        name=f"{source.extra}-{file.stem.replace('_', '-')}",
-        title=f"HSEmotion {file.stem}, {network} in {engine} (Savchenko, 2021-2022)",
-        input_size=file.input_size,
-        colour="rgb",
-        classes=file.classes,
-        temperature=1.0,
-        differentiable=differentiable,
-        licence="Apache-2.0",
-        training_data="VGGFace2 (persons), then AffectNet",
-        origin=source.origin,
-        sha256="",
-        affect=file.outputs != file.native_classes,
-    )
-
-
-HSEMOTION_B0_BEST_VGAF = hsemotion_plugin(FILES["enet_b0_8_best_vgaf"])
-HSEMOTION_B0_BEST_AFEW = hsemotion_plugin(FILES["enet_b0_8_best_afew"])
-HSEMOTION_B0_VA_MTL = hsemotion_plugin(FILES["enet_b0_8_va_mtl"])
-HSEMOTION_B2_8 = hsemotion_plugin(FILES["enet_b2_8"])
-HSEMOTION_B2_7 = hsemotion_plugin(FILES["enet_b2_7"])
-
-EMOTIEFF_B0_BEST_VGAF = emotieff_plugin(FILES["enet_b0_8_best_vgaf"])
-EMOTIEFF_B0_BEST_AFEW = emotieff_plugin(FILES["enet_b0_8_best_afew"])
-EMOTIEFF_B0_VA_MTL = emotieff_plugin(FILES["enet_b0_8_va_mtl"])
-EMOTIEFF_B2_8 = emotieff_plugin(FILES["enet_b2_8"])
-EMOTIEFF_B2_7 = emotieff_plugin(FILES["enet_b2_7"])

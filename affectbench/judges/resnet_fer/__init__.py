@@ -1,1 +1,0 @@
-"""The project's own expression classifier: network, training, evaluation, weights and card."""
