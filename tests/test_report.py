@@ -28,17 +28,17 @@ from affectbench.report.figures import collect as collecting
 from affectbench.report.figures.collect import collect
 from affectbench.report.figures.drawing import inline_svg, write
 from affectbench.report.figures.expressions import confusion
-from affectbench.report.figures.quality import Point, pareto
 from affectbench.report.html import sections
 from affectbench.report.html.build import write_report
 from affectbench.report.html.markup import data_script, tag
 from affectbench.report.html.page import asset
 from affectbench.report.html.pictures import embed
-from affectbench.report.html.selection import DISPUTED, RANDOM, WORST, chosen_faces
 from affectbench.report.render import to_csv, to_latex, to_markdown
 from affectbench.report.table import build_table, wide_table
+from affectbench.results.chosen import DISPUTED, RANDOM, WORST, chosen_faces
 from affectbench.results.compare import compared
 from affectbench.results.faces import face_tables
+from affectbench.results.points import Point, pareto
 from affectbench.results.runs import Run, load_run
 from affectbench.results.views import View, build_views, judge_run
 

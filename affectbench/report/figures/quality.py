@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,31 +9,24 @@ from typing import TYPE_CHECKING, Any
 from affectbench.report.figures.drawing import Drawing, absent
 from affectbench.report.figures.style import ANCHOR, INK, looks
 from affectbench.results.columns import Column
-from affectbench.results.cost import cost_table
-from affectbench.results.faces import COMPARED_ANCHOR
+from affectbench.results.cost import speeds_of
 from affectbench.results.facts import quality_labels
-from affectbench.results.frame import Frame, Row, Value
+from affectbench.results.points import (
+    Point,
+    anchor_lines,
+    has_values,
+    pareto,
+    quality_column,
+    quality_points,
+    speed_points,
+)
 from affectbench.results.views import View
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-LINES = ("wrong-face", "one-face")
 _NO_POINT = "No model has a value on both axes."
-
-
-@dataclass(frozen=True)
-class Point:
-    """A model's value on each axis with its interval (None where there is none)."""
-
-    name: str
-    model: bool
-    ranked: bool
-    x: float
-    y: float
-    x_interval: tuple[float, float] | None = None
-    y_interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -48,15 +40,13 @@ class Axis:
 def quality_figure(view: View) -> Drawing:
     """ECM against the run's measure of quality, with intervals and the Pareto front."""
     title = "Quality against emotion"
-    quality = _quality(view.frame)
-    if not _has(view.frame, "ecm") or quality is None:
+    quality = quality_column(view.frame)
+    if not has_values(view.frame, "ecm") or quality is None:
         *others, last = quality_labels()
         known = f"{', '.join(others)} and {last}"
         reason = f"{title} needs ECM and one of {known}; this run has not both."
         return absent("quality", view.dataset, title, reason)
-    numbers = [(row, row.known(quality.name)) for row in view.frame.rows]
-    points = _points(view, [(row, value) for row, value in numbers if value])
-    anchors = _anchors(view.frame)
+    points, anchors = quality_points(view, quality), anchor_lines(view.frame)
     if not points:
         return absent("quality", view.dataset, title, _NO_POINT)
     return Drawing(
@@ -78,30 +68,13 @@ def quality_figure(view: View) -> Drawing:
     )
 
 
-def _quality(frame: Frame) -> Column | None:
-    """The metric that says most of image quality, of those that the run has."""
-    columns = frame.columns.values()
-    found = [c for c in columns if c.spec.quality_axis > 0 and _has(frame, c.name)]
-    return max(found, key=lambda column: column.spec.quality_axis, default=None)
-
-
-def _has(frame: Frame, column: str) -> bool:
-    """Whether a cell of the column did not fail."""
-    values = (row.values.get(column) for row in frame.rows)
-    return any(value is not None and value.value is not None for value in values)
-
-
 def cost_figure(view: View) -> Drawing:
     """Speed against ECM."""
     title = "Cost against emotion"
-    costs = cost_table(view.frame.run)
-    costs = costs[costs["dataset"] == view.dataset]
-    speeds = costs.set_index("model")["faces_per_second"].dropna()
-    if not _has(view.frame, "ecm") or speeds.empty:
+    if not has_values(view.frame, "ecm") or not speeds_of(view.frame.run, view.dataset):
         reason = f"{title} needs ECM and the time that models took; this run has not both."
         return absent("cost", view.dataset, title, reason)
-    rows = [row for row in view.frame.rows if not row.is_anchor and row.model in speeds.index]
-    points = _points(view, [(row, Value(float(speeds[row.model]))) for row in rows])
+    points = speed_points(view)
     if not points:
         return absent("cost", view.dataset, title, _NO_POINT)
     ecm = view.frame.columns["ecm"]
@@ -119,42 +92,6 @@ def cost_figure(view: View) -> Drawing:
         paint=lambda figure: _paint(figure, points, _axis(ecm), speed, anchors={}, log=True),
         size=(6.8, 4.0),
     )
-
-
-def pareto(points: Sequence[Point], x_lower: bool, y_lower: bool) -> list[Point]:
-    """The ranked models that no other ranked model beats or equals in both, ordered by x."""
-    ranked = [point for point in points if point.ranked]
-    front = []
-    for point in ranked:
-        x, y = _turned(point, x_lower, y_lower)
-        others = [_turned(other, x_lower, y_lower) for other in ranked if other is not point]
-        if not any(a <= x and b <= y and (a, b) != (x, y) for a, b in others):
-            front.append(point)
-    return sorted(front, key=lambda point: point.x)
-
-
-def _turned(point: Point, x_lower: bool, y_lower: bool) -> tuple[float, float]:
-    return (point.x if x_lower else -point.x, point.y if y_lower else -point.y)
-
-
-def _points(view: View, heights: Sequence[tuple[Row, Value]]) -> list[Point]:
-    """A point for each row with ECM: its ECM against its value on the other axis."""
-    points = []
-    for row, y in heights:
-        x = row.known("ecm")
-        if x is None or (row.is_anchor and row.model != COMPARED_ANCHOR):
-            continue
-        a, b = float(x.value or 0.0), float(y.value or 0.0)
-        if math.isfinite(a) and math.isfinite(b):
-            ranked = row.is_ranked_by(view.headline_judge)
-            points.append(Point(row.model, not row.is_anchor, ranked, a, b, x.interval, y.interval))
-    return points
-
-
-def _anchors(frame: Frame) -> dict[str, float]:
-    """The ECM of a stranger's face and of the best constant face: no quality belongs to them."""
-    rows = [row for row in frame.rows if row.is_anchor and row.model in LINES]
-    return {row.model: row.number("ecm") for row in rows if row.known("ecm")}
 
 
 def _words(points: Sequence[Point], x: str, y: str) -> str:

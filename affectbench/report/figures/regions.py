@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from affectbench.records import Record
 from affectbench.report.figures.drawing import Drawing, absent
 from affectbench.report.figures.style import looks
-from affectbench.results.facts import facts_of
+from affectbench.results.regions import region_means
 from affectbench.results.runs import Run
 
 if TYPE_CHECKING:
@@ -23,13 +20,7 @@ def regions_figure(run: Run, dataset: str) -> Drawing:
     Reads the columns that the spec of a metric of landmarks names as its `regions`.
     """
     title = "Landmark error by region"
-    found = [
-        r
-        for r in run.records
-        if r.dataset["name"] == dataset and r.role == "model" and r.status == "ok"
-        if r.metric.get("group") == "landmarks" and facts_of(r.metric).regions
-    ]
-    means = {record.row: _means(run, record) for record in found}
+    means = region_means(run, dataset)
     regions = list(dict.fromkeys(region for row in means.values() for region in row))
     if not regions:
         reason = f"{title} needs the landmark metric with its regions; this run has none."
@@ -47,16 +38,6 @@ def regions_figure(run: Run, dataset: str) -> Drawing:
         paint=lambda figure: _paint(figure, means, regions),
         size=(6.8, 1.2 + 0.5 * len(regions)),
     )
-
-
-def _means(run: Run, record: Record) -> dict[str, float]:
-    spec = facts_of(record.metric)
-    means = {}
-    for column, values in run.columns(record).items():
-        numbers = np.asarray(values)
-        if column in spec.regions and numbers.dtype.kind == "f" and np.isfinite(numbers).any():
-            means[column.removeprefix(f"{spec.name}_")] = float(np.nanmean(numbers))
-    return means
 
 
 def _paint(figure: Figure, means: dict[str, dict[str, float]], regions: Sequence[str]) -> None:

@@ -15,7 +15,7 @@ from affectbench.report.html.page import FACE_FILES, page
 from affectbench.report.html.pictures import BUDGET, Embedded, embed, write_all
 from affectbench.report.html.provenance import provenance_section, report_command
 from affectbench.report.html.sections import copied_texts, figures_section, tables_section
-from affectbench.report.html.selection import chosen_faces
+from affectbench.results.chosen import chosen_faces
 from affectbench.results.faces import FaceTable, face_tables
 from affectbench.results.runs import Run, load_run
 from affectbench.results.views import View, build_views
