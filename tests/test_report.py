@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import ROOT
+from jinja2 import UndefinedError
 from PIL import Image
 from report_runs import ROWS, face_ids, judged_columns, write_run
 from run_writer import RunWriter, ecm_columns, psnr_columns
@@ -30,9 +32,9 @@ from affectbench.report.figures.drawing import inline_svg, write
 from affectbench.report.figures.expressions import confusion
 from affectbench.report.html import sections
 from affectbench.report.html.build import write_report
-from affectbench.report.html.markup import data_script, tag
-from affectbench.report.html.page import asset
 from affectbench.report.html.pictures import embed
+from affectbench.report.html.tables import PlainTable, Text
+from affectbench.report.html.templating import asset, data_script, rendered
 from affectbench.report.render import to_csv, to_latex, to_markdown
 from affectbench.report.table import build_table, wide_table
 from affectbench.results.chosen import DISPUTED, RANDOM, WORST, chosen_faces
@@ -428,9 +430,33 @@ def test_names_are_text_in_figures(nasty_folder: Path) -> None:
     assert "$x$" in shown
 
 
-def test_markup_escapes_text_and_attributes() -> None:
-    assert tag("p", "<b>", title='"') == '<p title="&quot;">&lt;b&gt;</p>'
-    assert tag("p", ["a", [tag("b", "x")], None, 3]) == "<p>a<b>x</b>3</p>"
+TEMPLATES = sorted((ROOT / "affectbench/report/html/templates").glob("*.j2"))
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
+def test_a_template_trusts_nothing(path: Path) -> None:
+    """No text goes unescaped into a page, and no address that was not looked at."""
+    text = path.read_text(encoding="utf-8")
+    assert not re.search(r"\|\s*safe\b|autoescape|Markup", text)
+    attributes = re.findall(r'(?:href|src|action)="(.*?)"(?=[ >])', text)
+    written = [value for value in attributes if "{" in value]
+    assert all(value.endswith("| address }}") for value in written), written
+
+
+def test_templates_escape_text_and_lack_nothing() -> None:
+    given = {"title": NASTY, "lead": NASTY, "links": [("#a", NASTY)], "data": {}, "pictures": []}
+    given |= {"policy": "", "style": "", "script": "", "version": "1"}
+    rows = PlainTable(NASTY, "x", [NASTY], [[Text("code", NASTY)]])
+    page = rendered("published", rows=rows, **given)
+    assert "<script>alert" not in page
+    assert Page(page).text.count(NASTY) == 7  # two of them the title
+    with pytest.raises(UndefinedError):
+        rendered("published", **given)
+    with pytest.raises(ValueError, match="no address"):
+        rendered("published", rows=rows, **{**given, "links": [("javascript:x", "x")]})
+
+
+def test_data_of_scripts_end_no_script() -> None:
     script = data_script({"a": "</script><!--\u2028"}, "x")
     assert script.count("<") == 2
     assert json.loads(script[script.index(">") + 1 : -len("</script>")]) == {

@@ -1,184 +1,149 @@
-"""The table component: a semantic table whose models sort and whose anchors stay apart.
-
-Without a script it is a complete, readable table; the script adds the buttons that sort and copy.
-"""
+"""What the tables of a page show: results with intervals and tests, and tables of texts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from math import isfinite
-from typing import Any
+from typing import Any, Literal
 
 from affectbench.report.cells import Cell, Layout, Line
-from affectbench.report.html.markup import Child, Markup, tag
+from affectbench.report.marks import Sign
 from affectbench.results.columns import Column
 from affectbench.results.frame import DIFFERENCES, Frame, Row, Value, is_number
 
-BETTER = {"lower": "lower is better", "higher": "higher is better"}
+
+@dataclass(frozen=True)
+class ShownValue:
+    """A cell, its number in full (None without one), its interval's place, and its test."""
+
+    cell: Cell
+    value: str | None = None
+    whisker: str = ""
+    test: str = ""
 
 
-def results_table(
-    frame: Frame,
-    layout: Layout,
-    caption_id: str,
-    names: Mapping[str, Child] | None = None,
-) -> Markup:
-    """The table of one data set: its frame, as `lay_out` writes it.
+@dataclass(frozen=True)
+class ShownRow:
+    """A row and the number of faces with a result."""
 
-    `names` gives what is shown for a model instead of its plain name, such as a link.
+    line: Line
+    scored: int
+    cells: tuple[ShownValue, ...]
+
+
+@dataclass(frozen=True)
+class Group:
+    """The models, which sort, or the anchors, which stay apart."""
+
+    kind: Literal["models", "anchors"]
+    title: str
+    rows: tuple[ShownRow, ...]
+
+
+@dataclass(frozen=True)
+class ResultsTable:
+    """The table of one data set."""
+
+    identifier: str
+    caption: str
+    versus: str
+    columns: tuple[Column, ...]
+    groups: tuple[Group, ...]
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text that is more than plain: code, a link, a badge, a score, or a link with signs.
+
+    `source` is a link to another site.
     """
-    scales = {name: _scale(frame, name) for name in layout.heads}
-    lines = list(zip(layout.blocks[0].lines, frame.rows, strict=True))
-    width = 2 + len(layout.heads)
-    groups = []
-    for kind, title in (("models", ""), ("anchors", "Anchors: points of reference, never ranked")):
-        mine = [pair for pair in lines if pair[0].anchor == (kind == "anchors")]
-        if not mine:
-            continue
-        head = tag("tr", tag("th", title, colspan=width, scope="rowgroup"), class_="group")
-        body = [_row(line, row, frame, scales, names or {}) for line, row in mine]
-        groups.append(tag("tbody", head if title else None, body, class_=kind))
-    return framed(
-        tag(
-            "table",
-            tag("caption", layout.blocks[0].title, id=caption_id),
-            tag("thead", tag("tr", _heads(frame.columns))),
-            groups,
-            class_="results",
-        ),
-        caption_id,
-    )
+
+    kind: Literal["code", "link", "badge", "score", "signed", "source"]
+    text: str
+    address: str = ""
+    badge: str = ""
+    interval: str = ""
+    signs: tuple[Sign, ...] = ()
 
 
-def framed(table: Markup, caption_id: str) -> Markup:
-    """A table in a frame that scrolls by itself where the window is narrow."""
-    return tag("div", table, class_="frame", role="region", aria_labelledby=caption_id, tabindex=0)
-
-
-def plain_table(
-    caption: str,
-    caption_id: str,
-    head: list[str],
-    rows: list[list[Child]],
-    kinds: str = "",
-    *,
-    sortable: bool = False,
-) -> Markup:
+@dataclass(frozen=True)
+class PlainTable:
     """A table of texts. `kinds` has a letter for each column: `n` numbers, `t` text."""
-    kinds = kinds or "t" * len(head)
-    classes = [("number" if kind == "n" else None) for kind in kinds]
-    cells = [
-        tag("th", text, scope="col", class_=c, data_sort=sortable and ("number" if c else "text"))
-        for text, c in zip(head, classes, strict=True)
-    ]
-    body = [
-        tag(
-            "tr",
-            tag("th", row[0], scope="row"),
-            [tag("td", v, class_=c) for v, c in zip(row[1:], classes[1:], strict=True)],
-        )
-        for row in rows
-    ]
-    table = tag(
-        "table",
-        tag("caption", caption, id=caption_id),
-        tag("thead", tag("tr", cells)),
-        tag("tbody", body, class_="models"),
-        class_="results texts",
-    )
-    return framed(table, caption_id)
+
+    caption: str
+    identifier: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str | Text]]
+    kinds: str = ""
+    sortable: bool = False
+
+    def is_number(self, column: int) -> bool:
+        """Whether a column holds numbers."""
+        return self.kinds[column : column + 1] == "n"
 
 
-def notes_list(layout: Layout) -> Markup:
-    """What the signs of a table mean."""
-    facts, *notes = layout.notes
-    return tag(
-        "div", tag("p", facts), tag("ul", [tag("li", n) for n in notes] or None), class_="notes"
+def results_table(frame: Frame, layout: Layout, identifier: str) -> ResultsTable:
+    """The table of one data set: its frame, as `lay_out` writes it."""
+    block = layout.blocks[0]
+    return ResultsTable(
+        identifier,
+        block.title,
+        str(frame.run.settings["versus"]),
+        tuple(frame.columns.values()),
+        tuple(_groups(frame, block.lines)),
     )
 
 
-def signed(line: Line, shown: Child) -> list[Child]:
-    """A row's name as it is `shown`, and the signs behind it with what they mean."""
-    written = [tag("abbr", s.sign, title=s.meaning, class_="sign") for s in line.signs]
-    return [tag("span", shown, class_="name"), *written]
+def _groups(frame: Frame, lines: Sequence[Line]) -> Iterator[Group]:
+    scales = {name: _scale(frame, name) for name in frame.columns}
+    rows = [_row(line, row, frame, scales) for line, row in zip(lines, frame.rows, strict=True)]
+    models = tuple(row for row in rows if not row.line.anchor)
+    anchors = tuple(row for row in rows if row.line.anchor)
+    if models:
+        yield Group("models", "", models)
+    if anchors:
+        yield Group("anchors", "Anchors: points of reference, never ranked", anchors)
 
 
-def _heads(columns: Mapping[str, Column]) -> Iterator[Markup]:
-    yield tag("th", "Model", scope="col", data_sort="text")
-    yield tag("th", "n", scope="col", class_="number", data_sort="number", data_first="descending")
-    for column in columns.values():
-        unit, better = column.spec.unit, BETTER[column.spec.direction]
-        yield tag(
-            "th",
-            tag("span", column.label, title=column.spec.title),
-            tag("span", f" {unit}", class_="unit") if unit else None,
-            tag("span", " ↓" if column.of_lower else " ↑", aria_hidden="true", title=better),
-            tag("span", f", {better}", class_="hidden"),
-            scope="col",
-            class_="number",
-            data_sort="number",
-            data_first="ascending" if column.of_lower else "descending",
-        )
-
-
-def _row(
-    line: Line,
-    row: Row,
-    frame: Frame,
-    scales: Mapping[str, tuple[float, float]],
-    names: Mapping[str, Child],
-) -> Markup:
-    versus = str(frame.run.settings["versus"])
-    cells = [
-        _cell(cell, row.known(name), frame.columns[name], scales[name], versus)
+def _row(line: Line, row: Row, frame: Frame, scales: dict[str, tuple[float, float]]) -> ShownRow:
+    cells = tuple(
+        _value(cell, row.known(name), frame.columns[name], scales[name])
         for name, cell in line.cells.items()
-    ]
-    shown = row.model if line.anchor else names.get(row.model, row.model)
-    name = tag("th", signed(line, shown), scope="row")
-    faces = tag("td", line.faces, class_="number", data_value=row.n - row.failed)
-    return tag("tr", name, faces, cells)
+    )
+    return ShownRow(line, row.n - row.failed, cells)
 
 
-def _cell(
-    cell: Cell, value: Value | None, column: Column, scale: tuple[float, float], versus: str
-) -> Markup:
+def _value(
+    cell: Cell, value: Value | None, column: Column, scale: tuple[float, float]
+) -> ShownValue:
     if value is None or value.value is None:
-        return tag("td", tag("span", "no value", class_="hidden"), class_="number")
-    return tag(
-        "td",
-        tag("span", cell.text, class_="value"),
-        tag("span", " best of the models", class_="hidden") if cell.best else None,
-        tag("span", cell.interval, class_="interval") if cell.interval else None,
-        _whisker(value, scale),
-        _test(value, column, versus),
-        class_="number best" if cell.best else "number",
-        data_value=repr(float(value.value)),
+        return ShownValue(cell)
+    return ShownValue(
+        cell, repr(float(value.value)), _whisker(value, scale), _test(value, column.spec.digits)
     )
 
 
-def _test(value: Value, column: Column, versus: str) -> Markup | None:
+def _test(value: Value, places: int) -> str:
     """The paired difference to `versus` with its interval and corrected p."""
     parts: list[Any] = [value.difference.get(part) for part in DIFFERENCES]
     if not all(map(is_number, parts)):
-        return None
-    places = column.spec.digits
+        return ""
     difference, low, high = (f"{part:+.{places}f}" for part in parts[:3])
     p = parts[3]
     written = "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
-    text = f"{difference} [{low}, {high}], {written}"
-    return tag("span", tag("span", f"against {versus}: ", class_="hidden"), text, class_="test")
+    return f"{difference} [{low}, {high}], {written}"
 
 
-def _whisker(value: Value, scale: tuple[float, float]) -> Markup | None:
+def _whisker(value: Value, scale: tuple[float, float]) -> str:
     """The interval as a line on the column's own scale; its numbers are beside it."""
     if value.value is None or value.interval is None or scale[1] <= scale[0]:
-        return None
+        return ""
     low, high = value.interval
     at = [100 * (v - scale[0]) / (scale[1] - scale[0]) for v in (low, value.value, high)]
     if not all(-1 <= v <= 101 for v in at):
-        return None
-    style = f"--low:{at[0]:.1f}%;--at:{at[1]:.1f}%;--high:{100 - at[2]:.1f}%"
-    return tag("span", class_="whisker", aria_hidden="true", style=style)
+        return ""
+    return f"--low:{at[0]:.1f}%;--at:{at[1]:.1f}%;--high:{100 - at[2]:.1f}%"
 
 
 def _scale(frame: Frame, name: str) -> tuple[float, float]:
