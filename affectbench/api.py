@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
+
+import pandas as pd
 
 from affectbench.adapters import ModelRequest, parse_model, parse_models
 from affectbench.arguments import names, one_of, usable_path, whole
@@ -16,19 +18,18 @@ from affectbench.faces.regions import CROP_VERSION, CROPS
 from affectbench.images.listing import by_id, list_images
 from affectbench.images.reading import image_size
 from affectbench.judges import DEFAULT_JUDGE, expand_judges
+from affectbench.report.render import write_tables
+from affectbench.report.table import wide_table
+from affectbench.results.boards import board_folders
+from affectbench.results.compare import compared
+from affectbench.results.runs import Run, load_run
+from affectbench.run.again import run_again
 from affectbench.run.measures import SmallestImage
 from affectbench.run.plan import RunRequest
 from affectbench.run.session import Outcome, Rerun, run_comparison
+from affectbench.telling import Advance, Note
 from affectbench.texts import printable
 from affectbench.types import Kernel, Role, TestProtocol
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from affectbench.results.runs import Run
-
-Note = Callable[[str], None]
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,6 @@ class Comparison:
 
         Of a model and an anchor of one name those of the model, unless `role` says otherwise.
         """
-        import pandas as pd
-
         for record in self.run.records:
             found = (record.row, record.dataset["name"], record.metric["name"])
             if found == (row, dataset, metric) and record.role == (role or record.role):
@@ -104,7 +103,7 @@ def compare(
     timeout: float | None = None,
     command: str = "affectbench.compare",
     note: Note = lambda _text: None,
-    progress: Progress = lambda _text, _done, _total: None,
+    progress: Advance = lambda _text, _done, _total: None,
 ) -> Comparison:
     """Run models on data sets and measure what they make of the faces.
 
@@ -169,7 +168,7 @@ def score(
     out: Path | str | None = None,
     command: str = "affectbench.score",
     note: Note = lambda _text: None,
-    progress: Progress = lambda _text, _done, _total: None,
+    progress: Advance = lambda _text, _done, _total: None,
 ) -> Comparison:
     """Measure a folder of results against the folder of originals, paired by file name.
 
@@ -217,10 +216,6 @@ def rerun_leaderboard(
 
     By all metrics of the boards, or only by those named. InputError for one that a board has not.
     """
-    from affectbench.results.boards import board_folders
-    from affectbench.results.runs import load_run
-    from affectbench.run.again import run_again
-
     problems = []
     for folder in board_folders(root):
         note(f"{folder.name}: running {faces} faces of each row again")
@@ -245,11 +240,6 @@ def _run(
     rerun: Rerun = "missing",
     **telling: Any,
 ) -> Comparison:
-    from affectbench.report.render import write_tables
-    from affectbench.report.table import wide_table
-    from affectbench.results.compare import compared
-    from affectbench.results.runs import load_run
-
     with _output(out) as given:
         folder = given.absolute()  # a model may change the working directory
         outcome = run_comparison(request, given, rerun=rerun, **telling)

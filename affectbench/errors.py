@@ -6,6 +6,7 @@ says what to do about it. `affectbench.cli` catches exactly this class and exits
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 
 from affectbench.texts import printable
@@ -105,3 +106,28 @@ def listed(names: Iterable[str], limit: int = 10) -> str:
     every = list(names)
     shown = ", ".join(every[:limit])
     return shown if len(every) <= limit else f"{shown} and {len(every) - limit} more"
+
+
+def closest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """Return the known name that a misspelt one may mean, else None.
+
+    >>> closest("bicubik", ["bicubic", "nearest"])
+    'bicubic'
+    """
+    found = difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)
+    return found[0] if found else None
+
+
+def hint(name: str, known: Iterable[str], shown: str = "'{}'", listed_as: str = "{}") -> str:
+    """Return what an error says below an unknown name: the closest known one, or all of them.
+
+    >>> hint("bicubik", ["bicubic", "nearest"])
+    "did you mean 'bicubic'?"
+    >>> hint("cubic-spline", ["nearest"])
+    'known: nearest'
+    """
+    names = list(known)
+    close = closest(name, names)
+    if close:
+        return f"did you mean {shown.format(close)}?"
+    return f"known: {', '.join(listed_as.format(n) for n in names)}"

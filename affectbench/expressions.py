@@ -6,10 +6,9 @@ a label that no judge can give would only look like a judge that is always wrong
 
 from __future__ import annotations
 
-import difflib
 import unicodedata
 
-from affectbench.errors import InputError
+from affectbench.errors import InputError, closest
 
 CONTEMPT = "contempt"
 """An expression, but no class of the bundled judges."""
@@ -59,5 +58,5 @@ def expression_word(text: str) -> str:
 
 def close_expression(text: str) -> str | None:
     """Return the expression that a misspelt word may mean, else None."""
-    close = difflib.get_close_matches(plain_word(text), _WORDS, n=1, cutoff=0.7)
-    return _WORDS[close[0]] if close else None
+    close = closest(plain_word(text), _WORDS, cutoff=0.7)
+    return _WORDS[close] if close else None

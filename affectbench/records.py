@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from affectbench.errors import RecordError, StorageError
 from affectbench.record_schema import SCHEMA, record_problem
@@ -178,9 +180,6 @@ _MEND_IMAGES = "restore it, or delete the record of the same name and run the sa
 
 def write_columns(columns: Columns, path: Path, *, durable: bool = True) -> str:
     """Write per-image columns as Parquet (zstd), exact to the last bit; return its SHA-256."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     table = pa.table({name: pa.array(np.asarray(values)) for name, values in columns.items()})
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
@@ -211,9 +210,6 @@ def read_columns(path: Path, sha256: str = "") -> dict[str, np.ndarray]:
 
 def _parsed(content: bytes) -> dict[str, np.ndarray]:
     """The columns of a Parquet file; ValueError for anything that is not a plain table."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     try:
         with pq.ParquetFile(pa.BufferReader(content)) as file:
             names = file.schema_arrow.names

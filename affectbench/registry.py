@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +9,7 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
 
-from affectbench.errors import AffectBenchError, UnknownNameError
+from affectbench.errors import AffectBenchError, UnknownNameError, hint
 
 T = TypeVar("T")
 
@@ -26,16 +25,17 @@ class PluginError(AffectBenchError):
 class Late:
     """A function whose module is imported when it is called: `Late("package.module:name")`.
 
-    Called with the arguments `given` here before its own.
+    Called with the arguments `given` here before its own. What names a module this way stands
+    above it without importing it: nothing is loaded that is not used.
     """
 
     place: str
     given: tuple[object, ...] = ()
 
-    def __call__(self, *arguments: Any) -> Any:
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
         """Import the module, and call the function."""
         module, _, name = self.place.partition(":")
-        return getattr(import_module(module), name)(*self.given, *arguments)
+        return getattr(import_module(module), name)(*self.given, *arguments, **named)
 
 
 class Registry(Generic[T]):
@@ -110,11 +110,7 @@ class Registry(Generic[T]):
         return plugin
 
     def _unknown(self, name: str) -> str:
-        message = f"unknown {self.noun} '{name}'"
-        close = difflib.get_close_matches(name, self.names(), n=1)
-        message += (
-            f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(self.names())}"
-        )
+        message = f"unknown {self.noun} '{name}'; {hint(name, self.names())}"
         more = OPTIONAL_DISTRIBUTIONS.get(self.group)
         if more is None or any(p.dist and p.dist.name == more for p in self._points.values()):
             return message

@@ -1,16 +1,20 @@
-"""The two photographs that the demo faces are cut from, 512x512, and what x4 or x8 leaves of them.
+"""Pictures of the tests: the demo faces, and the two photographs that they are cut from, 512x512.
 
-They come with scikit-image and matplotlib and are in the public domain (see the demo's NOTICE).
+The photographs come with scikit-image and matplotlib and are in the public domain: see the demo's
+NOTICE.
 """
 
 from __future__ import annotations
 
 import numpy as np
+import torch
 from matplotlib import cbook
 from PIL import Image
 from skimage import data
 
+from affectbench.datasets import load_dataset
 from affectbench.images.resizing import resize
+from affectbench.images.tensors import stack
 
 NAMES = ("astronaut", "grace_hopper")
 
@@ -28,3 +32,14 @@ def bicubic(hr: np.ndarray, scale: int) -> np.ndarray:
     side = hr.shape[0]
     small = resize(hr, side // scale, side // scale, "pil-bicubic")
     return np.asarray(Image.fromarray(small).resize((side, side), Image.Resampling.BICUBIC))
+
+
+def demo_pairs(scale: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """SR and HR of the two demo faces at their own size."""
+    faces = map(load_dataset("demo").read, NAMES)
+    return [(bicubic(hr, scale), hr) for hr in faces]
+
+
+def unit(*images: np.ndarray) -> torch.Tensor:
+    """uint8 images of one size as (N, 3, H, W) in [0, 1], float64."""
+    return stack(list(images)).double() / 255

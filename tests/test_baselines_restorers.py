@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from affectbench_baselines.restorers.network import FaceRestorer
+from affectbench_baselines.restorers.adapted import FaceRestorer
 from affectbench_baselines.rrdbnet.network import RRDBConfig, RRDBNet
 from conftest import pattern
 from PIL import Image

@@ -10,8 +10,9 @@ import pytest
 import torch
 from affectbench_baselines import train
 from affectbench_baselines.affectsrnet.graph import contour_edges
+from affectbench_baselines.base import Details
 from affectbench_baselines.configs import Config
-from affectbench_baselines.network import Details
+from affectbench_baselines.header import read_header
 from affectbench_baselines.training import schedule
 from affectbench_baselines.training.batches import Batches
 from affectbench_baselines.training.faces import (
@@ -47,7 +48,6 @@ from affectbench_baselines.training.settings import (
 from affectbench_baselines.training.validate import Validation, validation_ids
 from affectbench_baselines.training.vgg16 import FirstStages
 from affectbench_baselines.variants import VARIANTS
-from affectbench_baselines.weights import read_header
 from tiny_judge import TinyJudge
 from tiny_training import LOSSES, SETTINGS, face_points, write_archive
 

@@ -7,8 +7,8 @@ import torch
 from tiny_models import ANY, UP, double, write_code, write_onnx
 
 from affectbench.adapters import parse_model
+from affectbench.adapters.adapted import AdaptedNetwork, pad_to_multiple
 from affectbench.adapters.contract import check_contract, run_model
-from affectbench.adapters.network import AdaptedNetwork, pad_to_multiple
 from affectbench.errors import ModelError
 from affectbench.images.tensors import quantise
 from affectbench.types import ModelSpec

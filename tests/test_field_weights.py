@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import torch
+from pickle_baits import Reduced, Stateful
 from torch import nn
 
 from affectbench.assets import cache_folder, fetch, first_use_sha256
@@ -26,26 +27,6 @@ from affectbench.judges.field.inert import read_module
 from affectbench.judges.field.locate import PublishedFile, find_weights
 
 # Hostile pickles
-
-
-class Reduced:
-    """Runs a command when it is unpickled."""
-
-    def __init__(self, canary: Path) -> None:
-        self.canary = canary
-
-    def __reduce__(self) -> object:
-        return os.system, (f"touch '{self.canary}'",)
-
-
-class Stateful:
-    """Runs a command when its state is set."""
-
-    def __init__(self, canary: Path) -> None:
-        self.canary = str(canary)
-
-    def __setstate__(self, state: dict[str, str]) -> None:
-        Path(state["canary"]).touch()
 
 
 class Nested:

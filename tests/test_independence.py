@@ -13,9 +13,9 @@ from PIL import Image
 from tiny_models import UP, double, write_code
 
 import affectbench
+from affectbench.adapters.adapted import AdaptedNetwork
 from affectbench.adapters.contract import checked_sr
 from affectbench.adapters.independence import require_independent
-from affectbench.adapters.network import AdaptedNetwork
 from affectbench.errors import ModelError
 from affectbench.records import read_record, write_record
 from affectbench.types import ModelSpec

@@ -33,7 +33,7 @@ from tools.judge.measures import (
 )
 from tools.judge.schedule import Progress, learning_rate, seconds_until
 from tools.judge.start import RECOGNISER, warm_start
-from tools.judge.train import draw_epoch, sampling_weights
+from tools.judge.train import draw_epoch, pair_error, sampling_weights
 from tools.study.judge_table import judge_row
 
 from affectbench.faces.identity import MEAN_RGB, load_face_descriptor
@@ -241,6 +241,20 @@ def test_rare_expressions_are_drawn_more_often() -> None:
     times = torch.bincount(draws, minlength=100) / 40
     assert times[90:].mean() == pytest.approx(weights[95].item(), rel=0.1)
     assert len(draws) == 40 * 100
+
+
+def test_the_error_of_pairs_is_that_of_ecm(generator: torch.Generator) -> None:
+    logits = torch.randn(6, 7, generator=generator, requires_grad=True)
+    votes = torch.rand(6, 7, generator=generator).softmax(1)
+    p, q = (x.detach().double().numpy() for x in (logits.softmax(1), votes))
+    first, second = (x.ravel() for x in np.indices((6, 6)))
+    wanted = (ecm_of_pairs(p[first], p[second]) - ecm_of_pairs(q[first], q[second])) ** 2
+    error = pair_error(logits.softmax(1), votes)
+    assert error.item() == pytest.approx(wanted.mean(), abs=1e-5)
+    error.backward()
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
+    assert pair_error(votes, votes).item() == 0
 
 
 def test_the_trunk_is_the_recognisers_on_grey_faces(generator: torch.Generator) -> None:

@@ -14,16 +14,13 @@ import piq
 import pytest
 import torch
 from conftest import pattern
-from PIL import Image
+from photographs import demo_pairs, unit
 from skimage.metrics import structural_similarity
 from torchmetrics.functional.image import (
     peak_signal_noise_ratio,
     structural_similarity_index_measure,
 )
 
-from affectbench.datasets import load_dataset
-from affectbench.images.resizing import resize
-from affectbench.images.tensors import stack
 from affectbench.metrics.conventions import find_convention
 from affectbench.metrics.fidelity import psnr, ssim
 
@@ -33,20 +30,10 @@ Pair = tuple[np.ndarray, np.ndarray]
 def pairs() -> list[Pair]:
     """The demo faces at x8; noise; structure that is inverted, so that its SSIM is negative."""
     rng = np.random.default_rng(5)
-    found: list[Pair] = []
-    for hr in map(load_dataset("demo").read, ("astronaut", "grace_hopper")):
-        side = hr.shape[0]
-        small = resize(hr, side // 8, side // 8, "pil-bicubic")
-        enlarged = Image.fromarray(small).resize((side, side), Image.Resampling.BICUBIC)
-        found.append((np.asarray(enlarged), hr))
     first, second = rng.integers(0, 256, (2, 40, 44, 3), dtype=np.uint8)
     half = np.arange(64)[:, None, None] < 20
     turned = np.where(half, 255 - pattern(1), pattern(1)).astype(np.uint8)
-    return [*found, (first, second), (turned, pattern(1))]
-
-
-def unit(image: np.ndarray) -> torch.Tensor:
-    return stack([image]).double() / 255
+    return [*demo_pairs(8), (first, second), (turned, pattern(1))]
 
 
 def test_torchmetrics() -> None:

@@ -11,7 +11,6 @@ from conftest import ROOT
 from drawn_faces import drawn_faces
 from tools.convert.mesh import VALUES, convert_face_mesh
 
-from affectbench.assets.catalogue import Bundled
 from affectbench.errors import InputError, WeightsError
 from affectbench.faces import assets, landmark_points
 from affectbench.faces.landmark_points import IBUG_68, OUTER_LIPS, OVAL, REGIONS
@@ -148,20 +147,6 @@ def test_parts_lie_where_they_should() -> None:
 
 
 # Weights
-
-
-@pytest.mark.parametrize("damage", ["flipped", "gone"])
-def test_damaged_weights(damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = assets.FACE_MESH.source
-    path = tmp_path / "weights.safetensors"
-    if damage == "flipped":
-        content = bytearray(source.path().read_bytes())
-        content[-100] ^= 1
-        path.write_bytes(content)
-    damaged = Bundled(source.origin, path, source.sha256)
-    monkeypatch.setitem(assets.FACE_MESH.__dict__, "source", damaged)
-    with pytest.raises(WeightsError, match=r"weights\.safetensors"):
-        load_face_mesh(CPU)
 
 
 def test_converter_takes_only_what_it_knows(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ import torch
 from tiny_models import UP, double, write_code
 
 from affectbench.adapters import load_model
+from affectbench.adapters.adapted import AdaptedNetwork, network_for
 from affectbench.adapters.contract import run_model
-from affectbench.adapters.network import AdaptedNetwork, network_for
 from affectbench.cli.main import main
 from affectbench.errors import ModelError
 from affectbench.images.tensors import quantise

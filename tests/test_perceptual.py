@@ -17,10 +17,11 @@ import torch
 from conftest import pattern
 from numpy.typing import NDArray
 from perceptual_peers import BACKBONES, dists_peer, lpips_peer
-from test_similarity import demo_pairs, noisy, unit
+from photographs import demo_pairs, unit
+from test_similarity import noisy
 
-from affectbench.assets import load_safetensors
 from affectbench.assets.numpy_pickle import read_arrays
+from affectbench.assets.weights import load_safetensors
 from affectbench.errors import AssetMissingError, InputError, UnknownNameError, WeightsError
 from affectbench.images.tensors import stack
 from affectbench.metrics import metric_plugin, perceptual

@@ -29,9 +29,10 @@ from affectbench.metrics.ecm import ecm_parts
 from affectbench.records import Record, SavedFaces, slug
 from affectbench.results.runs import load_run
 from affectbench.run.again import run_again
-from affectbench.run.anchors import anchor_rows, best_constant_face, derangement
+from affectbench.run.anchors import anchor_rows, derangement
+from affectbench.run.constant_face import best_constant_face
 from affectbench.run.lock import locked
-from affectbench.run.plan import Measure
+from affectbench.run.measures import Measure
 from affectbench.stats import set_mean
 from affectbench.types import Columns, MetricSettings, content_id
 

@@ -19,7 +19,7 @@ from affectbench.errors import AssetMissingError, InputError, UnknownNameError
 from affectbench.judges import DEFAULT_JUDGE, judge_spec
 from affectbench.metrics import list_metrics
 from affectbench.metrics.conventions import find_convention
-from affectbench.metrics.selection import Choice, catalogue, expand_metrics, groups
+from affectbench.metrics.selection import AskedMetric, catalogue, expand_metrics, groups
 from affectbench.run import measures
 from affectbench.run.measures import SmallestImage, select
 from affectbench.types import MetricPlugin, MetricSettings
@@ -75,14 +75,14 @@ def test_expansion_keeps_the_order_and_names_each_once() -> None:
         "ssim",
         "ecm",
     ]
-    assert Choice("psnr") in found
-    assert Choice("ssim", "fidelity") in found
+    assert AskedMetric("psnr") in found
+    assert AskedMetric("ssim", "fidelity") in found
     # Named anywhere in the list is named.
-    assert Choice("ssim") in expand_metrics(["fidelity", "ssim"])
+    assert AskedMetric("ssim") in expand_metrics(["fidelity", "ssim"])
 
 
 def test_a_name_of_both_is_the_metric() -> None:
-    assert expand_metrics(["identity"]) == (Choice("identity"),)
+    assert expand_metrics(["identity"]) == (AskedMetric("identity"),)
     both = {c.metric for c in expand_metrics(["group:identity"])}
     assert {"identity", "facenet"} <= both
 
@@ -93,9 +93,9 @@ def test_all_is_everything_but_cost() -> None:
 
 
 def test_kid_stands_beside_fid() -> None:
-    assert expand_metrics(["fid"]) == (Choice("fid"), Choice("kid", "fid"))
-    assert expand_metrics(["kid", "fid"]) == (Choice("kid"), Choice("fid"))
-    assert expand_metrics(["kid"]) == (Choice("kid"),)
+    assert expand_metrics(["fid"]) == (AskedMetric("fid"), AskedMetric("kid", "fid"))
+    assert expand_metrics(["kid", "fid"]) == (AskedMetric("kid"), AskedMetric("fid"))
+    assert expand_metrics(["kid"]) == (AskedMetric("kid"),)
 
 
 @pytest.mark.parametrize(
@@ -250,7 +250,7 @@ def test_scoring_small_images_by_a_group(tmp_path: Path) -> None:
 
 
 def test_nothing_left_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measures, "expand_metrics", lambda _n: (Choice("valence_drift", "x"),))
+    monkeypatch.setattr(measures, "expand_metrics", lambda _n: (AskedMetric("valence_drift", "x"),))
     with pytest.raises(InputError, match="none of these metrics can be computed: valence"):
         select(["x"], [judge_spec("mini-xception")], SETTINGS)
 
@@ -281,8 +281,8 @@ def test_missing_weights_of_a_named_metric_keep_their_error(
 
     monkeypatch.setattr(measures, "metric_plugin", plugin)
     with pytest.raises(AssetMissingError, match="/cache/toy"):
-        select(["psnr", "ssim"], [], 64)
-    found = select(["fidelity"], [], 64)
+        select(["psnr", "ssim"], [], SETTINGS)
+    found = select(["fidelity"], [], SETTINGS)
     gap = "ssim: its weights are not here; 'affectbench assets fetch toy' gets them"
     assert gap in found.gaps
     assert ("psnr", None) in found.measures

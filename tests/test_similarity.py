@@ -16,13 +16,11 @@ import piq
 import pytest
 import torch
 from conftest import affectbench_here, pattern
-from PIL import Image
+from photographs import demo_pairs, unit
 from scipy.ndimage import correlate1d
 
 from affectbench.cli.main import main
-from affectbench.datasets import load_dataset
 from affectbench.errors import InputError, MissingExtraError
-from affectbench.images.resizing import resize
 from affectbench.images.tensors import stack
 from affectbench.metrics import metric_plugin, similarity
 from affectbench.metrics.conventions import needed_side, size_gap
@@ -68,21 +66,6 @@ def function(name: str) -> Callable[..., torch.Tensor]:
 def noisy(hr: np.ndarray, levels: tuple[float, ...]) -> np.ndarray:
     noise = np.random.default_rng(3).normal(0, 1, hr.shape)
     return np.stack([np.clip(hr + s * noise, 0, 255).round().astype(np.uint8) for s in levels])
-
-
-def demo_pairs(scale: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """SR and HR of the two demo faces at their own size."""
-    pairs = []
-    for hr in map(load_dataset("demo").read, ("astronaut", "grace_hopper")):
-        side = hr.shape[0]
-        small = resize(hr, side // scale, side // scale, "pil-bicubic")
-        enlarged = Image.fromarray(small).resize((side, side), Image.Resampling.BICUBIC)
-        pairs.append((np.asarray(enlarged), hr))
-    return pairs
-
-
-def unit(*images: np.ndarray) -> torch.Tensor:
-    return stack(list(images)).double() / 255
 
 
 @pytest.mark.parametrize("scale", [4, 8])
@@ -195,23 +178,6 @@ def test_identical_images(name: str) -> None:
     side = SIDES[name] + 3
     images = np.stack([pattern(1, side), np.zeros((side, side, 3), np.uint8)])
     assert function(name)(images, images).tolist() == [BEST[name]] * 2
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_properties(name: str) -> None:
-    """Symmetry (but for `vif`), range, no mixing of images, more noise is worse."""
-    hr = pattern(2, max(SIDES[name], 48))
-    sr, originals = noisy(hr, (3, 8, 20, 60)), np.stack([hr] * 4)
-    values = function(name)(sr, originals)
-    assert values.dtype == torch.float64
-    sign = -1.0 if BEST[name] else 1.0
-    assert (sign * values.diff() > 0).all()
-    low, high = metric_plugin(name).spec.range
-    assert ((values >= low) & (values <= high)).all()
-    single = torch.cat([function(name)(one, hr) for one in sr])
-    torch.testing.assert_close(single, values, rtol=0, atol=1e-6)
-    swapped = function(name)(originals, sr)
-    assert torch.allclose(swapped, values, rtol=0, atol=1e-6) == (name != "vif")
 
 
 def test_vif_of_flat_and_sharpened_images() -> None:

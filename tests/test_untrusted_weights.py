@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import pickle
 import tarfile
 import zipfile
@@ -15,31 +14,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from pickle_baits import Reduced, Stateful
 from safetensors.torch import save_file
 
 from affectbench.adapters import load_model
 from affectbench.assets.untrusted import read_weights
 from affectbench.errors import AffectBenchError, WeightsError
-
-
-class Reduced:
-    """Runs a command when it is unpickled."""
-
-    def __init__(self, canary: Path) -> None:
-        self.canary = canary
-
-    def __reduce__(self) -> object:
-        return os.system, (f"touch '{self.canary}'",)
-
-
-class Stateful:
-    """Runs a command when its state is set."""
-
-    def __init__(self, canary: Path) -> None:
-        self.canary = str(canary)
-
-    def __setstate__(self, state: dict[str, str]) -> None:
-        Path(state["canary"]).touch()
 
 
 class _Marker:

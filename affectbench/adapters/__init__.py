@@ -6,13 +6,11 @@ A model is written as the name of an installed plug-in (`bicubic`) or as `PREFIX
 
 from __future__ import annotations
 
-import difflib
 import threading
 import unicodedata
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -32,8 +30,8 @@ from affectbench.adapters.syntax import (
 )
 from affectbench.arguments import is_file, is_folder, usable_path
 from affectbench.devices import usable_device
-from affectbench.errors import AffectBenchError, InputError, UnknownNameError, WeightsError
-from affectbench.registry import Registry
+from affectbench.errors import AffectBenchError, InputError, UnknownNameError, WeightsError, closest
+from affectbench.registry import Late, Registry
 from affectbench.texts import printable
 from affectbench.types import Model, ModelPlugin, ModelSpec, StoredResults
 
@@ -41,6 +39,10 @@ if TYPE_CHECKING:
     import torch
 
 PREFIXES = {a.prefix: a for a in (CHECKPOINT, ONNX, PYTHON, IMAGES)}
+
+_load_isolated = Late("affectbench.adapters.isolation:load_isolated")
+
+MODELS: Registry[ModelPlugin] = Registry("affectbench.models", "model", ModelPlugin)
 
 BASELINES = ("affectsrnet", "fadn", "rrdbnet", "sadn", "wnet")
 """The plug-ins of the distribution affectbench-baselines."""
@@ -84,7 +86,7 @@ class ModelRequest:
         with contained(self.argument):
             if self.kind:
                 return PREFIXES[self.kind].describe(self.label, self.target, options)
-            spec = plugins().load(self.target).describe(scale, _without_name(options))
+            spec = MODELS.load(self.target).describe(scale, _without_name(options))
             return require_sound(spec, self.argument)
 
     @property
@@ -103,16 +105,15 @@ class ModelRequest:
         """
         usable, options = usable_device(device), dict(self.options)
         if self._runs_apart:
-            from affectbench.adapters.isolation import load_isolated
-
-            return load_isolated(self.argument, scale, usable, lr_size, self.timeout)
+            isolated: Model = _load_isolated(self.argument, scale, usable, lr_size, self.timeout)
+            return isolated
         with contained(self.argument):
             if self.kind:
                 spec = self.describe(scale)
                 loading = Loading(self.argument, self.target, options, spec, scale, lr_size)
                 model = PREFIXES[self.kind].load(loading, usable)
             else:
-                model = plugins().load(self.target).load(scale, _without_name(options), usable)
+                model = MODELS.load(self.target).load(scale, _without_name(options), usable)
             require_sound(model.spec, self.argument)
             return model
 
@@ -130,12 +131,6 @@ class ModelEntry:
     name: str
     title: str
     options: tuple[str, ...] = ()
-
-
-@cache
-def plugins() -> Registry[ModelPlugin]:
-    """The installed models (entry points `affectbench.models`)."""
-    return Registry("affectbench.models", "model", ModelPlugin)
 
 
 def parse_models(text: str) -> list[ModelRequest]:
@@ -174,7 +169,7 @@ def parse_model(argument: str) -> ModelRequest:
             require_file(options["weights"])
         stem = adapter.check(target)
         return _request(argument, options.get("name", stem), kind, target, options)
-    if head not in plugins():
+    if head not in MODELS:
         _refuse_unknown(head)
     return _request(argument, options.get("name", head), "", head, options)
 
@@ -195,7 +190,7 @@ def load_model(
 
 def list_models() -> list[ModelEntry]:
     """The installed plug-ins, and how each prefix adapter is written."""
-    entries = [ModelEntry(name, _title(name)) for name in plugins()]
+    entries = [ModelEntry(name, _title(name)) for name in MODELS]
     for adapter in PREFIXES.values():
         entries.append(ModelEntry(adapter.syntax, adapter.title, adapter.known_options))
     return entries
@@ -225,7 +220,7 @@ def _without_name(options: dict[str, str]) -> dict[str, str]:
 
 def _title(name: str) -> str:
     try:
-        return plugins().load(name).title
+        return MODELS.load(name).title
     except AffectBenchError as error:
         return f"cannot be used: {error}"
 
@@ -240,10 +235,10 @@ def _refuse_unknown(head: str) -> NoReturn:
         kind = {".onnx": "onnx", ".py": "python"}.get(Path(head).suffix.lower(), "checkpoint")
         hint = f"it is a file: did you mean '{kind}:{head}'?"
     elif colon:
-        close = difflib.get_close_matches(prefix, PREFIXES, n=1)
+        close = closest(prefix, PREFIXES)
         known = ", ".join(adapter.syntax for adapter in PREFIXES.values())
-        hint = f"did you mean '{close[0]}:{target}'?" if close else f"known: {known}"
+        hint = f"did you mean '{close}:{target}'?" if close else f"known: {known}"
     else:
-        plugins().load(head)  # raises, with a suggestion
+        MODELS.load(head)  # raises, with a suggestion
         hint = "it is not installed"
     raise UnknownNameError(f"unknown model '{head}': {hint}")

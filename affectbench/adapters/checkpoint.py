@@ -5,19 +5,12 @@ spandrel is given tensors only; files are read by `affectbench.assets.untrusted`
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from affectbench.adapters.prefix import Loading, PrefixAdapter, file_hash, require_file
-from affectbench.adapters.syntax import kernel_option, require_scale
-from affectbench.errors import MissingExtraError, WeightsError
-from affectbench.types import Model
-
-if TYPE_CHECKING:
-    import torch
+from affectbench.adapters.prefix import PrefixAdapter, file_hash, require_file
+from affectbench.registry import Late
 
 
 def _content(target: str) -> dict[str, Any]:
@@ -33,86 +26,6 @@ def _spandrel_version() -> str:
         return ""
 
 
-def _load(loading: Loading, device: torch.device) -> Model:
-    from affectbench.adapters.network import AdaptedNetwork
-
-    descriptor = _recognise(loading.target)
-    then = kernel_option(loading.options, loading.argument)
-    require_scale(descriptor.scale, loading.scale, then, loading.argument)
-    descriptor.to(device).eval()
-    spec = replace(
-        loading.spec,
-        scale=descriptor.scale,
-        parameters=sum(p.numel() for p in descriptor.model.parameters()),
-        size_multiple=descriptor.size_requirements.multiple_of,
-        note=f"{descriptor.architecture.name} x{descriptor.scale}"
-        + (f", then {then}" if descriptor.scale != loading.scale else ""),
-    )
-
-    network = descriptor if _takes_batches(descriptor, device) else _one_by_one(descriptor)
-    return AdaptedNetwork(network, spec, loading.scale, then)
-
-
-def _one_by_one(descriptor: Any) -> Callable[[torch.Tensor], torch.Tensor]:
-    import torch
-
-    return lambda lr: torch.cat([descriptor(image[None]) for image in lr])
-
-
-def _takes_batches(descriptor: Any, device: torch.device) -> bool:
-    """spandrel promises single images; most networks serve batches as well, and much faster."""
-    import torch
-
-    probe = torch.rand((2, 3, 16, 16), generator=torch.Generator().manual_seed(0)).to(device)
-    try:
-        together, alone = descriptor(probe), _one_by_one(descriptor)(probe)
-    except Exception:  # whatever it raises, it does not take them
-        return False
-    return together.shape == alone.shape and torch.allclose(together, alone, rtol=0, atol=1e-4)
-
-
-def _recognise(path: str) -> Any:
-    try:
-        from spandrel import ImageModelDescriptor, ModelLoader, UnsupportedModelError
-    except ImportError as error:
-        raise MissingExtraError("checkpoint:", "checkpoint") from error
-    from affectbench.assets.untrusted import read_weights
-
-    weights = read_weights(path)
-    try:
-        descriptor = ModelLoader().load_from_state_dict(weights)
-    except UnsupportedModelError:
-        raise WeightsError(
-            f"{path}: spandrel does not know this architecture; write a factory for it and use "
-            "python:FILE:FACTORY"
-        ) from None
-    except Exception as error:  # the weights of one architecture under the names of another
-        raise WeightsError(
-            f"{path}: the weights do not fit the architecture that spandrel recognised "
-            f"({type(error).__name__}: {error})"
-        ) from error
-    if not isinstance(descriptor, ImageModelDescriptor):
-        raise WeightsError(f"{path}: is an inpainting model; it needs a mask beside the face")
-    _refuse_others(descriptor, path)
-    return descriptor
-
-
-def _refuse_others(descriptor: Any, path: str) -> None:
-    name = descriptor.architecture.name
-    if descriptor.purpose == "FaceSR":
-        raise WeightsError(
-            f"{path}: {name} restores a 512-pixel face and does not enlarge one, and its range "
-            "and alignment are its own; it is not supported yet: wrap it as python:FILE:FACTORY"
-        )
-    if descriptor.scale == 1:
-        raise WeightsError(f"{path}: is a {name} of scale 1, which does not enlarge an image")
-    channels = (descriptor.input_channels, descriptor.output_channels)
-    if channels != (3, 3):
-        raise WeightsError(
-            f"{path}: takes {channels[0]} and gives {channels[1]} channels; RGB, 3 and 3, is needed"
-        )
-
-
 CHECKPOINT = PrefixAdapter(
     prefix="checkpoint",
     syntax="checkpoint:PATH",
@@ -120,6 +33,6 @@ CHECKPOINT = PrefixAdapter(
     options=("then",),
     check=require_file,
     content=_content,
-    load=_load,
+    load=Late("affectbench.adapters.spandrel_network:load_checkpoint"),
     covers="weights file, version of spandrel",
 )

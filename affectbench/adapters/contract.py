@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 
 from affectbench.adapters import ModelRequest
+from affectbench.adapters.adapted import plain_tensor, scale_of
 from affectbench.adapters.containment import contained
-from affectbench.adapters.network import plain_tensor, scale_of
 from affectbench.errors import AffectBenchError, InputError, ModelError
 from affectbench.images.tensors import quantise, unit_range
 from affectbench.types import Model, StoredResults

@@ -9,7 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+from affectbench.adapters.prefix import file_hash
+from affectbench.errors import WeightsError
 
 _PARTS: dict[str, dict[int, str]] = {
     "model": {7: "graph", 20: "training", 25: "function"},
@@ -38,6 +42,33 @@ _ORT_FORMAT = b"ORTM"
 
 class NotOnnxError(ValueError):
     """The bytes are no protobuf message that could be a graph."""
+
+
+def content_of(target: str) -> dict[str, Any]:
+    """The hashes of a graph and of the files that it keeps tensors in.
+
+    WeightsError for a file that is not there, or lies outside of the graph's folder.
+    """
+    weights = file_hash(target)
+    try:
+        names = external_files(Path(target).read_bytes())
+    except NotOnnxError as error:
+        return {"weights": weights, "unreadable": str(error)}
+    for name in names:
+        _require_beside(Path(target), name)
+    outside = {name: file_hash(Path(target).parent / name) for name in sorted(names)}
+    return {"weights": weights, "external": outside}
+
+
+def _require_beside(path: Path, name: str) -> None:
+    if leaves_folder(name):
+        raise WeightsError(f"{path}: keeps tensors outside of its folder, in {name}: refused")
+    try:
+        there = (path.parent / name).is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        there = False
+    if not there:
+        raise WeightsError(f"{path}: keeps tensors in {name}, which is not beside it")
 
 
 def external_files(data: bytes) -> set[str]:

@@ -17,8 +17,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 
+from affectbench.adapters.adapted import AdaptedNetwork
 from affectbench.adapters.global_state import restore, snapshot
-from affectbench.adapters.network import AdaptedNetwork
 from affectbench.adapters.prefix import file_hash
 from affectbench.adapters.reads import Reads, chance, chance_kept, watching
 from affectbench.adapters.values import Values

@@ -5,13 +5,11 @@ and runs the same code. Its standard output is stderr, it has no input, and it e
 process, however that ends: the kernel sends SIGIO to the child's process group once the other end
 of a pipe, which nobody writes to, is closed.
 
-Messages are a header in JSON and the bytes of one tensor, so nothing that a child says is run
-here. That makes no sandbox: the child has the rights of its user.
+The child is `adapters.isolation_child`. It is no sandbox: it has the rights of its user.
 """
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import signal
@@ -23,31 +21,28 @@ import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import wait
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import torch
 
-from affectbench.adapters import parse_model
 from affectbench.adapters.containment import contained
-from affectbench.adapters.global_state import portable_state, set_portable_state
-from affectbench.adapters.identity import Watched
-from affectbench.adapters.network import plain_tensor
-from affectbench.errors import AffectBenchError, InputError, ModelError
-from affectbench.types import Model, ModelSpec, as_json
+from affectbench.adapters.global_state import portable_state
+from affectbench.adapters.messages import packed, receive, send, unpacked
+from affectbench.errors import InputError, ModelError
+from affectbench.types import Model, ModelSpec
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-_SIZES = struct.Struct("<QQ")
 _PATIENCE, _LAST_WORDS = 1.0, 10.0  # seconds
 _CHILD = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from affectbench.adapters.isolation import serve; serve(*map(int, sys.argv[2:]))"
+    "from affectbench.adapters.isolation_child import serve; serve(*map(int, sys.argv[2:]))"
 )
 
-Measure = Callable[[Model, torch.Tensor], dict[str, float]]
+ModelFunction = Callable[[Model, torch.Tensor], dict[str, float]]
 
 
 def load_isolated(
@@ -85,20 +80,20 @@ class IsolatedModel:
 
     def __call__(self, lr: torch.Tensor) -> torch.Tensor:
         """What the model gives for LR."""
-        about, data = _packed(lr)
+        about, data = packed(lr)
         about, data = self._child.ask({"do": "run", "seed": torch.initial_seed(), **about}, data)
         self.unforeseen = str(about["lacks"])
-        return _unpacked(about, data).to(lr.device)
+        return unpacked(about, data).to(lr.device)
 
-    def apply(self, measure: Measure, lr: torch.Tensor) -> dict[str, float]:
+    def apply(self, measure: ModelFunction, lr: torch.Tensor) -> dict[str, float]:
         """What a function of this library, importable by its name, says of the model and LR."""
-        about, data = _packed(lr)
+        about, data = packed(lr)
         where = {"module": measure.__module__, "function": measure.__name__}
         answer, _ = self._child.ask({"do": "apply", **where, **about}, data)
         return {str(name): float(value) for name, value in answer["result"].items()}
 
 
-def apply(measure: Measure, model: Model, lr: torch.Tensor) -> dict[str, float]:
+def apply(measure: ModelFunction, model: Model, lr: torch.Tensor) -> dict[str, float]:
     """Return `measure(model, lr)`, computed where the model is."""
     if isinstance(model, IsolatedModel):
         return model.apply(measure, lr)
@@ -139,11 +134,11 @@ class _Child:
             clock.daemon = True
             clock.start()
         try:
-            _send(self._to, {**header, "argument": self._argument}, data)
+            send(self._to, {**header, "argument": self._argument}, data)
             while not wait([self._from.fileno()], _PATIENCE):
                 if self._process.poll() is not None:  # and another one holds its end of the pipe
                     raise EOFError
-            about, answer = _receive(self._from)
+            about, answer = receive(self._from)
         except (OSError, EOFError, ValueError, struct.error, MemoryError) as error:
             raise ModelError(f"{self._argument}: {self._fate()}") from error
         except BaseException:  # such as Ctrl-C: an answer that nobody waits for is under way
@@ -189,94 +184,6 @@ def _end(process: subprocess.Popen[bytes], lifeline: int, *pipes: BinaryIO) -> N
     for pipe in pipes:
         with suppress(OSError):
             pipe.close()
-
-
-def serve(asked: int, answering: int, lifeline: int) -> None:
-    """Answer, as the child, until nobody asks any more."""
-    for number in (asked, answering, lifeline):
-        os.set_inheritable(number, False)
-    _end_with(lifeline)
-    requests, replies, served = os.fdopen(asked, "rb"), os.fdopen(answering, "wb"), _Served()
-    while True:
-        try:
-            header, data = _receive(requests)
-        except EOFError:
-            return
-        try:
-            _send(replies, *served.answer(header, data))
-        except AffectBenchError as error:
-            _send(replies, {"error": str(error)})
-        except KeyboardInterrupt:  # the user's do not come here: this is a session of its own
-            _send(replies, {"error": f"{header['argument']}: raised KeyboardInterrupt"})
-
-
-class _Served:
-    """The model of a child."""
-
-    _model: Model
-    _device: torch.device
-
-    def answer(self, header: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
-        """Do what a header says."""
-        if header["do"] == "start":
-            set_portable_state(header["state"])
-            return {}, b""
-        if header["do"] == "load":
-            self._device = torch.device(header["device"])
-            asked = header["scale"], self._device, header["lr_size"]
-            self._model = cast(Model, parse_model(header["argument"]).load(*asked))
-            return {"spec": as_json(self._model.spec)}, b""
-        watched = self._model if isinstance(self._model, Watched) else None
-        if header["do"] == "spec":
-            return {"spec": as_json(watched.final_spec() if watched else self._model.spec)}, b""
-        lr, name = _unpacked(header, data).to(self._device), self._model.spec.name
-        with contained(name, header.get("seed", 0)):
-            if header["do"] == "apply":
-                measure = getattr(importlib.import_module(header["module"]), header["function"])
-                return {"result": measure(self._model, lr)}, b""
-            with torch.inference_mode():
-                about, data = _packed(plain_tensor(self._model(lr), name))
-            return {**about, "lacks": watched.unforeseen if watched else ""}, data
-
-
-def _end_with(lifeline: int) -> None:
-    """Have the kernel end this process, and what it starts, once the other end is closed."""
-    fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
-    fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
-    if wait([lifeline], 0):  # it is closed already
-        raise SystemExit
-
-
-def _send(stream: BinaryIO, header: dict[str, Any], data: bytes = b"") -> None:
-    text = json.dumps(header).encode()
-    stream.write(_SIZES.pack(len(text), len(data)) + text)
-    stream.write(data)
-    stream.flush()
-
-
-def _receive(stream: BinaryIO) -> tuple[dict[str, Any], bytes]:
-    """Return header and data; EOFError if the other side is gone."""
-    text, data = _SIZES.unpack(_exactly(stream, _SIZES.size))
-    header = json.loads(_exactly(stream, text))
-    return header, _exactly(stream, data)
-
-
-def _exactly(stream: BinaryIO, size: int) -> bytes:
-    data = stream.read(size)
-    if len(data) < size:
-        raise EOFError
-    return data
-
-
-def _packed(tensor: torch.Tensor) -> tuple[dict[str, Any], bytes]:
-    data = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
-    return {"shape": list(tensor.shape), "dtype": str(tensor.dtype)}, data
-
-
-def _unpacked(header: dict[str, Any], data: bytes) -> torch.Tensor:
-    dtype = getattr(torch, header["dtype"].removeprefix("torch."))
-    flat = torch.frombuffer(bytearray(data), dtype=dtype) if data else torch.empty(0, dtype=dtype)
-    return flat.reshape(header["shape"])
 
 
 def _spec(fields: dict[str, Any]) -> ModelSpec:

@@ -5,128 +5,9 @@ The graph's range is [0, 1], or as `@range=-1:1` says. Threads are as many as to
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from affectbench.adapters.external_tensors import NotOnnxError, external_files, leaves_folder
-from affectbench.adapters.prefix import Loading, PrefixAdapter, file_hash, require_file
-from affectbench.adapters.syntax import kernel_option, require_scale, value_range
-from affectbench.errors import MissingExtraError, ModelError, WeightsError
-from affectbench.types import Model
-
-if TYPE_CHECKING:
-    import torch
-
-_PROBE = 16
-
-
-def _content(target: str) -> dict[str, Any]:
-    weights = file_hash(target)
-    try:
-        names = external_files(Path(target).read_bytes())
-    except NotOnnxError as error:
-        return {"weights": weights, "unreadable": str(error)}
-    for name in names:
-        _require_beside(Path(target), name)
-    outside = {name: file_hash(Path(target).parent / name) for name in sorted(names)}
-    return {"weights": weights, "external": outside}
-
-
-def _require_beside(path: Path, name: str) -> None:
-    if leaves_folder(name):
-        raise WeightsError(f"{path}: keeps tensors outside of its folder, in {name}: refused")
-    try:
-        there = (path.parent / name).is_file()
-    except (OSError, ValueError):  # a name that no file can have
-        there = False
-    if not there:
-        raise WeightsError(f"{path}: keeps tensors in {name}, which is not beside it")
-
-
-def _load(loading: Loading, device: torch.device) -> Model:
-    import torch
-
-    from affectbench.adapters.network import AdaptedNetwork, scale_of
-
-    content = _content(loading.target)  # paths are checked before anything follows them
-    graph = _Graph(_session(loading.target, torch.get_num_threads()), loading.target)
-    if "unreadable" in content:
-        raise WeightsError(f"{loading.target}: cannot be read ({content['unreadable']})")
-    then = kernel_option(loading.options, loading.argument)
-    probe = torch.full((1, 3, graph.height or _PROBE, graph.width or _PROBE), 0.5)
-    try:
-        native = scale_of(graph(probe), probe, loading.argument)
-    except ModelError:
-        raise
-    except Exception as error:  # onnxruntime's own exceptions have no common base
-        raise ModelError(f"{loading.argument}: fails on {tuple(probe.shape)}: {error}") from error
-    require_scale(native, loading.scale, then, loading.argument)
-    spec = replace(
-        loading.spec,
-        scale=native,
-        size_multiple=graph.height or 1 if graph.height == graph.width else 1,
-        value_range=value_range(loading.options.get("range", "0:1"), loading.argument),
-        note=f"ONNX x{native}" + (f", then {then}" if native != loading.scale else ""),
-    )
-    return AdaptedNetwork(lambda lr: graph(lr).to(device), spec, loading.scale, then)
-
-
-def _session(path: str, threads: int) -> Any:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise MissingExtraError("onnx:", "onnx") from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    try:
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's own exceptions have no common base
-        reason = str(error).splitlines()[0]
-        raise WeightsError(f"{path}: onnxruntime cannot load it ({reason})") from error
-
-
-class _Graph:
-    """One input (N, 3, h, w) float32, one output. A batch fixed at one is served one by one.
-
-    `height` and `width` are None where the graph takes any.
-    """
-
-    def __init__(self, session: Any, path: str) -> None:
-        inputs, outputs = session.get_inputs(), session.get_outputs()
-        if len(inputs) != 1 or len(outputs) != 1:
-            raise WeightsError(
-                f"{path}: has {len(inputs)} inputs and {len(outputs)} outputs; one each is needed"
-            )
-        shape = [n if isinstance(n, int) and n > 0 else None for n in inputs[0].shape]
-        if inputs[0].type != "tensor(float)" or len(shape) != 4 or shape[1] not in (3, None):
-            raise WeightsError(
-                f"{path}: takes {inputs[0].type} {inputs[0].shape}; float32 (N, 3, h, w) is needed"
-            )
-        if shape[0] not in (1, None):
-            raise WeightsError(
-                f"{path}: takes batches of {shape[0]} only; export it with a dynamic batch or 1"
-            )
-        self._session = session
-        self._name = inputs[0].name
-        self._one_by_one = shape[0] == 1
-        self.height, self.width = shape[2:]
-
-    def __call__(self, lr: torch.Tensor) -> torch.Tensor:
-        """The graph's output for a batch, on the CPU."""
-        import torch
-
-        batches = lr.tensor_split(len(lr)) if self._one_by_one else (lr,)
-        return torch.cat([self._run(batch) for batch in batches])
-
-    def _run(self, lr: torch.Tensor) -> torch.Tensor:
-        import torch
-
-        (out,) = self._session.run(None, {self._name: lr.cpu().contiguous().numpy()})
-        return torch.from_numpy(out)
-
+from affectbench.adapters.external_tensors import content_of
+from affectbench.adapters.prefix import PrefixAdapter, require_file
+from affectbench.registry import Late
 
 ONNX = PrefixAdapter(
     prefix="onnx",
@@ -134,7 +15,7 @@ ONNX = PrefixAdapter(
     title="an ONNX graph, RGB (N, 3, h, w) float32",
     options=("then", "range"),
     check=require_file,
-    content=_content,
-    load=_load,
+    content=content_of,
+    load=Late("affectbench.adapters.onnx_graph:load_graph"),
     covers="graph, files of its tensors",
 )

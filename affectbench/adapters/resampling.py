@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from affectbench.adapters.syntax import require_known
+from affectbench.registry import Late
 from affectbench.types import ModelPlugin, ModelSpec, content_id
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ def _spec(kernel: str) -> ModelSpec:
     )
 
 
+_enlarged = Late("affectbench.images.tensors:enlarged")
+
+
 @dataclass(frozen=True)
 class Resampling:
     """LR (N, 3, h, w) in [0, 1], rounded to 8 bits, enlarged by one of Pillow's kernels."""
@@ -39,14 +43,8 @@ class Resampling:
 
     def __call__(self, lr: torch.Tensor) -> torch.Tensor:
         """SR (N, 3, scale*h, scale*w), multiples of 1/255 in [0, 1]."""
-        from affectbench.images.resizing import enlarge
-        from affectbench.images.tensors import pixels, quantise, stack, unit_range
-
-        height, width = (side * self.scale for side in lr.shape[-2:])
-        faces = pixels(quantise(lr))
-        return unit_range(stack([enlarge(f, height, width, self.kernel) for f in faces])).to(
-            lr.device
-        )
+        sr: torch.Tensor = _enlarged(lr, self.scale, self.kernel)
+        return sr
 
 
 def _plugin(kernel: Method, title: str) -> ModelPlugin:

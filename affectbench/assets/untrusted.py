@@ -18,6 +18,7 @@ from typing import Any
 
 import safetensors
 import torch
+from safetensors.torch import load_file
 
 from affectbench.assets.pickle_limits import UnboundedPickle, most_bytes, require_bounded
 from affectbench.errors import WeightsError
@@ -71,8 +72,6 @@ def _tensors(content: Any) -> Iterator[torch.Tensor]:
 
 
 def _safetensors(path: Path) -> Any:
-    from safetensors.torch import load_file
-
     try:
         return load_file(path)
     except safetensors.SafetensorError as error:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import safetensors
+import torch
+from safetensors.torch import load
 
 from affectbench.errors import WeightsError
-
-if TYPE_CHECKING:
-    import torch
 
 
 def load_safetensors(path: str | os.PathLike[str], sha256: str) -> dict[str, torch.Tensor]:
@@ -22,9 +22,6 @@ def load_safetensors(path: str | os.PathLike[str], sha256: str) -> dict[str, tor
 
     Raises WeightsError if the file is missing, cannot be read, or has another SHA-256.
     """
-    import safetensors
-    from safetensors.torch import load
-
     path = Path(path)
     try:
         content = path.read_bytes()
@@ -48,8 +45,6 @@ _REINSTALL = "install its distribution again (pip install --force-reinstall --no
 
 
 def _dequantise(tensors: dict[str, torch.Tensor], path: Path) -> dict[str, torch.Tensor]:
-    import torch
-
     plain: dict[str, torch.Tensor] = {}
     for name, tensor in tensors.items():
         if name.endswith((".scale", ".offset")) and name.rpartition(".")[0] in tensors:

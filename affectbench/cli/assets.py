@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from typing import TYPE_CHECKING, Any
 
 from affectbench.cli.options import Verbs, new_parser
-from affectbench.cli.output import is_terminal, note, say, say_json, tell
+from affectbench.cli.output import note, say, say_json
+from affectbench.errors import UnknownNameError, hint
+from affectbench.registry import PluginError, Registry
 
 if TYPE_CHECKING:
     from affectbench.assets.catalogue import Asset
 
+_LISTS: Registry[tuple[Asset, ...]] = Registry("affectbench.assets", "asset list", tuple)
 _EXAMPLES = """\
   affectbench assets list
   affectbench assets list --commercial-ok
@@ -70,7 +72,10 @@ def run_fetch(arguments: argparse.Namespace) -> int:
     """Download one, unless it is there."""
     asset = _find(arguments.name)
     if not asset.present:
-        asset.source.fetch(_progress if is_terminal(sys.stderr) else None)
+        from affectbench.cli.progress import download
+
+        with download(asset.name) as advance:
+            asset.source.fetch(advance)
     say(asset.verified()[0])
     return 0
 
@@ -83,27 +88,18 @@ def run_path(arguments: argparse.Namespace) -> int:
 
 def _every() -> dict[str, Asset]:
     """All assets by name, sorted."""
-    from affectbench.registry import PluginError, Registry
-
-    lists: Registry[tuple[Asset, ...]] = Registry("affectbench.assets", "asset list", tuple)
     found: dict[str, Asset] = {}
-    for name in lists:
-        for asset in lists.load(name):
+    for name in _LISTS:
+        for asset in _LISTS.load(name):
             if found.setdefault(asset.name, asset) is not asset:
                 raise PluginError(f"two assets are named '{asset.name}'; uninstall one of them")
     return dict(sorted(found.items()))
 
 
 def _find(name: str) -> Asset:
-    import difflib
-
-    from affectbench.errors import UnknownNameError
-
     every = _every()
     if name not in every:
-        close = difflib.get_close_matches(name, every, n=1)
-        hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(every)}"
-        raise UnknownNameError(f"unknown asset '{name}'; {hint}")
+        raise UnknownNameError(f"unknown asset '{name}'; {hint(name, every)}")
     return every[name]
 
 
@@ -120,9 +116,3 @@ def _described(record: dict[str, Any]) -> list[str]:
     }
     head = [f"{record['name']}  {size}, {where}", f"  {record['title']}"]
     return [*head, *(f"  {key}: {value}" for key, value in rows.items() if value)]
-
-
-def _progress(done: int, total: int | None) -> None:
-    of = f" of {total / 1e6:.0f}" if total else ""
-    end = "\n" if done == total else ""
-    tell(f"\r{done / 1e6:.0f}{of} MB{end}")

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from affectbench.cli.options import Verbs, add_isolating, new_parser
 from affectbench.cli.tables import print_specs
+from affectbench.devices import usable_device
 from affectbench.types import as_json
 
 _EXAMPLES = """\
@@ -32,7 +33,6 @@ def run(arguments: argparse.Namespace) -> int:
     """Check; 1 if a part of the contract is broken."""
     from affectbench.adapters import parse_model
     from affectbench.adapters.contract import check_contract
-    from affectbench.devices import usable_device
 
     request = replace(
         parse_model(arguments.model), isolate=arguments.isolate, timeout=arguments.timeout

@@ -1,20 +1,23 @@
-"""Progress on stderr: faces done, faces a second, time left. Silent if it is not a terminal."""
+"""Progress on stderr: what is done, how fast, time left. Silent if it is not a terminal."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import StringIO
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TaskID,
     TextColumn,
     TimeRemainingColumn,
+    TransferSpeedColumn,
 )
 
 from affectbench.texts import printable
@@ -53,6 +56,25 @@ def reporter() -> Iterator[Reporter]:
         TextColumn("{task.fields[speed]}"),
         TimeRemainingColumn(),
     )
-    console = Console(file=sys.stderr or StringIO())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+    with _bars(*columns) as bars:
         yield Reporter(bars)
+
+
+@contextmanager
+def download(name: str) -> Iterator[Callable[[int, int | None], None]]:
+    """What a download of that name is to call with the bytes done and all bytes, if known."""
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with _bars(*columns) as bars:
+        task = bars.add_task(printable(name), total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total)
+
+
+def _bars(*columns: ProgressColumn) -> Progress:
+    console = Console(file=sys.stderr or StringIO())
+    return Progress(*columns, console=console, disable=not console.is_terminal)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 
+from affectbench.arguments import whole
 from affectbench.cli.options import Verbs, comma_list, new_parser, path_option
 from affectbench.cli.output import say
+from affectbench.texts import printable
 
 _EXAMPLES = """\
   affectbench validate --faces faces --labels labels.csv --out study
@@ -42,12 +44,10 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the study; prints the path of the report."""
-    from affectbench.arguments import whole
     from affectbench.cli.progress import reporter
     from affectbench.judges import expand_judges
     from affectbench.study.faces import read_faces
     from affectbench.study.run import run_study
-    from affectbench.texts import printable
 
     name = printable(arguments.name or arguments.faces.resolve().name)
     faces = read_faces(arguments.faces, arguments.labels, name)

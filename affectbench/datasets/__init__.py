@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -11,6 +10,8 @@ from affectbench.datasets.folder import open_folder
 from affectbench.errors import InputError, UnknownNameError
 from affectbench.registry import Registry
 from affectbench.types import Dataset, DatasetPlugin, DatasetSpec
+
+DATASETS: Registry[DatasetPlugin] = Registry("affectbench.datasets", "data set", DatasetPlugin)
 
 
 @runtime_checkable
@@ -22,15 +23,9 @@ class RemarkableDataset(Protocol):
         ...
 
 
-@cache
-def plugins() -> Registry[DatasetPlugin]:
-    """The installed data sets (entry points `affectbench.datasets`)."""
-    return Registry("affectbench.datasets", "data set", DatasetPlugin)
-
-
 def list_datasets() -> list[DatasetSpec]:
     """The specs of all installed data sets, sorted by name."""
-    return [plugins().load(name).spec for name in plugins()]
+    return [DATASETS.load(name).spec for name in DATASETS]
 
 
 def load_dataset(name: str, folder: Path | str | None = None) -> Dataset:
@@ -44,9 +39,9 @@ def load_dataset(name: str, folder: Path | str | None = None) -> Dataset:
     """
     path = None if folder is None else Path(folder)
     try:
-        if path is not None and name not in plugins():
+        if path is not None and name not in DATASETS:
             return open_folder(name, path)
-        return plugins().load(name).open(path)
+        return DATASETS.load(name).open(path)
     except UnknownNameError as error:
         raise UnknownNameError(
             f"{error}; a folder of your own faces works under any name: --data {name}=DIR"

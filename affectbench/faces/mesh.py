@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from affectbench.assets import load_safetensors
+from affectbench.assets.weights import load_safetensors
 from affectbench.faces.assets import FACE_MESH
 from affectbench.faces.landmark_points import LEFT_EYELIDS, RIGHT_EYELIDS
 

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from affectbench.errors import InputError
 from affectbench.images.reading import Pixels, read_image, rgb_pixels
+from affectbench.images.resizing import Method, enlarge
 
 OneImage: TypeAlias = "torch.Tensor | np.ndarray[Any, Any] | Image.Image | str | os.PathLike[str]"
 ImageLike: TypeAlias = "OneImage | Sequence[OneImage]"
@@ -80,6 +81,13 @@ def unit_range(batch: torch.Tensor) -> torch.Tensor:
 def quantise(batch: torch.Tensor) -> torch.Tensor:
     """Float [0, 1] to uint8: clamp, times 255, round half to even. Not differentiable."""
     return (batch.detach().clamp(0.0, 1.0) * 255.0).round().to(torch.uint8)
+
+
+def enlarged(lr: torch.Tensor, scale: int, kernel: Method) -> torch.Tensor:
+    """LR (N, 3, h, w), rounded to 8 bits, enlarged by one of Pillow's kernels, in [0, 1]."""
+    height, width = (side * scale for side in lr.shape[-2:])
+    faces = [enlarge(face, height, width, kernel) for face in pixels(quantise(lr))]
+    return unit_range(stack(faces)).to(lr.device)
 
 
 def resized(x: torch.Tensor, size: int) -> torch.Tensor:

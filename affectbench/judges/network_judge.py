@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import nn
 
-from affectbench.assets import load_safetensors
+from affectbench.assets.weights import load_safetensors
 from affectbench.errors import InputError, listed
 from affectbench.images.luma import DIVISOR, THOUSANDTHS
 from affectbench.images.tensors import resized
-from affectbench.judges.catalogue import Entry
 from affectbench.types import Colour, JudgeSpec
+
+if TYPE_CHECKING:
+    from affectbench.judges.catalogue import Entry
 
 
 class NetworkJudge:

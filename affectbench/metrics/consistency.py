@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
+import pandas as pd
 import torch
 
 from affectbench.aggregate import macro_classes
@@ -25,9 +26,6 @@ from affectbench.metrics.ecm import (
 )
 from affectbench.stats import Interval, bca_interval, set_mean, shared_rng
 from affectbench.types import Columns, Judge
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 FRAME_COLUMNS = (
     "ecm",
@@ -97,8 +95,6 @@ class EmotionConsistencyResult:
         `agreement`, whether they are equal; `p_k` and `q_k`, the probabilities of `label_hr` on
         HR and SR; `js`, the Jensen-Shannon divergence in nats.
         """
-        import pandas as pd
-
         return pd.DataFrame({name: self.columns[name] for name in FRAME_COLUMNS})
 
     @property

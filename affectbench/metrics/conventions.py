@@ -42,12 +42,11 @@ source leaves open, or that we chose; all others were read in the source.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
-from affectbench.errors import InputError, UnknownNameError
+from affectbench.errors import InputError, UnknownNameError, hint
 from affectbench.images.luma import LumaRule, Quantisation
 from affectbench.types import MetricSettings, MetricSpec, as_json
 
@@ -264,9 +263,7 @@ def find_convention(name: str) -> Convention:
     """
     base, *options = name.split("+")
     if base not in CONVENTIONS:
-        close = difflib.get_close_matches(base, CONVENTIONS, n=1)
-        hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(CONVENTIONS)}"
-        raise UnknownNameError(f"unknown convention '{base}'; {hint}")
+        raise UnknownNameError(f"unknown convention '{base}'; {hint(base, CONVENTIONS)}")
     plain = CONVENTIONS[base]
     changed, spelled = plain, base
     for option in options:

@@ -49,7 +49,7 @@ FLOAT32_FORMS = (("valid", "none", "kept"), ("interior", "none", "kept"))
 
 Mask = torch.Tensor | None
 """Booleans (N, H, W); None is true everywhere."""
-Measure = Callable[[torch.Tensor, torch.Tensor, Convention, int, Mask], torch.Tensor]
+ConventionFunction = Callable[[torch.Tensor, torch.Tensor, Convention, int, Mask], torch.Tensor]
 
 
 def psnr(sr: ImageLike, hr: ImageLike, convention: str = "rgb", scale: int = 8) -> torch.Tensor:
@@ -309,7 +309,7 @@ def _planes(
     return luma(pixels, convention.colour, quantisation)
 
 
-MEASURES: Mapping[str, Measure] = {"psnr": psnr_values, "ssim": ssim_values}
+MEASURES: Mapping[str, ConventionFunction] = {"psnr": psnr_values, "ssim": ssim_values}
 
 
 class FidelityMetric:

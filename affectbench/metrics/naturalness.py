@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import correlate1d
 from scipy.special import gamma
 
-from affectbench.assets import load_safetensors
+from affectbench.assets.weights import load_safetensors
 from affectbench.images.luma import luma
 from affectbench.images.resizing import bicubic_weights
 from affectbench.images.tensors import ImageLike, as_batch, quantise

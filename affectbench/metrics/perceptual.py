@@ -28,9 +28,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from affectbench.assets import load_safetensors
 from affectbench.assets.catalogue import Asset
 from affectbench.assets.numpy_pickle import read_arrays
+from affectbench.assets.weights import load_safetensors
 from affectbench.errors import InputError, UnknownNameError
 from affectbench.faces.landmarks import landmarker
 from affectbench.images.tensors import ImageLike, as_pair, require_same_shape, unit_range

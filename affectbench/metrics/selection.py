@@ -6,7 +6,6 @@ Metrics of the kind `cost` are measured in every run and never have to be asked 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ from affectbench.errors import (
     AssetMissingError,
     InputError,
     UnknownNameError,
+    hint,
 )
 from affectbench.metrics import METRICS, metric_plugin
 from affectbench.registry import PluginError
@@ -37,14 +37,14 @@ GROUPS = (
 
 
 @dataclass(frozen=True)
-class Choice:
+class AskedMetric:
     """A metric that a run asks for; `group` names the group that brought it, if one did."""
 
     metric: str
     group: str = ""
 
 
-def expand_metrics(names: Sequence[str]) -> tuple[Choice, ...]:
+def expand_metrics(names: Sequence[str]) -> tuple[AskedMetric, ...]:
     """The metrics of a list of metrics and groups, each once, in the order of the list.
 
     A metric that is named itself counts as named, whatever group holds it too. What has to stand
@@ -55,13 +55,13 @@ def expand_metrics(names: Sequence[str]) -> tuple[Choice, ...]:
     twice = next((name for name in named if named.count(name) > 1), None)
     if twice:
         raise InputError(f"a metric is named twice: {', '.join(names)}")
-    found: dict[str, Choice] = {}
+    found: dict[str, AskedMetric] = {}
     for name in names:
         for choice in _choices(name):
             found.setdefault(choice.metric, choice)
             for other in metric_plugin(choice.metric).spec.beside:
-                found.setdefault(other, Choice(other, choice.group or choice.metric))
-    found.update({name: Choice(name) for name in named})
+                found.setdefault(other, AskedMetric(other, choice.group or choice.metric))
+    found.update({name: AskedMetric(name) for name in named})
     kept = [c for c in found.values() if metric_plugin(c.metric).spec.kind != "cost"]
     if not kept:
         raise InputError(
@@ -109,19 +109,16 @@ def remedy(error: AffectBenchError) -> str:
     return str(error)
 
 
-def _choices(name: str) -> list[Choice]:
+def _choices(name: str) -> list[AskedMetric]:
     if name in METRICS:
-        return [Choice(name)]
+        return [AskedMetric(name)]
     known = groups()
     if name == ALL:
-        return [Choice(metric, ALL) for metrics in known.values() for metric in metrics]
+        return [AskedMetric(metric, ALL) for metrics in known.values() for metric in metrics]
     group = name.removeprefix(PREFIX)
     if group in known:
-        return [Choice(metric, group) for metric in known[group]]
+        return [AskedMetric(metric, group) for metric in known[group]]
     if group in GROUPS:
         raise UnknownNameError(f"no metric of the group '{group}' is installed")
-    close = difflib.get_close_matches(name, [*METRICS, *known, ALL], n=1)
-    hint = (
-        f"did you mean '{close[0]}'?" if close else f"known: {', '.join([*METRICS, *known, ALL])}"
-    )
-    raise UnknownNameError(f"unknown metric or group '{name}'; {hint}")
+    every = [*METRICS, *known, ALL]
+    raise UnknownNameError(f"unknown metric or group '{name}'; {hint(name, every)}")

@@ -35,7 +35,7 @@ from torch.nn import functional as F
 from affectbench.images.luma import luma
 from affectbench.images.tensors import ImageLike, unit_range
 from affectbench.metrics import assets, catalogue, metric_plugin
-from affectbench.metrics.base import Measure, PairMetric, gaussian_taps, measured, window_means
+from affectbench.metrics.base import PairFunction, PairMetric, gaussian_taps, measured, window_means
 from affectbench.types import Judge, MetricSettings
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
@@ -219,7 +219,7 @@ def _piq(name: str, sr: torch.Tensor, hr: torch.Tensor) -> torch.Tensor:
     return cast(torch.Tensor, measure(unit_range(sr), unit_range(hr), reduction="none"))
 
 
-MEASURES: Mapping[str, Measure] = {
+MEASURES: Mapping[str, PairFunction] = {
     "mae": _mae,
     "ms_ssim": _ms_ssim,
     "ms_ssim_small": _ms_ssim_small,

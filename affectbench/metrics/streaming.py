@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
+import torch.distributed as dist
 
 from affectbench.aggregate import MIN_CLASS_FACES
 from affectbench.faces.regions import face_box
@@ -136,8 +137,6 @@ class EmotionConsistency(_Metric):
 
 def _over_processes(sums: torch.Tensor) -> torch.Tensor:
     """The sum over all processes of `torch.distributed`, if there are several."""
-    import torch.distributed as dist
-
     if not (dist.is_available() and dist.is_initialized()):
         return sums
     total = sums.clone() if dist.get_backend() != "nccl" else sums.cuda()

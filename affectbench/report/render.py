@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from affectbench.records import write_atomic
 from affectbench.report.cells import Cell, Layout, lay_out
@@ -94,10 +97,6 @@ def to_terminal(layout: Layout, width: int | None = None, colour: bool = False) 
 
     Without colours bold is lost, so that the best of the models also has two stars.
     """
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
     buffer = StringIO()
     console = Console(
         file=buffer, width=width, force_terminal=colour or None, highlight=False, soft_wrap=False
@@ -144,9 +143,7 @@ def panel_lines(frame: Frame) -> Sequence[str]:
     return lines
 
 
-def _terminal_cell(cell: Cell, with_interval: bool) -> Any:
-    from rich.text import Text
-
+def _terminal_cell(cell: Cell, with_interval: bool) -> Text:
     text = Text(f"{cell.text}**" if cell.best else cell.text, "bold" if cell.best else "")
     if with_interval and cell.interval:
         text.append(f" {cell.interval}", "dim")

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from itertools import combinations
 
 import pandas as pd
+from scipy.stats import kendalltau
 
 from affectbench.results.frame import Frame, Row
-from affectbench.stats import kendall_tau
 
 
 def has_panel(frame: Frame) -> bool:
@@ -54,7 +54,7 @@ def agreement(frame: Frame) -> pd.DataFrame:
         for a, b in combinations(columns, 2):
             scores = {judge: _ranked(models, judge, columns[judge]) for judge in (a, b)}
             pair = pd.DataFrame(scores, dtype=float).dropna()
-            tau = kendall_tau(*pair.to_numpy().T) if len(pair) > 1 else float("nan")
+            tau = kendalltau(*pair.to_numpy().T).statistic if len(pair) > 1 else float("nan")
             rows.append({"dataset": dataset, "judges": f"{a}, {b}", "n": len(pair), "tau": tau})
     return pd.DataFrame(rows, columns=["dataset", "judges", "n", "tau"])
 

@@ -8,7 +8,7 @@ finished values outlives its batch.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,8 +24,9 @@ from affectbench.errors import (
     StorageError,
 )
 from affectbench.records import Record
-from affectbench.run.anchors import EXACT_FACES, best_constant_face
+from affectbench.run.anchors import EXACT_FACES
 from affectbench.run.batches import Batches
+from affectbench.run.constant_face import best_constant_face
 from affectbench.run.folder import RunFolder
 from affectbench.run.plan import Cell, DatasetPlan
 from affectbench.run.provenance import provenance
@@ -34,17 +35,15 @@ from affectbench.run.saving import save_references, save_results
 from affectbench.run.scoring import Computation, Metrics, References, kept_columns, set_of
 from affectbench.run.sources import (
     Batch,
+    FaceSource,
     ModelSource,
     OneFaceSource,
     Produced,
-    Source,
     load_source,
     read_batch,
 )
+from affectbench.telling import Advance
 from affectbench.types import Columns, ModelSpec, as_json
-
-Progress = Callable[[str, int, int], None]
-"""Called with a text, the faces done and the faces in all."""
 
 
 @dataclass
@@ -52,7 +51,7 @@ class Job:
     """One row that has something to do."""
 
     row: Row
-    source: Source
+    source: FaceSource
     cells: list[Cell]
 
 
@@ -61,7 +60,7 @@ class LocalExecutor:
     """This process and its threads, whose number is fixed here, whatever a model does with it."""
 
     folder: RunFolder
-    progress: Progress
+    progress: Advance
     threads: int = field(default_factory=torch.get_num_threads)
 
     def run(self, plan: DatasetPlan, cells: Sequence[Cell]) -> None:
@@ -83,7 +82,7 @@ class _Work:
         self,
         plan: DatasetPlan,
         folder: RunFolder,
-        progress: Progress,
+        progress: Advance,
         device: torch.device,
         threads: int,
     ) -> None:
@@ -119,7 +118,7 @@ class _Work:
             return None
         return Job(row, source, cells)
 
-    def _source(self, row: Row) -> Source:
+    def _source(self, row: Row) -> FaceSource:
         return load_source(row, self.plan, self.device)
 
     def _batch(self, number: int, ids: tuple[str, ...], jobs: Sequence[Job]) -> None:
@@ -180,7 +179,7 @@ class _Work:
     def _batches(self, cell: Cell) -> Batches:
         return Batches(self.folder.root, cell, self.plan.batch_size, self.threads)
 
-    def _one_face(self, row: Row) -> Source:
+    def _one_face(self, row: Row) -> FaceSource:
         for cell in self.plan.cells:
             judge, sealed = cell.measure.judge, self.folder.record(cell)
             whole = sealed is not None and sealed.status == "ok" and not sealed.failed

@@ -6,14 +6,50 @@ run says why. What was named itself and cannot be computed is an error.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 from affectbench.errors import AssetMissingError, InputError, MissingExtraError
 from affectbench.metrics import metric_plugin
 from affectbench.metrics.conventions import needed_side, size_gap
-from affectbench.metrics.selection import Choice, expand_metrics, remedy
+from affectbench.metrics.selection import AskedMetric, expand_metrics, remedy
 from affectbench.types import JudgeSpec, MetricPlugin, MetricSettings
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A metric as this run computes it: the plug-in, its settings, and one judge or none."""
+
+    metric: str
+    settings: MetricSettings
+
+    @property
+    def plugin(self) -> MetricPlugin:
+        """The metric's plug-in."""
+        return metric_plugin(self.metric)
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """Everything beside the images that decides the numbers, as plain JSON data."""
+        spec = self.plugin.spec
+        return {"name": spec.name, "version": spec.version, **self.plugin.identify(self.settings)}
+
+    @property
+    def computation(self) -> tuple[Callable[..., Any], MetricSettings]:
+        """What is computed: measures that share it differ in the columns they keep of it."""
+        return self.plugin.build, self.settings
+
+    @property
+    def judge(self) -> JudgeSpec | None:
+        """The judge of a metric that has one."""
+        return self.settings.judge
+
+    @property
+    def slug(self) -> str:
+        """The metric's part of a file name."""
+        return f"{self.metric}-{self.judge.name}" if self.judge else self.metric
 
 
 @dataclass(frozen=True)
@@ -67,7 +103,7 @@ def select(
     return Selection(tuple(measures), tuple(gaps))
 
 
-def _reason(choice: Choice, settings: MetricSettings, smallest: SmallestImage | None) -> str:
+def _reason(choice: AskedMetric, settings: MetricSettings, smallest: SmallestImage | None) -> str:
     """Why a metric of a group cannot be computed; for a named one the same as an error."""
     plugin = metric_plugin(choice.metric)
     try:

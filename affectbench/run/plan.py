@@ -8,7 +8,7 @@ what they are once they are built. Plans can be pickled.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -26,16 +26,14 @@ from affectbench.devices import usable_device
 from affectbench.errors import InputError, UnknownNameError
 from affectbench.faces.regions import CROP_VERSION, face_box
 from affectbench.judges import judge_spec
-from affectbench.metrics import metric_plugin
 from affectbench.records import distinct_slugs
 from affectbench.run.anchors import ANCHORS, anchor_rows
-from affectbench.run.measures import Selection, SmallestImage, select
+from affectbench.run.measures import Measure, Selection, SmallestImage, select
 from affectbench.run.rows import Row
+from affectbench.telling import Note
 from affectbench.types import (
     Dataset,
     DatasetSpec,
-    JudgeSpec,
-    MetricPlugin,
     MetricSettings,
     TestProtocol,
     as_json,
@@ -72,40 +70,6 @@ class RunRequest:
     seed: int = 0
     save_images: bool = False
     smallest: SmallestImage | None = None
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A metric as this run computes it: the plug-in, its settings, and one judge or none."""
-
-    metric: str
-    settings: MetricSettings
-
-    @property
-    def plugin(self) -> MetricPlugin:
-        """The metric's plug-in."""
-        return metric_plugin(self.metric)
-
-    @cached_property
-    def identity(self) -> dict[str, Any]:
-        """Everything beside the images that decides the numbers, as plain JSON data."""
-        spec = self.plugin.spec
-        return {"name": spec.name, "version": spec.version, **self.plugin.identify(self.settings)}
-
-    @property
-    def computation(self) -> tuple[Callable[..., Any], MetricSettings]:
-        """What is computed: measures that share it differ in the columns they keep of it."""
-        return self.plugin.build, self.settings
-
-    @property
-    def judge(self) -> JudgeSpec | None:
-        """The judge of a metric that has one."""
-        return self.settings.judge
-
-    @property
-    def slug(self) -> str:
-        """The metric's part of a file name."""
-        return f"{self.metric}-{self.judge.name}" if self.judge else self.metric
 
 
 @dataclass(frozen=True)
@@ -170,7 +134,7 @@ class DatasetPlan:
         }
 
 
-def make_plan(request: RunRequest, note: Callable[[str], None]) -> list[DatasetPlan]:
+def make_plan(request: RunRequest, note: Note) -> list[DatasetPlan]:
     """The plan of a comparison, one entry per data set.
 
     Raises InputError or UnknownNameError for anything that cannot be run as asked; `note` is
@@ -198,7 +162,7 @@ def _ids(request: RunRequest, dataset: Dataset) -> tuple[str, ...]:
     return request.ids or tuple(dataset.ids[: request.limit])
 
 
-def _model_rows(request: RunRequest, note: Callable[[str], None]) -> list[Row]:
+def _model_rows(request: RunRequest, note: Note) -> list[Row]:
     """The models; those that can only be known once they are built are built here."""
     protocol, device = request.protocol, "cpu"
     if any(model.known_when_built for model in request.models):

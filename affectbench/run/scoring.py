@@ -11,7 +11,7 @@ import torch
 from affectbench.aggregate import cell_values
 from affectbench.errors import AffectBenchError, MetricError, listed
 from affectbench.judges import load_judge
-from affectbench.run.plan import Measure
+from affectbench.run.measures import Measure
 from affectbench.run.sources import Batch, Produced
 from affectbench.types import Columns, ImageMetric, Judge, MetricSettings
 

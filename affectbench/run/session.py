@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
 from affectbench.record_schema import SCHEMA
 from affectbench.records import Record, write_json
+from affectbench.registry import Late
 from affectbench.run.folder import RunFolder
 from affectbench.run.plan import Cell, DatasetPlan, RunRequest, make_plan
 from affectbench.run.provenance import BATCHES
+from affectbench.telling import Advance, Note
 
 Rerun = Literal["missing", "failed", "all"]
+
+
+_local_executor = Late("affectbench.run.execute:LocalExecutor")
 
 
 class Executor(Protocol):
@@ -39,8 +44,8 @@ def run_comparison(
     *,
     rerun: Rerun = "missing",
     command: str = "",
-    note: Callable[[str], None] = lambda _text: None,
-    progress: Callable[[str, int, int], None] = lambda _text, _done, _total: None,
+    note: Note = lambda _text: None,
+    progress: Advance = lambda _text, _done, _total: None,
 ) -> Outcome:
     """Run a comparison in the folder `out`, reusing every cell that is sealed there.
 
@@ -50,14 +55,15 @@ def run_comparison(
     folder = RunFolder(out.absolute())  # a model may change the working directory
     with folder.locked():
         plans = make_plan(request, note)
-        computed, executor = 0, None
+        computed = 0
+        executor: Executor | None = None
         for plan in plans:
             todo = _todo(folder, plan, rerun, note)
             for cell in todo:
                 folder.discard(cell, unfinished=rerun == "all")
                 folder.discard_unsure(cell)
             if todo:
-                executor = executor or _executor(folder, progress)
+                executor = executor or _local_executor(folder, progress)
                 executor.run(plan, todo)
             computed += len(todo)
         folder.require_present()
@@ -69,21 +75,11 @@ def run_comparison(
     return Outcome(out, computed, failed)
 
 
-def _executor(folder: RunFolder, progress: Callable[[str, int, int], None]) -> Executor:
-    from affectbench.run.execute import LocalExecutor
-
-    return LocalExecutor(folder, progress)
-
-
-def _todo(
-    folder: RunFolder, plan: DatasetPlan, rerun: Rerun, note: Callable[[str], None]
-) -> list[Cell]:
+def _todo(folder: RunFolder, plan: DatasetPlan, rerun: Rerun, note: Note) -> list[Cell]:
     return [cell for cell in plan.cells if _is_due(folder, plan, cell, rerun, note)]
 
 
-def _is_due(
-    folder: RunFolder, plan: DatasetPlan, cell: Cell, rerun: Rerun, note: Callable[[str], None]
-) -> bool:
+def _is_due(folder: RunFolder, plan: DatasetPlan, cell: Cell, rerun: Rerun, note: Note) -> bool:
     if rerun == "all":
         return True  # also what is there and cannot be read
     record = folder.record(cell)

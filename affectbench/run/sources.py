@@ -57,7 +57,7 @@ class Produced:
     lacks: str = ""
 
 
-class Source(Protocol):
+class FaceSource(Protocol):
     """Gives a row's SR faces. Raises ModelError if the row as a whole cannot go on."""
 
     @property
@@ -183,7 +183,7 @@ class OneFaceSource:
         return _all(batch, self._face.repeat(len(batch.ids), 1, 1, 1))
 
 
-def load_source(row: Row, plan: DatasetPlan, device: torch.device) -> Source:
+def load_source(row: Row, plan: DatasetPlan, device: torch.device) -> FaceSource:
     """The source of any row but `one-face`, which is chosen from results."""
     if row.model is None:
         if row.spec.name == "reference":

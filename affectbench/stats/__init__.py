@@ -16,7 +16,7 @@ from affectbench.stats.paired import (
     paired_difference,
     paired_differences,
 )
-from affectbench.stats.ranking import best_set, holm, kendall_tau
+from affectbench.stats.ranking import best_set, holm
 from affectbench.stats.sets import DRAWS, MIN_N, set_mean, shared_rng
 
 __all__ = [
@@ -31,7 +31,6 @@ __all__ = [
     "holm",
     "jackknife_interval",
     "jackknife_p",
-    "kendall_tau",
     "paired_difference",
     "paired_differences",
     "set_mean",

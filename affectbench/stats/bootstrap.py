@@ -95,7 +95,7 @@ def bca_intervals(
     # A matrix product rounds by the place of a column: every column once, in the order of values.
     columns, place = np.unique(kept, axis=1, return_inverse=True)
     finite: NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(columns))
-    means = _resampled_means(np.where(finite, columns, 0.0), groups, rng, draws)
+    means = resampled_means(np.where(finite, columns, 0.0), groups, rng, draws)
     intervals = [
         _interval(columns[:, i], groups, means[:, i], level) if finite[i] else UNKNOWN
         for i in range(len(finite))
@@ -103,9 +103,7 @@ def bca_intervals(
     return [intervals[i] for i in place.ravel()]
 
 
-def _resampled_means(
-    values: Floats, groups: Groups, rng: np.random.Generator, draws: int
-) -> Floats:
+def resampled_means(values: Floats, groups: Groups, rng: np.random.Generator, draws: int) -> Floats:
     """The macro mean of `draws` resamples of the rows of values (N, M): (draws, M)."""
     n = len(values)
     ones = np.ones((n, 1))
@@ -132,7 +130,8 @@ def _interval(values: Floats, groups: Groups, means: Floats, level: float) -> In
     if found.error == 0.0:
         return Interval(found.mean, found.mean)
     reach = student_quantile((1.0 + level) / 2.0, found.freedom)
-    low, high = _bca(values, groups, means, reach * found.error / _bootstrap_error(values, groups))
+    deviations = reach * found.error / _bootstrap_error(values, groups)
+    low, high = bca_ends(values, groups, means, deviations)
     least, most = (
         float(np.mean([edge(values[segment]) for segment in groups.segments]))
         for edge in (np.min, np.max)
@@ -148,7 +147,7 @@ def _bootstrap_error(values: Floats, groups: Groups) -> float:
     return math.sqrt(float(((groups.weights * groups.centred(values)) ** 2).sum()))
 
 
-def _bca(values: Floats, groups: Groups, means: Floats, reach: float) -> tuple[float, float]:
+def bca_ends(values: Floats, groups: Groups, means: Floats, reach: float) -> tuple[float, float]:
     """BCa's ends from the resampled means, at `reach` normal standard deviations either side."""
     estimate = float(groups.means(values).mean())
     rounding = TIE * scale_of(values)

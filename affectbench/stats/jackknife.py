@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.stats import t as student
 
 from affectbench.stats.bootstrap import Interval
 from affectbench.stats.sets import MIN_N
@@ -24,10 +25,8 @@ def jackknife_interval(value: float, left_out: ArrayLike, *, level: float = 0.95
     >>> jackknife_interval(1.0, [1.0, 1.0, 1.0, 1.0, 1.0, 1.0])
     Interval(low=1.0, high=1.0)
     """
-    from scipy.stats import t
-
     error = _standard_error(value, left_out)
-    reach = float(t.ppf(0.5 + level / 2.0, len(np.asarray(left_out)) - 1)) * error
+    reach = float(student.ppf(0.5 + level / 2.0, len(np.asarray(left_out)) - 1)) * error
     return Interval(value - reach, value + reach)
 
 
@@ -38,12 +37,10 @@ def jackknife_p(value: float, left_out: ArrayLike) -> float:
     under 0.05 where the 95 % interval leaves 0 out. An approximation for many faces. 1 for a value
     of 0 that no group moves.
     """
-    from scipy.stats import t
-
     error = _standard_error(value, left_out)
     if error == 0.0:
         return 1.0 if value == 0.0 else 0.0
-    return float(2.0 * t.sf(abs(value) / error, len(np.asarray(left_out)) - 1))
+    return float(2.0 * student.sf(abs(value) / error, len(np.asarray(left_out)) - 1))
 
 
 def _standard_error(value: float, left_out: ArrayLike) -> float:

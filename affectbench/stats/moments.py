@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import stdtr, stdtrit
 
 from affectbench.stats.sets import MIN_N, TIE, Classes, Floats, Groups, counted, scale_of
 
@@ -46,8 +47,6 @@ def moments(values: Floats, groups: Groups) -> Moments:
 
 def student_quantile(level: float, freedom: float) -> float:
     """The quantile `level` of Student's distribution."""
-    from scipy.special import stdtrit
-
     return float(stdtrit(freedom, level))
 
 
@@ -65,8 +64,6 @@ def skewed_p(differences: ArrayLike, classes: Classes = None) -> float:
     found = moments(kept, groups)
     if found.error == 0.0:
         return 1.0 if found.mean == 0.0 else 0.0
-    from scipy.special import stdtr
-
     t, r = found.mean / found.error, found.skew
     corrected = t + r * t**2 / 3.0 + r**2 * t**3 / 27.0 + r / 6.0
     return float(2.0 * stdtr(found.freedom, -abs(corrected)))

@@ -102,7 +102,7 @@ def _kept(
     """`best_set` of the finite models in the columns of (N, M >= 2)."""
     gains = columns if direction == "higher" else -columns
     pairs = np.array(list(combinations(range(gains.shape[1]), 2)))
-    means, errors = _studentised(gains, groups, pairs)
+    means, errors = studentised(gains, groups, pairs)
     random = errors > 0
     statistic = np.abs(means[random]) / errors[random]
     flip = partial(_largest, gains, groups, pairs[random], errors[random], rng=rng)
@@ -119,7 +119,7 @@ def _kept(
     return keep
 
 
-def _studentised(gains: Floats, groups: Groups, pairs: NDArray[np.intp]) -> tuple[Floats, Floats]:
+def studentised(gains: Floats, groups: Groups, pairs: NDArray[np.intp]) -> tuple[Floats, Floats]:
     """Mean difference and its standard error of each pair; what is only rounding becomes 0."""
     means, errors = np.zeros(len(pairs)), np.zeros(len(pairs))
     for row, (i, j) in enumerate(pairs):
@@ -170,27 +170,3 @@ def _largest(
             ratios = np.abs(change.mean(axis=1)) / np.sqrt(np.maximum(variance, 0.0))
         largest[block] = ratios.max(axis=1)
     return largest
-
-
-def kendall_tau(a: ArrayLike, b: ArrayLike) -> float:
-    """Kendall's tau-b of two scores of the same M models: in [-1, 1], 1 = the same order.
-
-    (concordant - discordant) / sqrt(pairs untied in a * pairs untied in b). NaN if either score
-    ties all models or holds NaN. M. Kendall, Biometrika 33 (1945), 239-251.
-
-    >>> kendall_tau([1, 2, 3], [1, 3, 2])
-    0.3333333333333333
-    """
-    left, right = (np.asarray(x, dtype=np.float64) for x in (a, b))
-    if left.shape != right.shape:
-        raise ValueError(f"the scores have the shapes {left.shape} and {right.shape}")
-    if np.isnan(left).any() or np.isnan(right).any():
-        return math.nan
-    order_a, order_b = _orders(left), _orders(right)
-    untied = math.sqrt(float((order_a**2).sum()) * float((order_b**2).sum()))
-    return float((order_a * order_b).sum()) / untied if untied else math.nan
-
-
-def _orders(scores: Floats) -> Floats:
-    """Which of each pair is larger: 1, 0 or -1, of shape (M, M)."""
-    return np.greater.outer(scores, scores).astype(np.float64) - np.less.outer(scores, scores)

@@ -17,6 +17,7 @@ from affectbench.judges import load_judge
 from affectbench.metrics.ecm import Parts, ecm_parts
 from affectbench.study.damage import Condition
 from affectbench.study.faces import LabelledFaces
+from affectbench.telling import Advance
 from affectbench.types import FeatureJudge, Judge
 
 HR = "HR"
@@ -66,7 +67,7 @@ def judge_faces(
     *,
     framing: str,
     seed: int,
-    progress: Callable[[str, int, int], None],
+    progress: Advance,
 ) -> list[Judged]:
     """All judges on all conditions; `progress` is told a text, the steps done and in all.
 

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 import torch
+from scipy.stats import kendalltau
 
 from affectbench.aggregate import macro_classes
 from affectbench.metrics.ecm import ecm_parts
-from affectbench.stats import kendall_tau, set_mean
+from affectbench.stats import set_mean
 from affectbench.study.damage import Condition
 from affectbench.study.judged import HR, Judged
 
@@ -50,8 +51,8 @@ def temperature_effect(judged: Judged, conditions: Sequence[Condition]) -> pd.Da
             {
                 "judge": judged.name,
                 "temperature": temperature,
-                "tau_damage": kendall_tau(own, scores),
-                "tau_severe": kendall_tau(own[severe], scores[severe]),
+                "tau_damage": kendalltau(own, scores).statistic,
+                "tau_severe": kendalltau(own[severe], scores[severe]).statistic,
                 "mean_ecm": float(scores.mean()),
             }
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ from affectbench.study.response import monotonicity, responses
 from affectbench.study.separation import separation, weak_pairs
 from affectbench.study.transfer import transfer
 from affectbench.study.votes import voted_faces
+from affectbench.telling import Advance
 
 CROSS_PAIRS = 20_000
 PARTS = ("labels", "votes")
@@ -39,7 +40,7 @@ def run_study(
     framing: str = "whole",
     seed: int = 0,
     parts: Sequence[str] = PARTS,
-    progress: Callable[[str, int, int], None] = lambda _text, _done, _total: None,
+    progress: Advance = lambda _text, _done, _total: None,
 ) -> Path:
     """Run the study and write it to a folder; the path of the report.
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from affectbench.errors import InputError, UnknownNameError
+from affectbench.errors import InputError, UnknownNameError, hint
+from affectbench.registry import Late
 from affectbench.texts import parse_json
 
 if TYPE_CHECKING:
-    from affectbench_baselines.network import Network
+    from affectbench_baselines.base import Network
 
 FAMILIES = ("affectsrnet", "fadn", "rrdbnet", "sadn", "wnet")
 """The networks of this package."""
@@ -48,9 +48,7 @@ def load_config(family: str, name: str = "compact") -> Config:
     except (OSError, TypeError, ValueError) as error:
         raise InputError(f"{name}: is not a config ({error})") from error
     if name not in known:
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}"
-        raise UnknownNameError(f"{family} has no config '{name}'; {hint}")
+        raise UnknownNameError(f"{family} has no config '{name}'; {hint(name, known)}")
     return Config(family, name, **known[name])
 
 
@@ -60,50 +58,10 @@ def build_network(family: str, settings: Mapping[str, Any]) -> Network:
     Raises InputError for settings that the family does not have.
     """
     try:
-        return _BUILDERS[family](dict(settings))
+        network: Network = _BUILDERS[family](dict(settings))
     except (TypeError, ValueError) as error:
         raise InputError(f"{family}: these settings do not fit it ({error})") from error
+    return network
 
 
-def _affectsrnet(settings: dict[str, Any]) -> Network:
-    from affectbench_baselines.affectsrnet.network import AffectConfig, AffectSRNet
-    from affectbench_baselines.rrdbnet.network import RRDBConfig
-
-    backbone = RRDBConfig(**settings.pop("backbone"))
-    plain: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()
-    }
-    return AffectSRNet(AffectConfig(backbone, **plain))
-
-
-def _fadn(settings: dict[str, Any]) -> Network:
-    from affectbench_baselines.fadn.network import FADN, FADNConfig
-
-    return FADN(FADNConfig(**settings))
-
-
-def _rrdbnet(settings: dict[str, Any]) -> Network:
-    from affectbench_baselines.rrdbnet.network import RRDBConfig, RRDBNet
-
-    return RRDBNet(RRDBConfig(**settings))
-
-
-def _sadn(settings: dict[str, Any]) -> Network:
-    from affectbench_baselines.sadn.network import SADN, SADNConfig
-
-    return SADN(SADNConfig(**settings))
-
-
-def _wnet(settings: dict[str, Any]) -> Network:
-    from affectbench_baselines.wnet.network import WNet, WNetConfig
-
-    return WNet(WNetConfig(**settings))
-
-
-_BUILDERS = {
-    "affectsrnet": _affectsrnet,
-    "fadn": _fadn,
-    "rrdbnet": _rrdbnet,
-    "sadn": _sadn,
-    "wnet": _wnet,
-}
+_BUILDERS = {family: Late(f"affectbench_baselines.{family}.network:build") for family in FAMILIES}

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 from affectbench.adapters.syntax import kernel_option, require_known
 from affectbench.assets import sha256_of
 from affectbench.errors import WeightsError
+from affectbench.registry import Late
 from affectbench.types import Model, ModelPlugin, ModelSpec, content_id
+from affectbench_baselines.header import Header, read_header
 from affectbench_baselines.variants import VARIANTS
-from affectbench_baselines.weights import Header, read_header
 
 if TYPE_CHECKING:
     import torch
@@ -27,6 +28,9 @@ _HOME = Path(__file__).parent
 _OPTIONS = ("name", "weights", "then")
 _RULES = "affectbench-baselines/1"
 """Changes when the same weights give other outputs."""
+
+
+_load_served = Late("affectbench_baselines.serving:load_served")
 
 
 def weights_path(name: str, home: Path = _HOME) -> Path:
@@ -44,12 +48,13 @@ def plugin(name: str) -> ModelPlugin:
         return _spec(name, path, _header(name, path), options)
 
     def load(scale: int, options: Mapping[str, str], device: torch.device) -> Model:
-        from affectbench_baselines.serving import load_file, served
-
         spec = describe(scale, options)
         path = _file(name, options)
-        network = load_file(path, _header(name, path)).to(device)
-        return served(network, spec, scale, options.get("then"))
+        header = _header(name, path)
+        model: Model = _load_served(
+            path, header, spec, scale=scale, then=options.get("then"), device=device
+        )
+        return model
 
     title = VARIANTS[name].title
     if not weights_path(name).is_file():

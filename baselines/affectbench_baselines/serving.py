@@ -7,16 +7,17 @@ from pathlib import Path
 
 import torch
 
-from affectbench.adapters.network import AdaptedNetwork
+from affectbench.adapters.adapted import AdaptedNetwork
 from affectbench.adapters.syntax import require_scale
 from affectbench.assets.untrusted import read_weights
 from affectbench.errors import InputError, WeightsError
 from affectbench.types import Model, ModelSpec
-from affectbench_baselines.network import Network
+from affectbench_baselines.base import Network
+from affectbench_baselines.header import Header
 from affectbench_baselines.rrdbnet.layouts import config_of, weights_of
 from affectbench_baselines.rrdbnet.network import RRDBNet
 from affectbench_baselines.sadn.network import SADN
-from affectbench_baselines.weights import Header, load_network
+from affectbench_baselines.weights import load_network
 
 SCALES_OF_SADN = (1.0, 8.0)
 
@@ -51,13 +52,24 @@ class AtScale:
         return self.network.details(lr, size).sr
 
 
-def load_file(path: Path, header: Header | None) -> Network:
-    """The network of a weights file of this package, or of a public RRDBNet (no header)."""
-    return _public_rrdbnet(path) if header is None else load_network(path, header)
+def load_served(
+    path: Path,
+    header: Header | None,
+    spec: ModelSpec,
+    *,
+    scale: int,
+    then: str | None,
+    device: torch.device,
+) -> Model:
+    """The network of a weights file of this package, or of a public RRDBNet (no header).
+
+    InputError if it does not serve that scale.
+    """
+    network = _public_rrdbnet(path) if header is None else load_network(path, header)
+    return _served(network.to(device), spec, scale, then)
 
 
-def served(network: Network, spec: ModelSpec, scale: int, then: str | None) -> Model:
-    """A network as a model for a scale; InputError if it does not serve that one."""
+def _served(network: Network, spec: ModelSpec, scale: int, then: str | None) -> Model:
     parameters = sum(p.numel() for p in network.parameters())
     spec = replace(spec, parameters=parameters, size_multiple=network.size_multiple)
     if isinstance(network, SADN):

@@ -13,16 +13,15 @@ not run here.
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from affectbench.cli.progress import reporter
 from affectbench.errors import AffectBenchError, InputError
+from affectbench.registry import Late
 from affectbench_baselines.configs import load_config
 from affectbench_baselines.training.settings import (
     EMOTION_KIND,
@@ -32,12 +31,9 @@ from affectbench_baselines.training.settings import (
     make_job,
 )
 from affectbench_baselines.variants import VARIANTS, variant
-from affectbench_baselines.weights import load_network, read_header
-
-if TYPE_CHECKING:
-    from affectbench_baselines.training.trainer import Advance
 
 _LOG = logging.getLogger("affectbench_baselines")
+_train = Late("affectbench_baselines.training.stage:train")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -82,58 +78,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # In here, so that on a terminal lines appear above the bar.
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
         try:
-            train(options, bars.advance)
+            _train(job_of(options), options, bars.advance)
         except AffectBenchError as error:
             _LOG.error("error: %s", error)
             return error.exit_code
     return 0
-
-
-def train(options: argparse.Namespace, advance: Advance) -> None:
-    """Run the job of a command line; `advance` is told of each step."""
-    from affectbench_baselines.training.files import CHECKPOINT, DONE
-
-    job = job_of(options)
-    if options.resume and (options.out / DONE).is_file():
-        _LOG.info("%s: is complete", options.out)
-        return
-    if not options.resume and (options.out / CHECKPOINT).is_file():
-        raise InputError(f"{options.out}: holds a run; --resume goes on, or take another folder")
-    import torch
-
-    from affectbench_baselines.training.faces import load_faces
-    from affectbench_baselines.training.trainer import Pace, Trainer
-    from affectbench_baselines.training.validate import Validation, validation_ids
-    from affectbench_baselines.training.vgg16 import load_first_stages
-
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    fabric = _fabric(options)
-    options.out.mkdir(parents=True, exist_ok=True)
-    cache = options.cache or options.out.parent / "cache"
-    if fabric.is_global_zero:
-        load_faces(options.data, options.landmarks, cache)  # one process decodes
-    fabric.barrier()
-    faces = load_faces(options.data, options.landmarks, cache)
-    held_out = validation_ids()
-    network, extra = _before(options.init)
-    trainer = Trainer(
-        fabric,
-        job,
-        faces.without(held_out),
-        options.out,
-        vgg=load_first_stages(options.vgg16) if options.vgg16 else None,
-        pace=Pace(measure_faces=options.measure_faces),
-        advance=advance if fabric.is_global_zero else None,
-        extra=extra,
-    )
-    if not options.no_validation and fabric.is_global_zero:
-        trainer.validation = Validation(faces.subset(held_out), trainer.network.scale, job.size)
-    if network is not None:
-        trainer.start_from(network)
-    if options.resume and (options.out / CHECKPOINT).is_file():
-        trainer.resume()
-    trainer.run()
 
 
 def job_of(options: argparse.Namespace) -> Job:
@@ -159,48 +108,6 @@ def job_of(options: argparse.Namespace) -> Job:
         weights = replace(job.stage.weights, perceptual=0.0, style=0.0)
         job = replace(job, stage=replace(job.stage, weights=weights))
     return job
-
-
-def _before(init: Path | None) -> tuple[dict[str, Any] | None, dict[str, Any]]:
-    """The weights of the stage before, and what its run says of itself."""
-    from affectbench_baselines.training.files import DONE, WEIGHTS
-
-    if init is None:
-        return None, {}
-    path = init / WEIGHTS if init.is_dir() else init
-    header = read_header(path)
-    if header is None:
-        raise InputError(f"{path}: is no weights file of this package")
-    seconds, native = 0.0, 0
-    if (init / DONE).is_file():
-        done = json.loads((init / DONE).read_text(encoding="utf-8"))
-        seconds = done["seconds"] * done["threads"] * done["processes"]
-        native = done["native_faces"]
-    before = {
-        "faces": header.faces,
-        "trained_against": list(header.trained_against),
-        "seconds": seconds,
-        "native_faces": native,
-    }
-    return dict(load_network(path, header).state_dict()), {"before": before}
-
-
-def _fabric(options: argparse.Namespace) -> Any:
-    try:
-        from lightning_fabric import Fabric
-    except ImportError as error:
-        raise InputError(
-            "training needs Lightning Fabric: pip install 'affectbench-baselines[train]'"
-        ) from error
-    fabric = Fabric(
-        accelerator=options.accelerator,
-        devices=options.devices,
-        num_nodes=options.num_nodes,
-        strategy=options.strategy,
-        precision=options.precision,
-    )
-    fabric.launch()
-    return fabric
 
 
 if __name__ == "__main__":

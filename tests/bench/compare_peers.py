@@ -28,15 +28,14 @@ from peer_table import (
     in_float32,
     on_images,
     on_tensors,
-    unit,
     written,
 )
-from photographs import NAMES, bicubic, photograph
+from photographs import NAMES, bicubic, photograph, unit
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torchmetrics.functional import image as tm
 
-from affectbench.assets import load_safetensors
 from affectbench.assets.numpy_pickle import read_arrays
+from affectbench.assets.weights import load_safetensors
 from affectbench.datasets import load_dataset
 from affectbench.images.resizing import resize
 from affectbench.metrics import fidelity, similarity

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from photographs import unit
 
 from affectbench.errors import InputError
-from affectbench.images.tensors import stack
 
 Image = np.ndarray
 Measure = Callable[[Image, Image], float | None]
@@ -45,11 +45,6 @@ class Section:
     ours: Measure
     peers: Sequence[Peer]
     note: str = ""
-
-
-def unit(image: Image) -> torch.Tensor:
-    """(1, 3, H, W) in [0, 1], float64."""
-    return stack([image]).double() / 255
 
 
 def on_tensors(function: Callable[..., Any], **options: Any) -> Measure:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+from affectbench.records import slug
 from affectbench.report.figures.style import GRID, INK, SETTINGS
 
 if TYPE_CHECKING:
@@ -44,8 +45,6 @@ class Drawing:
     @property
     def name(self) -> str:
         """Its name among files and elements: letters, digits, `.`, `_` and `-` only."""
-        from affectbench.records import slug
-
         return "-".join(filter(None, (self.kind, slug(self.dataset), slug(self.judge or ""))))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from affectbench.report.figures.drawing import inline_svg
@@ -53,8 +54,6 @@ def data_script(data: Any, element_id: str) -> Markup:
 
 def rendered_markdown(text: str) -> Markup:
     """Markdown as HTML: CommonMark with tables. HTML in it is text; pictures are left out."""
-    from markdown_it import MarkdownIt
-
     reader = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
     return Markup(reader.render(text))
 

@@ -27,7 +27,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import nn
@@ -36,7 +36,7 @@ from torch.nn import functional as F
 from affectbench_baselines.affectsrnet.graph import POINTS, contour_edges, normalised_adjacency
 from affectbench_baselines.affectsrnet.mesh import SMALLEST_LR, landmarks_on_lr
 from affectbench_baselines.affectsrnet.msaf import MSAF
-from affectbench_baselines.network import Details, Network
+from affectbench_baselines.base import Details, Network
 from affectbench_baselines.rrdbnet.network import RRDBConfig, RRDBNet
 
 Mesh = Callable[[torch.Tensor], torch.Tensor]
@@ -295,3 +295,12 @@ def scattered(nodes: torch.Tensor, points: torch.Tensor, height: int, width: int
     mean = total / count.clamp(min=1.0)[:, None]
     landmarks = torch.cat([mean, count[:, None].log1p()], dim=1)
     return landmarks.view(len(nodes), -1, height, width)
+
+
+def build(settings: dict[str, Any]) -> AffectSRNet:
+    """The network of a config's settings; `backbone` holds those of an RRDBNet."""
+    backbone = RRDBConfig(**settings.pop("backbone"))
+    plain: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()
+    }
+    return AffectSRNet(AffectConfig(backbone, **plain))

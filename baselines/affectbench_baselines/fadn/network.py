@@ -14,14 +14,14 @@ branches everywhere, `pixel` gathers the pixels of a branch, `tile` runs a branc
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from affectbench_baselines.base import Details, Network
 from affectbench_baselines.fadn.masked import by_pixels, by_tiles
-from affectbench_baselines.network import Details, Network
 
 Execution = Literal["dense", "pixel", "tile"]
 EXECUTIONS: tuple[Execution, ...] = get_args(Execution)
@@ -131,3 +131,8 @@ def _branch(first: nn.Conv2d, kernel: int) -> nn.Sequential:
     return nn.Sequential(
         first, nn.ReLU(), nn.Conv2d(features, features, kernel, padding=kernel // 2)
     )
+
+
+def build(settings: dict[str, Any]) -> FADN:
+    """The network of a config's settings."""
+    return FADN(FADNConfig(**settings))

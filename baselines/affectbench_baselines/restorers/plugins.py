@@ -13,71 +13,22 @@ the size asked for. They were trained on FFHQ's alignment, which benchmark faces
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from affectbench.adapters.syntax import kernel_option, require_known, require_scale
+from affectbench.adapters.syntax import kernel_option, require_known
 from affectbench.assets import sha256_of
-from affectbench.errors import InputError, WeightsError
+from affectbench.errors import WeightsError
+from affectbench.registry import Late
 from affectbench.types import Model, ModelPlugin, ModelSpec, content_id
+from affectbench_baselines.restorers.catalogue import RESTORERS, Restorer, fidelity
 
 if TYPE_CHECKING:
     import torch
 
 
-@dataclass(frozen=True)
-class Restorer:
-    """A public architecture: how spandrel names it, what is known of its public weights.
-
-    `face` is for those that restore a 512-pixel face; the other enlarges an image.
-    """
-
-    name: str
-    title: str
-    architecture: str
-    licence: str
-    trained_on: tuple[str, ...]
-    trained_against: tuple[str, ...]
-    face: bool = True
-
-
-RESTORERS = (
-    Restorer(
-        "gfpgan",
-        "GFPGAN (Wang et al., 2021)",
-        "GFPGAN",
-        "Apache-2.0",
-        ("ffhq",),
-        ("vgg19", "arcface"),
-    ),
-    Restorer(
-        "codeformer",
-        "CodeFormer (Zhou et al., 2022)",
-        "CodeFormer",
-        "S-Lab 1.0 (non-commercial)",
-        ("ffhq",),
-        ("lpips-vgg",),
-    ),
-    Restorer(
-        "restoreformer",
-        "RestoreFormer (Wang et al., 2022)",
-        "RestoreFormer",
-        "Apache-2.0",
-        ("ffhq",),
-        ("vgg19", "arcface"),
-    ),
-    Restorer(
-        "real-esrgan",
-        "Real-ESRGAN (Wang et al., 2021)",
-        "ESRGAN",
-        "BSD-3-Clause",
-        ("div2k", "flickr2k", "outdoor-scene-training"),
-        ("vgg19",),
-        face=False,
-    ),
-)
 _RULES = "restorers/1"
+_load_restorer = Late("affectbench_baselines.restorers.adapted:load_restorer")
 
 
 def plugin(restorer: Restorer) -> ModelPlugin:
@@ -88,7 +39,7 @@ def plugin(restorer: Restorer) -> ModelPlugin:
     def describe(_scale: int, options: Mapping[str, str]) -> ModelSpec:
         require_known(options, ("name", "weights", *own), name)
         kernel_option(options, name)
-        _fidelity(options)
+        fidelity(options)
         if "weights" not in options:
             raise WeightsError(
                 f"{name}: its weights do not come with this package; get them from their authors "
@@ -112,35 +63,11 @@ def plugin(restorer: Restorer) -> ModelPlugin:
         )
 
     def load(scale: int, options: Mapping[str, str], device: torch.device) -> Model:
-        from affectbench.adapters.network import AdaptedNetwork
-        from affectbench_baselines.restorers.network import FaceRestorer, recognised
-
         spec = describe(scale, options)
-        descriptor = recognised(options["weights"], restorer, device)
-        parameters = sum(p.numel() for p in descriptor.model.parameters())
-        spec = replace(spec, parameters=parameters)
-        if restorer.face:
-            network = FaceRestorer(descriptor.model, name, scale, _fidelity(options))
-            return AdaptedNetwork(network, spec, scale)
-        then = options.get("then")
-        require_scale(descriptor.scale, scale, then, f"{name}@weights={options['weights']}")
-        multiple = descriptor.size_requirements.multiple_of
-        spec = replace(spec, scale=descriptor.scale, size_multiple=multiple)
-        return AdaptedNetwork(descriptor, spec, scale, then)
+        model: Model = _load_restorer(restorer, spec, scale, options, device)
+        return model
 
     return ModelPlugin(name, f"{restorer.title}, with @weights=FILE", describe, load)
-
-
-def _fidelity(options: Mapping[str, str]) -> float:
-    """CodeFormer's w: 0 is its prior alone, 1 follows the input most; 0.5 as published."""
-    text = options.get("w", "0.5")
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0.0 <= value <= 1.0:
-        raise InputError(f"codeformer: @w={text} is not a number from 0 to 1")
-    return value
 
 
 GFPGAN, CODEFORMER, RESTOREFORMER, REAL_ESRGAN = (plugin(restorer) for restorer in RESTORERS)

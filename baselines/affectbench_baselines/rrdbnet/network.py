@@ -12,13 +12,13 @@ Ours: x8 by a third upsampling stage `conv_up3`, and the size of the config `com
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from affectbench_baselines.network import Details, Network
+from affectbench_baselines.base import Details, Network
 
 SLOPE = 0.2
 RESIDUAL = 0.2
@@ -141,3 +141,8 @@ def small_conv3(before: int, after: int) -> nn.Conv2d:
 def leaky(x: torch.Tensor) -> torch.Tensor:
     """LeakyReLU of slope 0.2."""
     return F.leaky_relu(x, SLOPE)
+
+
+def build(settings: dict[str, Any]) -> RRDBNet:
+    """The network of a config's settings."""
+    return RRDBNet(RRDBConfig(**settings))

@@ -17,14 +17,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
-from affectbench_baselines.network import Details, Network
+from affectbench_baselines.base import Details, Network
 
 START_TEMPERATURE = 34.0
 ANNEALED_AT = 0.3
@@ -212,3 +212,8 @@ def shift(offset: float) -> nn.Conv2d:
 def normed_conv(before: int, after: int, kernel: int = 3) -> nn.Module:
     """A convolution that keeps the size, weight-normed per output channel."""
     return cast(nn.Module, weight_norm(nn.Conv2d(before, after, kernel, padding=kernel // 2)))
+
+
+def build(settings: dict[str, Any]) -> SADN:
+    """The network of a config's settings."""
+    return SADN(SADNConfig(**settings))

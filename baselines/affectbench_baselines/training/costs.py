@@ -12,8 +12,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from affectbench.datasets.demo import BUNDLED
 from affectbench.images.tensors import as_batch
+from affectbench_baselines.base import Network
 from affectbench_baselines.fadn.network import EXECUTIONS, FADN
-from affectbench_baselines.network import Network
 
 SIDES = (16, 64, 128)
 _REPEATS = 10

@@ -21,11 +21,12 @@ from typing import Any
 from affectbench.assets import sha256_of
 from affectbench.errors import AffectBenchError, InputError
 from affectbench_baselines.fadn.network import FADN
+from affectbench_baselines.header import read_header
 from affectbench_baselines.plugins import weights_path
 from affectbench_baselines.training.costs import demo_face, execution_costs, multiply_adds
 from affectbench_baselines.training.files import CURVE, DONE, LOG, WEIGHTS, write_json
 from affectbench_baselines.variants import VARIANTS, variant
-from affectbench_baselines.weights import load_network, read_header, write_weights
+from affectbench_baselines.weights import load_network, write_weights
 
 MAX_BYTES = 5_000_000
 MEASURED = ("psnr", "ssim", "ecm_")

@@ -13,8 +13,8 @@ from affectbench.images.tensors import resized
 from affectbench.metrics.consistency import emotion_consistency_loss
 from affectbench.types import Judge
 from affectbench_baselines.affectsrnet.graph import contour_edges
+from affectbench_baselines.base import Details
 from affectbench_baselines.fadn.frequency import frequency_classes
-from affectbench_baselines.network import Details
 from affectbench_baselines.training.settings import EmotionKind, LossWeights
 from affectbench_baselines.training.vgg16 import FirstStages
 from affectbench_baselines.wnet.regions import LOSS_WEIGHTS

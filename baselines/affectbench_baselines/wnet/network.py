@@ -12,13 +12,13 @@ landmarks (`regions.py`) as the parsing's target; all sizes.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from affectbench_baselines.network import Details, Network
+from affectbench_baselines.base import Details, Network
 from affectbench_baselines.wnet.regions import REGIONS
 
 
@@ -140,3 +140,8 @@ class WNet(Network):
                 x = self.up_fusion(x, parsing)
         sr = self.last(F.leaky_relu(self.hr(x), 0.2)) + 0.5
         return Details(sr, parsing=logits)
+
+
+def build(settings: dict[str, Any]) -> WNet:
+    """The network of a config's settings."""
+    return WNet(WNetConfig(**settings))

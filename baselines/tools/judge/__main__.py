@@ -1,6 +1,6 @@
 """Make the judge from the data: `python -m tools.judge --data DIR --runs DIR`, in `baselines`.
 
-Trains the teachers and the student, each in a folder of `--runs`, and writes the weights. A
+Trains the teachers and the students, each in a folder of `--runs`, and writes the weights. A
 run that is complete there is kept, and one that was interrupted goes on. Evaluation opens the
 private test and is a command of its own: `python -m tools.judge.evaluate`, then
 `python -m tools.judge.card`.
@@ -9,6 +9,7 @@ private test and is a command of its own: `python -m tools.judge.evaluate`, then
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -16,7 +17,9 @@ import torch
 from tools.judge import freeze, teach, train
 
 TEACHERS = ("warm-96", "warm-112", "again-96")
-STUDENT = "student-a"
+FIRST_STUDENT = "student-a"
+STUDENTS = ("student-c", "student-d", "student-e")
+"""Each goes on from the one before, and learns from what the first student sees."""
 STRENGTH = "0.2"
 _CONFIGS = Path(__file__).with_name("configs")
 
@@ -30,11 +33,18 @@ def main(arguments: list[str] | None = None) -> None:
     places = ["--data", str(options.data), "--runs", str(options.runs)]
     for name in TEACHERS:
         _train(name, options.data, options.runs, [])
-    taught = options.runs / "teachers.npy"
-    if not taught.exists():
-        teach.main([*TEACHERS, *places, "--out", str(taught)])
-    _train(STUDENT, options.data, options.runs, ["--teacher", str(taught)])
-    freeze.main([STUDENT, *places, "--strength", STRENGTH])
+    taught = _teach(TEACHERS, options.runs / "teachers.npy", places)
+    _train(FIRST_STUDENT, options.data, options.runs, ["--teacher", str(taught)])
+    taught = _teach([FIRST_STUDENT], options.runs / "teacher-a.npy", places)
+    for name in STUDENTS:
+        _train(name, options.data, options.runs, ["--teacher", str(taught)])
+    freeze.main([STUDENTS[-1], *places, "--strength", STRENGTH])
+
+
+def _teach(teachers: Sequence[str], out: Path, places: Sequence[str]) -> Path:
+    if not out.exists():
+        teach.main([*teachers, *places, "--out", str(out)])
+    return out
 
 
 def _train(name: str, data: Path, runs: Path, more: list[str]) -> None:

@@ -24,7 +24,7 @@ def card(frozen: dict[str, Any], figures: dict[str, Any], template: str) -> str:
     """Return the text of the card."""
     private, public = figures["private_test"], figures["public_test"]
     labelled = figures["expressions"]
-    splits = [("public test, chosen on", public), ("private test, opened once", private)]
+    splits = [("public test, chosen on", public), ("private test", private)]
     judges = [(JUDGE, private), *figures["others_private_test"].items()]
     fps, other_fps = figures["faces_per_second"].values()
     return template.format(

@@ -18,7 +18,7 @@ class TrainConfig:
     drawn with a probability that falls with their expressions' share to the power `balance`. The
     target is the share `teacher_weight` of the teachers' reading, and the rest the votes;
     `label_weight` is the weight of a second head that learns FER2013's own labels and is thrown
-    away.
+    away, `pair_weight` that of the squared error of ECM between the faces of a batch.
     """
 
     seed: int
@@ -38,6 +38,7 @@ class TrainConfig:
     balance: float
     label_weight: float
     teacher_weight: float
+    pair_weight: float
     views: tuple[View, ...]
     augment: AugmentConfig
 

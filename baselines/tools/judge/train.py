@@ -138,7 +138,10 @@ class Trainer:
             features = self.model.one_sided(faces).float()
         keep = torch.rand(features.shape, generator=self.generator) >= config.dropout
         features = features * keep / (1.0 - config.dropout)
-        loss = F.cross_entropy(self.model.head(features), targets)
+        logits = self.model.head(features)
+        loss = F.cross_entropy(logits, targets)
+        if config.pair_weight:
+            loss = loss + config.pair_weight * pair_error(logits.softmax(1), targets)
         if config.label_weight:
             extra = F.cross_entropy(self.labels_head(features), labels)
             loss = loss + config.label_weight * extra
@@ -226,6 +229,20 @@ class Trainer:
 
 def _build(config: TrainConfig) -> ResNetFerPlus:
     return channels_last(ResNetFerPlus(config.size))
+
+
+def pair_error(p: Tensor, votes: Tensor) -> Tensor:
+    """Return the mean squared error of `ecm/1` between the readings (n,7) of all pairs of faces."""
+    return F.mse_loss(_ecm_of_all(p), _ecm_of_all(votes))
+
+
+def _ecm_of_all(p: Tensor) -> Tensor:
+    # Of equal rows the square root has no gradient: the diagonal is left out by the small number.
+    roots = (p + 1e-6).sqrt()
+    hellinger = (0.5 * (roots[:, None] - roots[None]).square().sum(2) + 1e-6).sqrt()
+    top = p.argmax(1)
+    drift = (p.gather(1, top[:, None]) - p[:, top].T).abs()
+    return 0.5 * hellinger + drift.log1p()
 
 
 def sampling_weights(shares: Tensor, balance: float) -> Tensor:

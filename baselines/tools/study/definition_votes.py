@@ -1,6 +1,6 @@
 """Which of the candidate definitions of ECM agrees best with people's votes?
 
-    python -m tools.study.definition_votes --faces DIR --labels CSV --judges resnet-fer \\
+    python -m tools.study.definition_votes --faces DIR --labels CSV --judges resnet-ferplus \\
         --out docs/study/definition-votes
 
 For random pairs of faces, each candidate's score between a judge's two readings is set against its

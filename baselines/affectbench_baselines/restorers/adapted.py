@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
 
-from affectbench.adapters.network import resample
+from affectbench.adapters.adapted import AdaptedNetwork, resample
+from affectbench.adapters.syntax import require_scale
 from affectbench.assets.untrusted import read_weights
 from affectbench.errors import MissingExtraError, MissingPackageError, WeightsError
-from affectbench_baselines.restorers.plugins import Restorer
+from affectbench.types import ModelSpec
+from affectbench_baselines.restorers.catalogue import Restorer, fidelity
 
 SIZE = 512
 
@@ -36,7 +40,28 @@ class FaceRestorer:
         return resample(restored, height, width, "bicubic")
 
 
-def recognised(path: str, restorer: Restorer, device: torch.device) -> Any:
+def load_restorer(
+    restorer: Restorer,
+    spec: ModelSpec,
+    scale: int,
+    options: Mapping[str, str],
+    device: torch.device,
+) -> AdaptedNetwork:
+    """The model of a restorer with the weights of `options`; InputError for another scale."""
+    descriptor = _recognised(options["weights"], restorer, device)
+    parameters = sum(p.numel() for p in descriptor.model.parameters())
+    spec = replace(spec, parameters=parameters)
+    if restorer.face:
+        network = FaceRestorer(descriptor.model, restorer.name, scale, fidelity(options))
+        return AdaptedNetwork(network, spec, scale)
+    then = options.get("then")
+    require_scale(descriptor.scale, scale, then, f"{restorer.name}@weights={options['weights']}")
+    multiple = descriptor.size_requirements.multiple_of
+    spec = replace(spec, scale=descriptor.scale, size_multiple=multiple)
+    return AdaptedNetwork(descriptor, spec, scale, then)
+
+
+def _recognised(path: str, restorer: Restorer, device: torch.device) -> Any:
     """spandrel's descriptor of a file; WeightsError if it is of another architecture."""
     try:
         from spandrel import MAIN_REGISTRY, ModelLoader, UnsupportedModelError

@@ -1,0 +1,101 @@
+"""One stage of training, from its command line to the trained weights."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from affectbench.errors import InputError
+from affectbench.telling import Advance
+from affectbench_baselines.header import read_header
+from affectbench_baselines.training.faces import load_faces
+from affectbench_baselines.training.files import CHECKPOINT, DONE, WEIGHTS
+from affectbench_baselines.training.settings import Job
+from affectbench_baselines.training.trainer import Pace, Trainer
+from affectbench_baselines.training.validate import Validation, validation_ids
+from affectbench_baselines.training.vgg16 import load_first_stages
+from affectbench_baselines.weights import load_network
+
+_LOG = logging.getLogger("affectbench_baselines")
+
+
+def train(job: Job, options: argparse.Namespace, advance: Advance) -> None:
+    """Run a job with the options of a command line; `advance` is told of each step."""
+    if options.resume and (options.out / DONE).is_file():
+        _LOG.info("%s: is complete", options.out)
+        return
+    if not options.resume and (options.out / CHECKPOINT).is_file():
+        raise InputError(f"{options.out}: holds a run; --resume goes on, or take another folder")
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    fabric = _fabric(options)
+    options.out.mkdir(parents=True, exist_ok=True)
+    cache = options.cache or options.out.parent / "cache"
+    if fabric.is_global_zero:
+        load_faces(options.data, options.landmarks, cache)  # one process decodes
+    fabric.barrier()
+    faces = load_faces(options.data, options.landmarks, cache)
+    held_out = validation_ids()
+    network, extra = _before(options.init)
+    trainer = Trainer(
+        fabric,
+        job,
+        faces.without(held_out),
+        options.out,
+        vgg=load_first_stages(options.vgg16) if options.vgg16 else None,
+        pace=Pace(measure_faces=options.measure_faces),
+        advance=advance if fabric.is_global_zero else None,
+        extra=extra,
+    )
+    if not options.no_validation and fabric.is_global_zero:
+        trainer.validation = Validation(faces.subset(held_out), trainer.network.scale, job.size)
+    if network is not None:
+        trainer.start_from(network)
+    if options.resume and (options.out / CHECKPOINT).is_file():
+        trainer.resume()
+    trainer.run()
+
+
+def _before(init: Path | None) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+    """The weights of the stage before, and what its run says of itself."""
+    if init is None:
+        return None, {}
+    path = init / WEIGHTS if init.is_dir() else init
+    header = read_header(path)
+    if header is None:
+        raise InputError(f"{path}: is no weights file of this package")
+    seconds, native = 0.0, 0
+    if (init / DONE).is_file():
+        done = json.loads((init / DONE).read_text(encoding="utf-8"))
+        seconds = done["seconds"] * done["threads"] * done["processes"]
+        native = done["native_faces"]
+    before = {
+        "faces": header.faces,
+        "trained_against": list(header.trained_against),
+        "seconds": seconds,
+        "native_faces": native,
+    }
+    return dict(load_network(path, header).state_dict()), {"before": before}
+
+
+def _fabric(options: argparse.Namespace) -> Any:
+    try:
+        from lightning_fabric import Fabric
+    except ImportError as error:
+        raise InputError(
+            "training needs Lightning Fabric: pip install 'affectbench-baselines[train]'"
+        ) from error
+    fabric = Fabric(
+        accelerator=options.accelerator,
+        devices=options.devices,
+        num_nodes=options.num_nodes,
+        strategy=options.strategy,
+        precision=options.precision,
+    )
+    fabric.launch()
+    return fabric
