@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from affectbench.records import Record, distinct_slugs
-from affectbench.report.results import Run, column_of
-from affectbench.report.views import judges_of
+from affectbench.results.columns import Column, columns_of
+from affectbench.results.runs import Run
+from affectbench.results.views import judges_of
 
 Floats = NDArray[np.float64]
 Names = dict[tuple[str, str], str]
@@ -66,9 +67,7 @@ class FaceRow:
 class Measured:
     """A metric that needs no judge: values (N,) by row."""
 
-    name: str
-    unit: str
-    direction: str
+    column: Column
     rows: dict[str, Floats]
 
 
@@ -100,7 +99,7 @@ class FaceTable:
         if not self.metrics:
             return self._stacked({})
         metric = self.metrics[0]
-        sign = 1.0 if metric.direction == "lower" else -1.0
+        sign = 1.0 if metric.column.of_lower else -1.0
         return self._stacked({name: sign * values for name, values in metric.rows.items()})
 
     def _stacked(self, rows: dict[str, Floats]) -> Floats:
@@ -197,12 +196,12 @@ def _metrics(
 ) -> list[Measured]:
     found: dict[str, Measured] = {}
     for record in records:
-        name, spec = column_of(record, run.settings), record.metric
-        new = Measured(name, str(spec.get("unit", "")), str(spec["direction"]), {})
+        (column,) = columns_of([record], run.settings).values()
         values = np.full(len(ids), np.nan)
         columns = run.columns(record)
-        values[_positions(columns["id"], ids)] = columns[str(spec["name"])]
-        found.setdefault(name, new).rows[names[record.role, record.row]] = values
+        values[_positions(columns["id"], ids)] = columns[column.spec.name]
+        measured = found.setdefault(column.name, Measured(column, {}))
+        measured.rows[names[record.role, record.row]] = values
     return list(found.values())
 
 

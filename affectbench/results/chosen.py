@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from affectbench.report.faces import FaceTable, Floats
+from affectbench.results.faces import FaceTable, Floats
 
 WORST = 25
 DISPUTED = 50

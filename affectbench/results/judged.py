@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from affectbench.errors import InputError, listed
 from affectbench.records import Record
-from affectbench.report.results import Run
+from affectbench.results.runs import Run
 from affectbench.types import Columns
 
 ORIGINALS = "HR"

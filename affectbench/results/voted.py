@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 
 from affectbench.datasets.labels import MIN_VOTES, face_ids, read_label_table
 from affectbench.errors import InputError, listed
-from affectbench.report.judged import ORIGINALS, JudgedRows, judged_rows
-from affectbench.report.results import Run
+from affectbench.results.judged import ORIGINALS, JudgedRows, judged_rows
+from affectbench.results.runs import Run
 from affectbench.stats.bootstrap import bca_interval
 from affectbench.stats.paired import paired_difference
 from affectbench.stats.ranking import holm

@@ -200,14 +200,6 @@ def _set_of(record: Record) -> tuple[str, str]:
     return str(record.dataset["name"]), str(record.dataset["revision"])
 
 
-def column_of(record: Record, settings: Mapping[str, Any]) -> str:
-    """The name of a record's column: `ecm`, or `ecm[JUDGE]` for all judges but the first."""
-    name = str(record.metric["name"])
-    judge = record.metric["identity"].get("judge")
-    judges = settings["judges"]
-    return name if judge is None or judge == judges[0] else f"{name}[{judge}]"
-
-
 def convention_of(record: Record) -> str:
     """The name of the convention that a record's metric follows; empty for a metric without one."""
     convention = record.metric["identity"].get("convention", "")
