@@ -153,6 +153,15 @@ class MetricSpec:
     or the border and the SSIM window instead of `min_size` (`window`).
     A value over fewer than `few_faces` faces is shown with a warning, and the metrics in `beside`
     are computed along with it.
+
+    The other fields control presentation and checks. `label` is the display name (empty: `name`),
+    `digits` the number of decimals shown, `summaries` the values of `MetricPlugin.summarise` that
+    tables show next to the metric. `tolerance` is how far a face's value may deviate when it is
+    recomputed on another machine. `network` names the network that the metric is based on: a model
+    trained against it, or against another metric of that network, is not ranked. Figures use the
+    metric of a run with the highest `quality_axis` as the measure of image quality (0: never), and
+    plot the columns in `regions`, the metric for each region of the face. A metric that `leads`
+    comes first in its group.
     """
 
     name: str
@@ -170,6 +179,19 @@ class MetricSpec:
     few_faces: int = 0
     beside: tuple[str, ...] = ()
     by_convention: Literal["nothing", "border", "window"] = "nothing"
+    label: str = ""
+    digits: int = 4
+    summaries: tuple[str, ...] = ()
+    tolerance: float = 1e-4
+    network: str = ""
+    quality_axis: int = 0
+    regions: tuple[str, ...] = ()
+    leads: bool = False
+
+    @property
+    def display(self) -> str:
+        """The name as people write it: `PSNR`."""
+        return self.label or self.name
 
 
 class Judge(Protocol):
