@@ -30,7 +30,7 @@ from PIL import Image
 from affectbench.images.reading import Pixels
 
 SIDE = 8
-"""A face of 128 pixels has 8 in LR at x16, the least that any model gets."""
+"""At x16 the LR of a 128-pixel face has 8 pixels a side: every model sees at least this much."""
 
 CLOSER = 0.1
 SAME_PICTURE = 0.95
