@@ -62,9 +62,9 @@ def usable_path(given: str | os.PathLike[str]) -> Path:
         longest = max((len(os.fsencode(part)) for part in path.parts), default=0)
         length = len(os.fsencode(path))
     except UnicodeEncodeError:
-        raise InputError(f"{shown}: is no path, it holds half a character") from None
+        raise InputError(f"{shown}: is not a valid path: it holds a lone surrogate") from None
     if "\0" in str(path):
-        raise InputError(f"{shown}: is no path, it holds a NUL")
+        raise InputError(f"{shown}: is not a valid path: it holds a NUL")
     if longest > LONGEST_NAME:
         raise InputError(f"{shown}: has a part of {longest} bytes, and {LONGEST_NAME} is the most")
     if length > LONGEST_PATH:

@@ -62,7 +62,7 @@ class Registry(Generic[T]):
             if point.name in self._own:
                 raise PluginError(
                     f"a plug-in is named {self.noun} '{point.name}', as one of affectbench's own: "
-                    f"{_origin(point)}; uninstall it, or install affectbench again if that is it"
+                    f"{_origin(point)}; uninstall it, or reinstall affectbench if it is affectbench"
                 )
             known = found.setdefault(point.name, point)
             if known.value != point.value:

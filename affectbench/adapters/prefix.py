@@ -91,7 +91,7 @@ class PrefixAdapter:
         )
 
     def _vouched_for(self, name: str, options: Mapping[str, str]) -> ModelSpec:
-        """Return the spec for the user's own revision: options are hashed as written, files unread."""
+        """Return the spec for a revision that the user vouches for: no file is read."""
         given = {k: v for k, v in sorted(options.items()) if k != "name"}
         made = content_id({"adapter": self.prefix, "options": given})
         spec = _declared(name, options, made)

@@ -123,7 +123,7 @@ class _Shadow:
 
     def _remember(self, index: int) -> None:
         if index > len(self._memo) + _MEMO_SLACK:
-            raise UnboundedPickle(f"it gives its object {len(self._memo)} the number {index}")
+            raise UnboundedPickle(f"its memo jumps from index {len(self._memo)} to {index}")
         self._memo[index] = self._top()
 
 

@@ -42,7 +42,7 @@ def open_regular(path: Path) -> BinaryIO:
 
 
 def require_regular(path: Path) -> None:
-    """Raise InputError, naming the path, unless it is a regular file or a link to one, not too big."""
+    """Raise InputError unless the path is a regular file or a link to one, within `MAX_BYTES`."""
     try:
         found = path.stat()
     except (OSError, ValueError) as error:
