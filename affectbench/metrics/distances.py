@@ -123,7 +123,7 @@ class KernelSums:
 
     @cached_property
     def unpaired(self) -> float:
-        """Return `distance` with k(x_i, y_i) in the cross term; unbiased for independent sets only."""
+        """Return `distance` including k(x_i, y_i); unbiased for independent sets only."""
         n = len(self.xx)
         within = self.xx.sum() + self.yy.sum()
         return float(within / (n * (n - 1)) - 2.0 * self.xy.mean() / n) if n > 1 else math.nan
