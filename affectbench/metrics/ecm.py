@@ -334,8 +334,7 @@ def concordance(x: ArrayLike, y: ArrayLike) -> float:
 
     2 cov(x, y) / (var x + var y + (mean x - mean y)^2), with variances over N. Higher is better; 1
     only if x = y. NaN for fewer than two values, and if both are the same constant. Source: L. I.
-    Lin, "A
-    Concordance Correlation Coefficient to Evaluate Reproducibility", Biometrics 45, 1989.
+    Lin, "A Concordance Correlation Coefficient to Evaluate Reproducibility", Biometrics 45, 1989.
 
     >>> round(concordance([0.0, 1.0, 2.0], [0.5, 1.5, 2.5]), 4)
     0.8421

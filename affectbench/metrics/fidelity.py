@@ -78,9 +78,8 @@ def ssim(sr: ImageLike, hr: ImageLike, convention: str = "rgb", scale: int = 8) 
 
     The mean of the SSIM map (formula: `ssim_map`) over positions and channels; exactly 1 for
     identical images. Arguments, result and errors are those of `psnr`. Source: Wang, Bovik, Sheikh
-    and Simoncelli,
-    "Image quality assessment: from error visibility to structural similarity", IEEE TIP 13(4),
-    2004.
+    and Simoncelli, "Image quality assessment: from error visibility to structural similarity",
+    IEEE TIP 13(4), 2004.
 
     >>> import torch
     >>> face = torch.rand(2, 3, 32, 32)
