@@ -18,10 +18,11 @@ from affectbench.faces.regions import CROP_VERSION, CROPS
 from affectbench.images.listing import by_id, list_images
 from affectbench.images.reading import image_size
 from affectbench.judges import DEFAULT_JUDGE, expand_judges
-from affectbench.report.leaderboard import board_folders
 from affectbench.report.render import write_tables
-from affectbench.report.results import Run, load_run
-from affectbench.report.table import build_table
+from affectbench.report.table import wide_table
+from affectbench.results.boards import board_folders
+from affectbench.results.compare import compared
+from affectbench.results.runs import Run, load_run
 from affectbench.run.again import run_again
 from affectbench.run.measures import SmallestImage
 from affectbench.run.plan import RunRequest
@@ -243,12 +244,12 @@ def _run(
         folder = given.absolute()  # a model may change the working directory
         outcome = run_comparison(request, given, rerun=rerun, **telling)
         run = load_run(folder)
-        table = build_table(run)
+        frame = compared(run)
         if out is None:
             run.load_columns()
         else:
-            write_tables(run, table, folder)
-    return Comparison(run, table, outcome)
+            write_tables(frame, folder)
+    return Comparison(run, wide_table(frame), outcome)
 
 
 @contextmanager

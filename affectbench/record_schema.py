@@ -221,8 +221,12 @@ _METRIC = _object(
     },
     {
         **dict.fromkeys(("version", "title", "group", "source", "unit"), _text),
-        **dict.fromkeys(("min_size", "few_faces"), _whole),
-        "beside": _texts,
+        **dict.fromkeys(("label", "network", "by_convention"), _text),
+        **dict.fromkeys(("min_size", "few_faces", "quality_axis"), _whole),
+        **dict.fromkeys(("beside", "summaries", "regions"), _texts),
+        "digits": _is("a number of decimals, 0 to 17", lambda v: _is_whole(v) and v <= 17),
+        "tolerance": _number,
+        "leads": _flag,
     },
 )
 _CLASS = _object({"n": _whole, "mean": _number})

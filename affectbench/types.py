@@ -153,6 +153,15 @@ class MetricSpec:
     or the border and the SSIM window in place of `min_size` (`window`).
     A value over fewer than `few_faces` faces is shown with a warning, and the metrics `beside` it
     are computed with it.
+
+    The rest is how it is presented and checked. `label` is the display name (empty: `name`),
+    `digits` the decimals shown, `summaries` the values of `MetricPlugin.summarise` that tables
+    show beside its own. `tolerance` is how far a face's value may be off when it is run again on
+    another machine. `network` names the network that it looks through: a model trained against it,
+    or against another metric of that network, is not ranked. Figures take the metric with the
+    highest `quality_axis` of a run as its measure of image quality (0: never), and draw the columns
+    in `regions`, the metric for each region of the face. One that `leads` is the first of its
+    group.
     """
 
     name: str
@@ -170,6 +179,19 @@ class MetricSpec:
     few_faces: int = 0
     beside: tuple[str, ...] = ()
     by_convention: Literal["nothing", "border", "window"] = "nothing"
+    label: str = ""
+    digits: int = 4
+    summaries: tuple[str, ...] = ()
+    tolerance: float = 1e-4
+    network: str = ""
+    quality_axis: int = 0
+    regions: tuple[str, ...] = ()
+    leads: bool = False
+
+    @property
+    def display(self) -> str:
+        """The name as people write it: `PSNR`."""
+        return self.label or self.name
 
 
 class Judge(Protocol):

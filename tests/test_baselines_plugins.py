@@ -29,7 +29,7 @@ from affectbench.datasets import load_dataset
 from affectbench.errors import InputError, ModelError, WeightsError
 from affectbench.images.resizing import resize
 from affectbench.images.tensors import quantise, stack, unit_range
-from affectbench.report.marks import is_contaminated
+from affectbench.results.flags import is_contaminated
 
 TRAINED_ON = ("celeba-official:182640-201596", "celeba:182640-201596", "celeba-train-split")
 RANKED = [name for name, variant in VARIANTS.items() if variant.ranked]

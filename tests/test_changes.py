@@ -14,7 +14,7 @@ from test_run import toy
 
 from affectbench.cli.main import main
 from affectbench.datasets import pairs
-from affectbench.report.results import load_run
+from affectbench.results.runs import load_run
 
 MODELS = """
 import pathlib, shutil

@@ -17,7 +17,7 @@ from affectbench.cli.main import main
 from affectbench.errors import AffectBenchError
 from affectbench.metrics import cost, metric_plugin
 from affectbench.metrics.cost import PeakTensors, measure_cost
-from affectbench.report.render import COST_COLUMNS
+from affectbench.results.cost import COST_COLUMNS
 from affectbench.types import MetricSettings
 
 NAMES = ("parameters", "multiply_adds", "faces_per_second", "peak_memory")

@@ -36,8 +36,8 @@ from affectbench.metrics.distances import (
     pack,
     unpack,
 )
-from affectbench.report.leaderboard import check_records
-from affectbench.report.results import load_run
+from affectbench.results.boards import check_records
+from affectbench.results.runs import load_run
 from affectbench.run.again import run_again
 from affectbench.run.batches import Batches
 from affectbench.stats import jackknife_interval, sign_flip_p

@@ -10,8 +10,9 @@ import pytest
 from report_runs import write_run
 
 from affectbench.errors import InputError
-from affectbench.report.labelled import labelled_accuracy, main, read_labels
-from affectbench.report.results import Run, load_run
+from affectbench.report.labelled import main
+from affectbench.results.labelled import labelled_accuracy, read_labels
+from affectbench.results.runs import Run, load_run
 
 
 @pytest.fixture

@@ -28,8 +28,8 @@ from affectbench.metrics.conventions import CONVENTIONS, find_convention
 from affectbench.metrics.ecm import EcmMetric
 from affectbench.metrics.fidelity import mean_ssim, psnr_values, ssim_values
 from affectbench.metrics.landmarks import au_columns, nme_columns
-from affectbench.report.marks import scorer_of
-from affectbench.report.results import load_run
+from affectbench.results.columns import scorer_of
+from affectbench.results.runs import load_run
 from affectbench.run.again import run_again
 from affectbench.types import Columns, ImageMetric, MetricSettings, content_id
 

@@ -218,7 +218,7 @@ def test_faces_of_a_manifest_are_those_of_the_manifest(
     known = SimpleNamespace(revision="0" * 16, faces=faces)
     for record in [*records_of(root, "psnr"), *records_of(root, "ecm")]:
         edit_record(record, lambda r: r["protocol"].update(hr_size=128, kernel="pil-bicubic"))
-    monkeypatch.setattr("affectbench.report.leaderboard.committed", lambda *_a: known)
+    monkeypatch.setattr("affectbench.results.boards.committed", lambda *_a: known)
     assert not any("manifest" in problem for problem in check(root))
     known.faces = faces[1:]
     assert any("not those of its manifest: 000000" in problem for problem in check(root))

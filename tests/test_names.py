@@ -19,15 +19,16 @@ from affectbench.api import Comparison
 from affectbench.errors import InputError
 from affectbench.records import distinct_slugs, slug
 from affectbench.report.cells import lay_out
-from affectbench.report.faces import face_tables
 from affectbench.report.html.build import write_report
-from affectbench.report.labelled import labelled_accuracy
 from affectbench.report.leaderboard import board_table
-from affectbench.report.panel import build_panel
 from affectbench.report.render import to_markdown, to_terminal
-from affectbench.report.results import load_run
-from affectbench.report.table import build_table
-from affectbench.report.views import build_views
+from affectbench.report.table import build_table, wide_table
+from affectbench.results.compare import compared
+from affectbench.results.faces import face_tables
+from affectbench.results.labelled import labelled_accuracy
+from affectbench.results.panel import build_panel
+from affectbench.results.runs import load_run
+from affectbench.results.views import build_views
 from affectbench.run.again import run_again
 from affectbench.run.anchors import ANCHORS
 
@@ -96,7 +97,7 @@ def test_tables_for_people_show_both_rows(toy_faces: Path, results: Path, right:
     found = run(
         toy_faces, f"images:{results}@mismatch=allow@name=one-face,lanczos", metrics=["psnr", "ecm"]
     )
-    layout = lay_out(found.run, found.table)
+    layout = lay_out(compared(found.run))
     lines = {(line.name.split()[0], line.anchor): line for line in layout.blocks[0].lines}
     assert lines["one-face", False].cells["psnr"].text.startswith(f"{right:.2f}")
     assert lines["one-face", False].name == "one-face ∅"
@@ -165,7 +166,7 @@ def test_a_model_called_like_an_anchor_in_the_report(
         ("nearest", False),
         ("bicubic (anchor)", True),
     ]
-    psnr = next(metric for metric in table.metrics if metric.name == "psnr").rows
+    psnr = next(metric for metric in table.metrics if metric.column.name == "psnr").rows
     assert psnr["bicubic"].mean() == pytest.approx(right, abs=1e-9)
     assert psnr["bicubic (anchor)"].mean() > right + 3
     assert len({row.folder for row in table.rows}) == 3
@@ -198,12 +199,11 @@ def test_a_stranger_is_the_anchor_in_the_panel(tmp_path: Path) -> None:
             model = {"revision": f"{role} {row}"}
             writer.add(row, "ecm", columns, role=role, judge=judge, model=model)
     run = load_run(writer.finish(["ecm"], versus="mine"))
-    table = build_table(run)
-    panel = build_panel(run, table).set_index("model")
+    panel = build_panel(compared(run)).set_index("model")
     assert panel.loc["wrong-face", "over_wrong_face[face-api]"] == pytest.approx(0.25, abs=0.02)
     assert list(panel["mean_rank"]) == [1.0, 2.0]
     for view in build_views(run):
-        rows = view.table.set_index(["role", "model"])
+        rows = wide_table(view.frame).set_index(["role", "model"])
         assert rows.loc[("model", "wrong-face"), "mark"] == ""
         assert rows.loc[("anchor", "wrong-face"), "ecm"] > 0.7
 

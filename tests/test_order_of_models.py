@@ -15,10 +15,12 @@ from affectbench.aggregate import STATISTICS
 from affectbench.metrics.distances import pack
 from affectbench.records import read_record, write_record
 from affectbench.report.cells import lay_out
-from affectbench.report.leaderboard import build, check, outdated
+from affectbench.report.leaderboard import build, check
 from affectbench.report.render import to_csv
-from affectbench.report.results import load_run
 from affectbench.report.table import build_table
+from affectbench.results.boards import outdated
+from affectbench.results.compare import compared
+from affectbench.results.runs import load_run
 
 NAMES = ("bicubic", "one", "two", "three", "four", "copy")
 
@@ -152,5 +154,5 @@ def test_a_table_of_few_faces_says_what_its_intervals_are_worth(
     tmp_path: Path, n: int, says: bool
 ) -> None:
     run = load_run(write(tmp_path, NAMES[:3], n))
-    notes = lay_out(run, build_table(run)).notes
+    notes = lay_out(compared(run)).notes
     assert any(note.startswith("fewer than 30 faces") for note in notes) == says

@@ -18,12 +18,15 @@ from report_runs import write_run
 
 from affectbench.errors import AffectBenchError
 from affectbench.report.cells import lay_out
-from affectbench.report.faces import face_tables
 from affectbench.report.html.face_data import face_data
 from affectbench.report.leaderboard import board_table
-from affectbench.report.render import cost_table, to_csv, to_json, to_latex, to_markdown
-from affectbench.report.results import load_run
-from affectbench.report.views import build_views
+from affectbench.report.render import to_csv, to_json, to_latex, to_markdown
+from affectbench.report.table import wide_table
+from affectbench.results.compare import compared
+from affectbench.results.cost import cost_table
+from affectbench.results.faces import face_tables
+from affectbench.results.runs import load_run
+from affectbench.results.views import build_views
 
 ODD: tuple[Any, ...] = (
     *(None, True, False, [], {}, "", 0, -1, 1, 0.5, -0.0, 1e300, -1e-300, 2**40, 2**64, 10**400),
@@ -63,8 +66,8 @@ def everything(folder: Path) -> str:
     views = build_views(run)
     table = board_table(run)
     texts = [to_csv(table), to_json(table), to_csv(cost_table(run))]
-    texts += [write(lay_out(run, table)) for write in (to_markdown, to_latex)]
-    texts += [to_csv(view.table) for view in views]
+    texts += [write(lay_out(compared(run))) for write in (to_markdown, to_latex)]
+    texts += [to_csv(wide_table(view.frame)) for view in views]
     texts += [json.dumps(face_data(faces, (), "")) for faces in face_tables(run)]
     return "\n".join(texts)
 

@@ -16,31 +16,33 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import ROOT
+from jinja2 import UndefinedError
 from PIL import Image
 from report_runs import ROWS, face_ids, judged_columns, write_run
 from run_writer import RunWriter, ecm_columns, psnr_columns
 
 from affectbench.cli.main import main
 from affectbench.errors import MissingExtraError
-from affectbench.metrics import list_metrics
 from affectbench.records import SavedFaces
 from affectbench.report.cells import lay_out
-from affectbench.report.faces import face_tables
 from affectbench.report.figures import collect as collecting
 from affectbench.report.figures.collect import collect
 from affectbench.report.figures.drawing import inline_svg, write
 from affectbench.report.figures.expressions import confusion
-from affectbench.report.figures.quality import QUALITY, Point, pareto
 from affectbench.report.html import sections
 from affectbench.report.html.build import write_report
-from affectbench.report.html.markup import data_script, tag
-from affectbench.report.html.page import asset
 from affectbench.report.html.pictures import embed
-from affectbench.report.html.selection import DISPUTED, RANDOM, WORST, chosen_faces
+from affectbench.report.html.tables import PlainTable, Text
+from affectbench.report.html.templating import asset, data_script, rendered
 from affectbench.report.render import to_csv, to_latex, to_markdown
-from affectbench.report.results import Run, load_run
-from affectbench.report.table import build_table
-from affectbench.report.views import View, build_views, judge_run
+from affectbench.report.table import build_table, wide_table
+from affectbench.results.chosen import DISPUTED, RANDOM, WORST, chosen_faces
+from affectbench.results.compare import compared
+from affectbench.results.faces import face_tables
+from affectbench.results.points import Point, pareto
+from affectbench.results.runs import Run, load_run
+from affectbench.results.views import View, build_views, judge_run
 
 NASTY = "<script>alert(1)</script>\"'&$x$ü=1+{}%_#"
 FORMULAS = ("=cmd()", "+1", "-1", "@x")
@@ -146,10 +148,10 @@ def test_there_is_a_view_for_each_data_set_convention_and_judge(views: list[View
 def test_the_view_of_all_judges_is_the_table_of_the_run(run: Run, views: list[View]) -> None:
     table = build_table(run)
     views = [v for v in views if v.convention == "rgb" and v.judge == ""]
-    joint = pd.concat([view.table for view in views], ignore_index=True)
+    joint = pd.concat([wide_table(view.frame) for view in views], ignore_index=True)
     pd.testing.assert_frame_equal(joint, table)
     for view in views:
-        assert view.layout.blocks[0] in lay_out(run, table).blocks
+        assert lay_out(view.frame).blocks[0] in lay_out(compared(run)).blocks
 
 
 def test_the_view_of_one_judge_is_the_table_of_a_run_with_that_judge(
@@ -159,19 +161,22 @@ def test_the_view_of_one_judge_is_the_table_of_a_run_with_that_judge(
         alone = judge_run(run, judge)
         table = build_table(alone)
         mine = [v for v in views if v.convention == "rgb" and v.judge == judge]
-        joint = pd.concat([view.table for view in mine], ignore_index=True)
+        joint = pd.concat([wide_table(view.frame) for view in mine], ignore_index=True)
         pd.testing.assert_frame_equal(joint, table, check_dtype=False)
-        layout = lay_out(alone, table)
-        assert [view.layout.blocks[0] for view in mine] == list(layout.blocks)
+        layout = lay_out(compared(alone))
+        assert [lay_out(view.frame).blocks[0] for view in mine] == list(layout.blocks)
 
 
 def test_a_convention_of_an_earlier_call_is_its_own_view(views: list[View]) -> None:
     found = {(v.convention, v.judge): v for v in views[:6]}
-    ours, other = found["rgb", "face-api"].table, found["dic", "face-api"].table
+    ours, other = (
+        wide_table(found["rgb", "face-api"].frame),
+        wide_table(found["dic", "face-api"].frame),
+    )
     assert (ours["ecm"] == other["ecm"]).all()
     known = ours["psnr"].notna()
     assert (ours["psnr"][known] != other["psnr"][known]).all()
-    assert "convention dic" in found["dic", "face-api"].layout.notes[0]
+    assert "convention dic" in lay_out(found["dic", "face-api"].frame).notes[0]
 
 
 def test_no_information_is_marked_by_the_judge_that_is_looked_at(
@@ -185,7 +190,10 @@ def test_no_information_is_marked_by_the_judge_that_is_looked_at(
             role = "model" if row == "a" else "anchor"
             writer.add(row, "ecm", ecm_columns(values, labels), judge=judge, role=role)
     views = {v.judge: v for v in build_views(load_run(writer.finish(["ecm"])))}
-    marks = {judge: view.table.set_index("model")["mark"]["a"] for judge, view in views.items()}
+    marks = {
+        judge: wide_table(view.frame).set_index("model")["mark"]["a"]
+        for judge, view in views.items()
+    }
     assert marks == {"mini-xception": "", "face-api": "no-expression-information", "": ""}
 
 
@@ -198,9 +206,9 @@ def test_a_dagger_is_seen_under_its_judge_alone(tmp_path: Path, rng: np.random.G
             columns = ecm_columns(rng.uniform(0.2, 0.6, 12), labels)
             writer.add(row, "ecm", columns, judge=judge, model=about if row == "a" else None)
     for view in build_views(load_run(writer.finish(["ecm"]))):
-        dagger = any("†" in note for note in view.layout.notes)
+        dagger = any("†" in note for note in lay_out(view.frame).notes)
         assert dagger == (view.judge != "mini-xception")
-        cell = view.layout.blocks[0].lines[0].cells[list(view.layout.heads)[-1]]
+        cell = lay_out(view.frame).blocks[0].lines[0].cells[list(lay_out(view.frame).heads)[-1]]
         assert cell.text.endswith("†") == (view.judge != "mini-xception")
 
 
@@ -243,9 +251,9 @@ def test_the_page_is_the_same_each_time(small_folder: Path, tmp_path: Path) -> N
 
 def test_what_is_copied_is_what_the_tables_write(page: Page, views: list[View]) -> None:
     for view, texts in zip(views, page.data()["views"], strict=True):
-        assert texts["csv"] == to_csv(view.table)
-        assert texts["markdown"] == to_markdown(view.layout)
-        assert texts["latex"] == to_latex(view.layout)
+        assert texts["csv"] == to_csv(wide_table(view.frame))
+        assert texts["markdown"] == to_markdown(lay_out(view.frame))
+        assert texts["latex"] == to_latex(lay_out(view.frame))
 
 
 def test_faces_hold_what_the_records_hold(page: Page, run: Run) -> None:
@@ -391,12 +399,12 @@ def test_names_are_text_in_the_page(nasty_folder: Path) -> None:
 
 def test_names_are_harmless_in_csv_markdown_and_latex(nasty_folder: Path) -> None:
     view = build_views(load_run(nasty_folder))[0]
-    read = pd.read_csv(io.StringIO(to_csv(view.table)))
+    read = pd.read_csv(io.StringIO(to_csv(wide_table(view.frame))))
     assert list(read["model"][:5]) == [NASTY, *(f"'{name}" for name in FORMULAS)]
-    markdown = to_markdown(view.layout)
+    markdown = to_markdown(lay_out(view.frame))
     assert "<script>" not in markdown
     assert "&lt;script&gt;" in markdown
-    latex = to_latex(view.layout)
+    latex = to_latex(lay_out(view.frame))
     body = "\n".join(line for line in latex.splitlines() if not line.startswith("%"))
     for character in "&%$#_":
         escaped = re.sub(rf"\\{re.escape(character)}", "", body)
@@ -422,9 +430,33 @@ def test_names_are_text_in_figures(nasty_folder: Path) -> None:
     assert "$x$" in shown
 
 
-def test_markup_escapes_text_and_attributes() -> None:
-    assert tag("p", "<b>", title='"') == '<p title="&quot;">&lt;b&gt;</p>'
-    assert tag("p", ["a", [tag("b", "x")], None, 3]) == "<p>a<b>x</b>3</p>"
+TEMPLATES = sorted((ROOT / "affectbench/report/html/templates").glob("*.j2"))
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
+def test_a_template_trusts_nothing(path: Path) -> None:
+    """No text goes unescaped into a page, and no address that was not looked at."""
+    text = path.read_text(encoding="utf-8")
+    assert not re.search(r"\|\s*safe\b|autoescape|Markup", text)
+    attributes = re.findall(r'(?:href|src|action)="(.*?)"(?=[ >])', text)
+    written = [value for value in attributes if "{" in value]
+    assert all(value.endswith("| address }}") for value in written), written
+
+
+def test_templates_escape_text_and_lack_nothing() -> None:
+    given = {"title": NASTY, "lead": NASTY, "links": [("#a", NASTY)], "data": {}, "pictures": []}
+    given |= {"policy": "", "style": "", "script": "", "version": "1"}
+    rows = PlainTable(NASTY, "x", [NASTY], [[Text("code", NASTY)]])
+    page = rendered("published", rows=rows, **given)
+    assert "<script>alert" not in page
+    assert Page(page).text.count(NASTY) == 7  # two of them the title
+    with pytest.raises(UndefinedError):
+        rendered("published", **given)
+    with pytest.raises(ValueError, match="no address"):
+        rendered("published", rows=rows, **{**given, "links": [("javascript:x", "x")]})
+
+
+def test_data_of_scripts_end_no_script() -> None:
     script = data_script({"a": "</script><!--\u2028"}, "x")
     assert script.count("<") == 2
     assert json.loads(script[script.index(">") + 1 : -len("</script>")]) == {
@@ -528,10 +560,6 @@ def test_the_command_writes_the_page(
     assert target.is_file()
     assert main(["report", str(tmp_path)]) == 2
     assert "holds no results" in capsys.readouterr().err
-
-
-def test_the_quality_axis_looks_for_metrics_that_exist() -> None:
-    assert set(QUALITY) <= {spec.name for spec in list_metrics()}
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not there")

@@ -27,7 +27,7 @@ from affectbench.errors import InputError
 from affectbench.judges import judge_spec
 from affectbench.metrics.ecm import ecm_parts
 from affectbench.records import Record, SavedFaces, slug
-from affectbench.report.results import load_run
+from affectbench.results.runs import load_run
 from affectbench.run.again import run_again
 from affectbench.run.anchors import anchor_rows, derangement
 from affectbench.run.constant_face import best_constant_face

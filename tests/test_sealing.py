@@ -24,7 +24,7 @@ from affectbench.cli.signals import Terminated, ended_by_signals
 from affectbench.errors import InputError
 from affectbench.metrics.ecm import EcmMetric
 from affectbench.records import read_columns, write_columns
-from affectbench.report.results import load_run
+from affectbench.results.runs import load_run
 from affectbench.run.batches import Batches
 
 MODELS = """

@@ -14,10 +14,18 @@ from run_writer import RunWriter, ecm_columns, edit_columns, psnr_columns
 from affectbench.errors import RecordError
 from affectbench.records import read_columns
 from affectbench.report.cells import lay_out
-from affectbench.report.panel import agreement, build_panel, panel_lines
-from affectbench.report.render import to_csv, to_json, to_latex, to_markdown, to_terminal
-from affectbench.report.results import load_run
+from affectbench.report.render import (
+    panel_lines,
+    to_csv,
+    to_json,
+    to_latex,
+    to_markdown,
+    to_terminal,
+)
 from affectbench.report.table import build_table
+from affectbench.results.compare import compared
+from affectbench.results.panel import agreement, build_panel
+from affectbench.results.runs import load_run
 
 N = 60
 LABELS = ["happy"] * 40 + ["sad"] * 15 + ["fear"] * 5
@@ -98,10 +106,10 @@ def test_a_dagger_takes_the_rank_under_that_judge(
     assert table.loc["cheat", "mark"] == "trained-against:mini-xception"
     assert np.isnan(table.loc["cheat", "ecm_p"])
     assert table.loc["good", "ecm_best"] is True
-    lines = {line.name: line for line in lay_out(run, build_table(run)).blocks[0].lines}
+    lines = {line.name: line for line in lay_out(compared(run)).blocks[0].lines}
     assert not lines["cheat"].cells["ecm"].best
     assert lines["cheat"].cells["ecm"].text.endswith("†")
-    latex = to_latex(lay_out(run, build_table(run)))
+    latex = to_latex(lay_out(compared(run)))
     assert "†" not in latex.partition(r"\end{tabular}")[0]
     assert r"$^{\dagger}$" in next(row for row in latex.splitlines() if row.startswith("cheat"))
     assert lines["good"].cells["ecm"].best
@@ -115,13 +123,12 @@ def test_a_dagger_is_of_one_judge_even_if_another_name_begins_alike(
         add_ecm(writer, rng, "cheat", 0.1, judge=judge, model={"trained_against": ["net-2"]})
         add_ecm(writer, rng, "good", 0.5, judge=judge)
     run = load_run(writer.finish(["ecm"]))
-    table = build_table(run)
-    cells = {line.name: line.cells for line in lay_out(run, table).blocks[0].lines}
+    cells = {line.name: line.cells for line in lay_out(compared(run)).blocks[0].lines}
     assert cells["cheat"]["ecm"].best
     assert "†" not in cells["cheat"]["ecm"].text
     assert not cells["cheat"]["ecm[net-2]"].best
     assert cells["good"]["ecm[net-2]"].best
-    assert build_panel(run, table)["rank[net]"].tolist() == [1, 2]
+    assert build_panel(compared(run))["rank[net]"].tolist() == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -138,7 +145,7 @@ def test_metrics_that_look_through_one_network_bar_what_learned_from_it(
             columns = {"id": psnr_columns(values)["id"], name: values}
             writer.add(model, name, columns, model={"trained_against": against})
     run = load_run(writer.finish(names))
-    lines = {line.name: line for line in lay_out(run, build_table(run)).blocks[0].lines}
+    lines = {line.name: line for line in lay_out(compared(run)).blocks[0].lines}
     cells = lines["cheat"].cells
     assert {name for name in names if cells[name].text.endswith("†")} == daggers
     assert {name for name in names if not cells[name].best} == daggers
@@ -157,9 +164,7 @@ def test_a_metric_without_a_judge_does_not_rank_what_learned_from_it(
     assert table.loc["cheat", "mark"] == "trained-against:psnr"
     assert np.isnan(table.loc["cheat", "psnr_p"])
     assert table.loc["plain", "psnr_best"] is True
-    lines = {
-        line.name: line.cells["psnr"] for line in lay_out(run, build_table(run)).blocks[0].lines
-    }
+    lines = {line.name: line.cells["psnr"] for line in lay_out(compared(run)).blocks[0].lines}
     assert lines["plain"].best
     assert not lines["cheat"].best
 
@@ -229,7 +234,7 @@ def test_small_sets_say_so(writer: RunWriter) -> None:
     assert row["psnr"] == np.inf
     assert row["identical"] == 1
     assert np.isnan(row["psnr_low"])
-    assert "inf (1 identical)" in to_terminal(lay_out(run, build_table(run)), 100)
+    assert "inf (1 identical)" in to_terminal(lay_out(compared(run)), 100)
     assert json.loads(to_json(build_table(run)))[0]["psnr"] == "inf"
 
 
@@ -240,7 +245,7 @@ def test_a_failed_cell_says_why(writer: RunWriter, rng: np.random.Generator) -> 
     row = build_table(run).set_index("model").loc["broken"]
     assert row["mark"] == "failed: it broke"
     assert row["failed"] == row["n"] == N
-    assert "✗ broken on celeba: it broke" in to_terminal(lay_out(run, build_table(run)), 100)
+    assert "✗ broken on celeba: it broke" in to_terminal(lay_out(compared(run)), 100)
 
 
 def test_an_error_that_holds_the_words_of_marks_marks_nothing(
@@ -251,7 +256,7 @@ def test_an_error_that_holds_the_words_of_marks_marks_nothing(
     error = "cache contaminated; trained-against:mini-xception; contaminated"
     writer.add("unlucky", "psnr", psnr_columns(rng.normal(25, 1, N)), error=error)
     run = load_run(writer.finish(["ecm", "psnr"]))
-    layout = lay_out(run, build_table(run))
+    layout = lay_out(compared(run))
     line = layout.blocks[0].lines[0]
     assert line.name == "unlucky ✗"
     assert line.cells["ecm"].best
@@ -265,7 +270,7 @@ def test_the_reason_of_a_failure_ends_where_the_next_mark_begins(
     add_ecm(writer, rng, "a", 0.1, model=model)
     writer.add("a", "psnr", psnr_columns(rng.normal(25, 1, N)), error="it broke", model=model)
     run = load_run(writer.finish(["ecm", "psnr"]))
-    layout = lay_out(run, build_table(run))
+    layout = lay_out(compared(run))
     assert layout.notes[-1] == "✗ a on celeba: it broke"
     assert layout.blocks[0].lines[0].name == "a ‡✗"
 
@@ -297,7 +302,7 @@ HOSTILE = [
 def test_names_are_harmless(writer: RunWriter, rng: np.random.Generator, name: str) -> None:
     add_ecm(writer, rng, name, 0.3)
     run = load_run(writer.finish(["ecm"]))
-    layout = lay_out(run, build_table(run))
+    layout = lay_out(compared(run))
     csv = to_csv(build_table(run))
     assert not csv.splitlines()[1].startswith(("=", "+", "-", "@"))
     assert "<script>" not in to_markdown(layout)
@@ -404,14 +409,13 @@ def test_the_panel_ranks_under_each_judge_that_may(
             add_ecm(writer, rng, row, mean, judge=judge, model=learned)
         add_ecm(writer, rng, "wrong-face", 0.8, judge=judge, role="anchor")
     run = load_run(writer.finish(["ecm"]))
-    table = build_table(run)
-    panel = build_panel(run, table).set_index("model")
+    panel = build_panel(compared(run)).set_index("model")
     assert panel["rank[mini-xception]"].tolist() == [2, 3, 1]
     assert panel["rank[face-api]"].tolist()[:2] == [2, 1]
     assert np.isnan(panel.loc["c", "rank[face-api]"])
     assert panel["mean_rank"].tolist() == [2, 2, 1]
     assert panel.loc["a", "over_wrong_face[mini-xception]"] == pytest.approx(0.25, abs=0.05)
-    taus = agreement(run, table)
+    taus = agreement(compared(run))
     assert taus["tau"][0] == -1
     assert taus["n"][0] == 2
-    assert "tau -1.00" in "\n".join(panel_lines(panel.reset_index(), taus))
+    assert "tau -1.00" in "\n".join(panel_lines(compared(run)))

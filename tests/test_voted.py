@@ -10,9 +10,10 @@ import pytest
 from report_runs import write_run
 
 from affectbench.errors import InputError
-from affectbench.report.labelled import labelled_accuracy, main, read_labels
-from affectbench.report.results import Run, load_run
-from affectbench.report.voted import VOTER, read_votes, voted_shares
+from affectbench.report.labelled import main
+from affectbench.results.labelled import labelled_accuracy, read_labels
+from affectbench.results.runs import Run, load_run
+from affectbench.results.voted import VOTER, read_votes, voted_shares
 from affectbench.types import EXPRESSIONS
 
 N = 120

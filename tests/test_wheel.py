@@ -47,7 +47,7 @@ def test_it_holds_weights_and_licences_and_nothing_else(wheel: Path) -> None:
     assert "affectbench/faces/weights/face_mesh.safetensors" in names
     assert "affectbench/py.typed" in names
     assert "affectbench/datasets/demo/astronaut.png" in names
-    assert "affectbench/report/html/assets/page.html" in names
+    assert "affectbench/report/html/templates/page.html.j2" in names
     assert "affectbench/report/html/assets/base.css" in names
     licences = [name for name in names if ".dist-info/licenses/" in name]
     assert sum(name.endswith("NOTICE.md") for name in licences) >= 3

@@ -21,19 +21,18 @@ if TYPE_CHECKING:
 def print_comparison(result: Comparison, as_json: bool) -> None:
     """Print the comparison table, and on stderr what was left out and remarks about the files."""
     from affectbench.report.cells import lay_out
-    from affectbench.report.render import to_json, to_terminal
+    from affectbench.report.render import panel_lines, to_json, to_terminal
+    from affectbench.results.compare import compared
+    from affectbench.results.panel import has_panel
 
     if as_json:
         say_json(to_json(result.table))
     else:
-        layout = lay_out(result.run, result.table)
+        frame = compared(result.run)
+        layout = lay_out(frame)
         say_rendered(to_terminal(layout, terminal_width(), colour=is_terminal(sys.stdout)))
-        settings = result.run.settings
-        if len(settings["judges"]) > 1 and "ecm" in settings["metrics"]:
-            from affectbench.report.panel import agreement, build_panel, panel_lines
-
-            taus = agreement(result.run, result.table)
-            say("", *panel_lines(build_panel(result.run, result.table), taus))
+        if has_panel(frame):
+            say("", *panel_lines(frame))
     for gap in result.gaps:
         note(f"left out: {gap}")
     for remark in result.remarks:

@@ -13,6 +13,7 @@ from typing import Any
 
 from affectbench.assets.catalogue import Asset
 from affectbench.errors import AffectBenchError
+from affectbench.faces.landmark_points import REGIONS
 from affectbench.metrics import assets
 from affectbench.registry import Late
 from affectbench.types import Direction, JudgeSpec, MetricPlugin, MetricSpec
@@ -55,9 +56,22 @@ def _fidelity(spec: MetricSpec, region: str | None = None) -> MetricPlugin:
     )
 
 
-def _region(whole: MetricPlugin, region: str, title: str) -> MetricPlugin:
-    name = f"{whole.spec.name}_{region}"
-    return _fidelity(replace(whole.spec, name=name, version="2", title=title), region)
+def _region(whole: MetricPlugin, region: str, title: str, tolerance: float) -> MetricPlugin:
+    """The same of a region.
+
+    A pixel on the edge of its mask may belong to it on one machine and not on another.
+    """
+    spec = replace(
+        whole.spec,
+        name=f"{whole.spec.name}_{region}",
+        version="2",
+        title=title,
+        label="",
+        summaries=(),
+        quality_axis=0,
+        tolerance=tolerance,
+    )
+    return _fidelity(spec, region)
 
 
 PSNR = _fidelity(
@@ -66,6 +80,11 @@ PSNR = _fidelity(
         source="10 log10(255^2 / MSE)",
         unit="dB",
         by_convention="border",
+        label="PSNR",
+        digits=2,
+        summaries=("identical",),
+        tolerance=1e-3,
+        quality_axis=2,
     )
 )
 SSIM = _fidelity(
@@ -74,12 +93,15 @@ SSIM = _fidelity(
         source="Wang et al., IEEE TIP 13(4), 2004",
         version="2",
         by_convention="window",
+        label="SSIM",
+        tolerance=1e-5,
+        quality_axis=1,
     )
 )
-PSNR_EYES = _region(PSNR, "eyes", "PSNR of the eyes with their lids")
-PSNR_MOUTH = _region(PSNR, "mouth", "PSNR of the mouth")
-SSIM_EYES = _region(SSIM, "eyes", "SSIM of the eyes with their lids")
-SSIM_MOUTH = _region(SSIM, "mouth", "SSIM of the mouth")
+PSNR_EYES = _region(PSNR, "eyes", "PSNR of the eyes with their lids", 0.05)
+PSNR_MOUTH = _region(PSNR, "mouth", "PSNR of the mouth", 0.05)
+SSIM_EYES = _region(SSIM, "eyes", "SSIM of the eyes with their lids", 2e-3)
+SSIM_MOUTH = _region(SSIM, "mouth", "SSIM of the mouth", 2e-3)
 
 # Fidelity beside PSNR and SSIM
 
@@ -121,6 +143,7 @@ VIF = _similarity(
         source="Sheikh and Bovik, IEEE TIP 15(2), 2006; as in piq",
         version="2",
         min_size=41,
+        label="VIF",
     )
 )
 GMSD = _similarity(
@@ -157,11 +180,18 @@ LPIPS_ALEX = _perceptual(
         *("lpips-alex", "LPIPS of AlexNet", "perceptual", "lower", _POSITIVE),
         source="Zhang et al., CVPR 2018, version 0.1",
         min_size=31,
+        network="alexnet",
+        quality_axis=3,
     ),
     assets.LPIPS_ALEX,
 )
 LPIPS_VGG = _perceptual(
-    replace(LPIPS_ALEX.spec, name="lpips-vgg", title="LPIPS of VGG16", min_size=16),
+    _spec(
+        *("lpips-vgg", "LPIPS of VGG16", "perceptual", "lower", _POSITIVE),
+        source=LPIPS_ALEX.spec.source,
+        min_size=16,
+        network="vgg16",
+    ),
     assets.LPIPS_VGG,
 )
 DISTS = _perceptual(
@@ -169,6 +199,8 @@ DISTS = _perceptual(
         *("dists", "Deep image structure and texture similarity", "perceptual", "lower", _UNIT),
         source="Ding et al., IEEE TPAMI 44(5), 2022",
         min_size=16,
+        label="DISTS",
+        network="vgg16",
     ),
     assets.LPIPS_VGG,
     assets.DISTS,
@@ -178,7 +210,7 @@ DISTS = _perceptual(
 def _lpips_region(region: str, title: str) -> MetricPlugin:
     name = f"{LPIPS_ALEX.spec.name}_{region}"
     return MetricPlugin(
-        replace(LPIPS_ALEX.spec, name=name, title=title),
+        replace(LPIPS_ALEX.spec, name=name, title=title, quality_axis=0),
         identify=_late("perceptual:identify_region", (assets.LPIPS_ALEX,)),
         build=_late("perceptual:RegionLpips"),  # both regions from one pass of the network
         require=LPIPS_ALEX.require,
@@ -228,9 +260,10 @@ FACENET = MetricPlugin(
 )
 
 
-def _landmarks(name: str, title: str, group: str, source: str) -> MetricPlugin:
+def _landmarks(name: str, title: str, group: str, source: str, **more: Any) -> MetricPlugin:
+    more = {"summaries": (f"{name}_failure_rate",), **more}
     return MetricPlugin(
-        _spec(name, title, group, "lower", _POSITIVE, source=source),
+        _spec(name, title, group, "lower", _POSITIVE, source=source, **more),
         identify=_late("landmarks:identify"),
         build=_late("landmarks:build", name),
         summarise=_late("landmarks:summarise", name),
@@ -240,6 +273,8 @@ def _landmarks(name: str, title: str, group: str, source: str) -> MetricPlugin:
 NME = _landmarks(
     *("nme", "Landmark error, by outer eye distance", "landmarks"),
     source="478 points of MediaPipe's face mesh; normalised as in 300-W (ICCVW 2013)",
+    label="NME",
+    regions=("nme_68", *(f"nme_{region}" for region in REGIONS)),
 )
 AU_PROXY = _landmarks(
     *("au_proxy", "Drift of mouth, brows and eyelids, by outer eye distance", "expression"),
@@ -263,6 +298,9 @@ ECM = MetricPlugin(
         *("ecm", "Emotion Consistency Metric", "lower", 1.1931471805599454),
         source="our reading of arXiv 2502.09932: ECM = 0.5 * L_H + ln(L_conf)",
         aggregate="macro",
+        label="ECM",
+        summaries=("agreement", "flip_rate"),
+        leads=True,
     ),
     identify=_late("ecm:identify"),
     build=_JUDGED["build"],
@@ -300,7 +338,11 @@ CONFIDENCE_DRIFT = _derived(
 def _drift(name: str) -> MetricPlugin:
     title = f"Absolute change of {name}"
     return MetricPlugin(
-        _expression(f"{name}_drift", title, "lower", math.inf, source="our definition"),
+        _expression(
+            *(f"{name}_drift", title, "lower", math.inf),
+            source="our definition",
+            summaries=(f"{name}_ccc",),
+        ),
         **_JUDGED,
         derive=_late("ecm:drift", name),
         summarise=_late("ecm:ccc", name),
@@ -338,6 +380,8 @@ FID = _inception(
         source="Heusel et al., arXiv 1706.08500; features of torch-fidelity",
         few_faces=2048,
         beside=("kid",),
+        label="FID",
+        digits=2,
     ),
     "fid",
 )
@@ -349,6 +393,7 @@ KID = _inception(
         source="Binkowski et al., arXiv 1801.01401, over pairs of two faces; "
         "features of torch-fidelity",
         version="2",
+        label="KID",
     ),
     "kid",
 )

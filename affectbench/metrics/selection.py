@@ -19,7 +19,7 @@ from affectbench.errors import (
 )
 from affectbench.metrics import METRICS, metric_plugin
 from affectbench.registry import PluginError
-from affectbench.types import as_json
+from affectbench.types import MetricSpec, as_json
 
 ALL = "all"
 PREFIX = "group:"
@@ -73,17 +73,17 @@ def expand_metrics(names: Sequence[str]) -> tuple[AskedMetric, ...]:
 
 def groups() -> dict[str, tuple[str, ...]]:
     """Return the metric names of each group, except metrics that cannot be imported."""
-    members: dict[str, list[str]] = {name: [] for name in GROUPS}
+    members: dict[str, list[MetricSpec]] = {name: [] for name in GROUPS}
     for name in METRICS:
         try:
-            members.setdefault(metric_plugin(name).spec.group, []).append(name)
+            spec = metric_plugin(name).spec
         except PluginError:
             continue
-    # The library's main metric comes first in its group; the others follow by name.
+        members.setdefault(spec.group, []).append(spec)
     return {
-        group: tuple(sorted(names, key=lambda n: (n != "ecm", n)))
-        for group, names in members.items()
-        if names
+        group: tuple(spec.name for spec in sorted(specs, key=lambda s: (not s.leads, s.name)))
+        for group, specs in members.items()
+        if specs
     }
 
 

@@ -1,64 +1,77 @@
-"""How a value of the table is written, the same for people, Markdown and LaTeX."""
+"""How a value of the frame is written, the same for people, Markdown and LaTeX."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import pandas as pd
 
 from affectbench.report.marks import (
+    BEST,
     CONTAMINATED,
+    DAGGER,
+    FAILED,
+    FEW,
     NO_INFORMATION,
-    SMALL,
-    TRAINED_AGAINST,
-    against,
-    barred,
-    failures_of,
-    scorer_of,
-    words_of,
+    PLAIN_MEAN,
+    TOO_FEW,
+    Sign,
+    reasons,
+    signs_of,
 )
-from affectbench.report.results import Run
-from affectbench.report.table import is_number, metric_columns
+from affectbench.results.columns import Column
+from affectbench.results.frame import Frame, Row, is_number
+from affectbench.results.runs import Run
 from affectbench.stats import MIN_N
 from affectbench.texts import printable
 
 FEW_FACES = 30
 """With fewer an interval's coverage depends on what is measured: see `docs/limitations.md`."""
 ARROWS = {"lower": "↓", "higher": "↑"}
-FOOTNOTES = {
-    TRAINED_AGAINST: "† trained against what scores it here: not ranked under it",
-    CONTAMINATED: "‡ trained on faces of this set: not ranked",
-    NO_INFORMATION: (
-        "∅ no expression information: not better than wrong-face and one-face (p < 0.05)"
-    ),
-    SMALL: "n too small: fewer than 6 faces give neither intervals nor tests",
-    "few": "fewer than 30 faces: of skewed values an interval may hold the mean in less than 95 %",
-    "failed": "✗ failed",
-    "best": "bold (**): best of the models; * not distinguishable from the best (max-T, 95 %)",
-    "plain": "~ plain mean: no expression class has 10 faces",
-}
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One value: its text, its interval's text, and whether it is the best of the models."""
+    """One value: its number and interval as text, and its flags.
 
-    text: str
+    `best` is the best of the models, `tied` cannot be distinguished from it, `dagger` says that the
+    model was trained against what scores it, and `plain` that a macro mean has no class.
+    """
+
+    number: str = ""
     interval: str = ""
     best: bool = False
+    tied: bool = False
+    dagger: bool = False
+    plain: bool = False
+
+    @property
+    def text(self) -> str:
+        """The number with its signs."""
+        return self.written(PLAIN_MEAN.sign, "*", DAGGER.sign)
+
+    def written(self, plain: str, star: str, dagger: str) -> str:
+        """The number with its signs in a spelling of their own; empty without a number."""
+        before = plain if self.plain else ""
+        behind = (star if self.tied else "") + (dagger if self.dagger else "")
+        return f"{before}{self.number}{behind}" if self.number else ""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One row of a data set: its name with signs, and the cells by metric."""
+    """One row of a data set: what it is called, its signs, and the cells by metric."""
 
-    name: str
+    model: str
+    signs: tuple[Sign, ...]
     anchor: bool
     faces: str
     cells: Mapping[str, Cell]
+
+    @property
+    def name(self) -> str:
+        """The name with its signs."""
+        signs = "".join(sign.sign for sign in self.signs)
+        return printable(f"{self.model} {signs}".strip())
 
 
 @dataclass(frozen=True)
@@ -78,124 +91,102 @@ class Layout:
     notes: tuple[str, ...]
 
 
-def lay_out(run: Run, table: pd.DataFrame) -> Layout:
-    """The table of a run (`build_table`), ready to be written for people."""
-    names = metric_columns(run)
-    found = {}
-    for record in run.records:
-        judge = record.metric["identity"].get("judge")
-        name = f"{record.metric['name']}[{judge}]"
-        found[name if name in names else str(record.metric["name"])] = record.metric
-    metrics = {name: found[name] for name in names}
-    heads = {name: f"{printable(name)} {ARROWS[metrics[name]['direction']]}" for name in names}
-    titles = {record.dataset["name"]: record.dataset["title"] for record in run.records}
-    blocks = []
-    for dataset in dict.fromkeys(table["dataset"]):
-        rows = table[table["dataset"] == dataset]
-        best = {name: _best(rows, name, metrics[name]) for name in names}
-        lines = tuple(_line(row, metrics, best) for row in rows.to_dict("records"))
-        blocks.append(Block(printable(f"{dataset}: {titles[dataset]}"), lines))
-    return Layout(heads, tuple(blocks), tuple(map(printable, _notes(run, table))))
-
-
-def digits(name: str) -> int:
-    """Decimals shown: 2 for decibels and FID, 4 for everything else."""
-    return 2 if name.startswith(("psnr", "fid")) else 4
-
-
-def _best(rows: pd.DataFrame, name: str, metric: Mapping[str, Any]) -> Any:
-    """The best value among ranked models."""
-    if name not in rows:
-        return None
-    may_rank = (rows["role"] == "model") & ~barred(rows, scorer_of(metric))
-    values = rows.loc[may_rank, name].dropna()
-    if values.empty:
-        return None
-    return values.min() if metric["direction"] == "lower" else values.max()
-
-
-def _line(
-    row: Mapping[Any, Any], metrics: Mapping[str, Mapping[str, Any]], best: Mapping[str, Any]
-) -> Line:
-    words = words_of(str(row["mark"]))
-    signs = "".join(
-        sign for sign, word in (("‡", CONTAMINATED), ("∅", NO_INFORMATION)) if word in words
+def lay_out(frame: Frame) -> Layout:
+    """The table of a frame, ready to be written for people."""
+    heads = {
+        name: f"{printable(name)} {ARROWS[column.spec.direction]}"
+        for name, column in frame.columns.items()
+    }
+    titles = {record.dataset["name"]: record.dataset["title"] for record in frame.run.records}
+    blocks = tuple(
+        Block(
+            printable(f"{dataset}: {titles[dataset]}"),
+            tuple(_line(frame, row) for row in frame.rows if row.dataset == dataset),
+        )
+        for dataset in frame.datasets
     )
-    signs += "✗" if failures_of(str(row["mark"])) else ""
-    faces = str(row["n"]) if not row["failed"] else f"{row['n'] - row['failed']} of {row['n']}"
-    anchor = row["role"] == "anchor"
-    cells = {}
-    for name, metric in metrics.items():
-        # A dagger belongs to a cell: other judges rank the same model.
-        dagger = against(scorer_of(metric)) in words
-        ranked = not (anchor or dagger or CONTAMINATED in words)
-        cells[name] = _cell(row, name, best[name] if ranked else None, dagger)
-    return Line(printable(f"{row['model']} {signs}".strip()), anchor, faces, cells)
+    return Layout(heads, blocks, tuple(map(printable, _notes(frame))))
 
 
-def _cell(row: Mapping[Any, Any], name: str, best: Any, dagger: bool) -> Cell:
-    value: Any = row.get(name)
-    if not is_number(value):
-        return Cell("")
-    places = digits(name)
-    text = f"{value:.{places}f}"
-    if math.isinf(value) and is_number(row.get("identical")):
-        text = f"{text} ({row['identical']:.0f} identical)"
-    if is_number(row.get(f"{name}_missing")):
-        text = f"{text} ({row[f'{name}_missing']:.0f} missing)"
-    if row.get(f"{name}_macro_classes") == 0:
-        text = f"~{text}"
-    if best is not None and value != best and row.get(f"{name}_best") is True:
-        text += "*"
-    text += "†" if dagger else ""
-    low, high = row.get(f"{name}_low"), row.get(f"{name}_high")
+def _line(frame: Frame, row: Row) -> Line:
+    faces = str(row.n) if not row.failed else f"{row.n - row.failed} of {row.n}"
+    cells = {name: _cell(row, column) for name, column in frame.columns.items()}
+    return Line(row.model, signs_of(row), row.is_anchor, faces, cells)
+
+
+def _cell(row: Row, column: Column) -> Cell:
+    value = row.known(column.name)
+    if value is None:
+        return Cell()
+    places, number = column.spec.digits, row.number(column.name)
+    text = f"{number:.{places}f}"
+    if math.isinf(number) and (identical := _identical(row)) is not None:
+        text = f"{text} ({identical:.0f} identical)"
+    if value.missing:
+        text = f"{text} ({value.missing:.0f} missing)"
     interval = ""
-    if is_number(low) and is_number(high):
+    if value.interval is not None:
+        low, high = value.interval
         interval = f"[{low:.{places}f}, {high:.{places}f}]"
-    return Cell(text, interval, best is not None and value == best)
+    # A dagger belongs to a cell: other judges rank the same model.
+    dagger = column.scorer in row.trained_against
+    return Cell(text, interval, value.best, value.is_tied, dagger, value.is_plain_mean)
 
 
-def _notes(run: Run, table: pd.DataFrame) -> tuple[str, ...]:
-    settings = run.settings
-    judges = ", ".join(settings["judges"])
-    facts = [f"protocol {settings['protocol']}", f"convention {settings['convention']}"]
-    if "ecm" in settings["metrics"]:
-        facts.append(f"judge {settings['judges'][0]}" + (f" of {judges}" if "," in judges else ""))
-        crop = settings.get("crop", "crop/1")
-        facts.append(f"ECM: 0 = same expression, macro mean, ecm/1, {crop}")
-    facts += [
-        f"{name}: fewer than {few} faces, its value depends on their number"
-        for name, few in _few_faces(run).items()
-    ]
-    marks = {word.partition(":")[0] for mark in table["mark"] for word in words_of(str(mark))}
-    words = (TRAINED_AGAINST, CONTAMINATED, NO_INFORMATION, SMALL)
-    used = [FOOTNOTES[word] for word in words if word in marks]
-    with_tests = table["n"] - table["failed"] >= MIN_N
-    if (with_tests & (table["n"] - table["failed"] < FEW_FACES)).any():
-        used.append(FOOTNOTES["few"])
-    plain = [c for c in table.columns if c.endswith("_macro_classes")]
-    if any((table[c] == 0).any() for c in plain):
-        used.append(FOOTNOTES["plain"])
-    if any(c.endswith("_best") for c in table.columns):
-        used.insert(0, FOOTNOTES["best"])
-    failures = [
-        f"✗ {row['model']} on {row['dataset']}: {failures_of(str(row['mark']))}"
-        for row in table.to_dict("records")
-        if failures_of(str(row["mark"]))
-    ]
+def _identical(row: Row) -> float | None:
+    """How many faces are the originals, if a metric of the row says so."""
+    found = (value.summaries.get("identical") for value in row.values.values())
+    return next((number for number in found if is_number(number)), None)
+
+
+def _notes(frame: Frame) -> Iterator[str]:
+    run, rows = frame.run, frame.rows
+    yield "; ".join(_facts(run))
+    yield from _footnotes(frame)
+    for row in rows:
+        if row.errors:
+            yield f"{FAILED.sign} {row.model} on {row.dataset}: {', '.join(reasons(row))}"
     unsure = {
         record.row: record.model["revision_lacks"]
         for record in run.records
         if record.model.get("revision_lacks")
     }
-    again = [
-        f"{row} is computed again in every run, as its revision does not cover all that decides "
-        f"its results: {lacks}; @revision=TEXT vouches for it"
-        for row, lacks in unsure.items()
-    ]
-    gaps = [f"left out: {gap}" for gap in settings.get("gaps", ())]
-    remarks = [f"note: {remark}" for remark in settings.get("remarks", ())]
-    return ("; ".join(facts), *used, *failures, *again, *gaps, *remarks)
+    for name, lacks in unsure.items():
+        yield (
+            f"{name} is computed again in every run, as its revision does not cover all that "
+            f"decides its results: {lacks}; @revision=TEXT vouches for it"
+        )
+    yield from (f"left out: {gap}" for gap in run.settings.get("gaps", ()))
+    yield from (f"note: {remark}" for remark in run.settings.get("remarks", ()))
+
+
+def _facts(run: Run) -> Iterator[str]:
+    settings = run.settings
+    yield f"protocol {settings['protocol']}"
+    yield f"convention {settings['convention']}"
+    if "ecm" in settings["metrics"]:
+        judges = ", ".join(settings["judges"])
+        yield f"judge {settings['judges'][0]}" + (f" of {judges}" if "," in judges else "")
+        crop = settings.get("crop", "crop/1")
+        yield f"ECM: 0 = same expression, macro mean, ecm/1, {crop}"
+    for name, few in _few_faces(run).items():
+        yield f"{name}: fewer than {few} faces, its value depends on their number"
+
+
+def _footnotes(frame: Frame) -> Iterator[str]:
+    rows = frame.rows
+    values = [value for row in rows for value in row.values.values()]
+    scored = [row.n - row.failed for row in rows]
+    used = (
+        (any(value.among_best is not None for value in values), BEST),
+        (any(row.trained_against for row in rows), DAGGER.note),
+        (any(row.contaminated for row in rows), CONTAMINATED.note),
+        (any(row.no_information for row in rows), NO_INFORMATION.note),
+        (any(row.too_few for row in rows), TOO_FEW),
+        (any(MIN_N <= n < FEW_FACES for n in scored), FEW),
+        (any(value.is_plain_mean for value in values), PLAIN_MEAN.note),
+    )
+    yield from (note for flag, note in used if flag)
 
 
 def _few_faces(run: Run) -> dict[str, int]:

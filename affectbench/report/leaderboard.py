@@ -6,43 +6,24 @@ A board is a folder `boards/NAME/` with a run (`run.json`, `records/`, `images/`
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from affectbench.aggregate import cell_values
-from affectbench.assets import sha256_of
-from affectbench.datasets.manifest import committed
-from affectbench.errors import InputError, RecordError, UnknownNameError, listed
-from affectbench.metrics import metric_plugin
-from affectbench.records import Record, read_record, write_atomic, write_record
+from affectbench.errors import RecordError, UnknownNameError
+from affectbench.records import write_atomic, write_record
 from affectbench.report.render import to_csv
-from affectbench.report.results import (
-    Run,
-    column_of,
-    is_outdated,
-    load_records,
-    load_run,
-    named_cells,
-    read_cell,
-)
 from affectbench.report.table import build_table
-from affectbench.types import TestProtocol, as_json
-
-CLOSE = 1e-9
-"""How far recomputed values may lie: the last bits of matrix products differ between processors."""
-
-
-def board_folders(root: Path) -> list[Path]:
-    """The run folders of all boards, by name; InputError if there are none."""
-    folders = sorted(path.parent for path in (root / "boards").glob("*/run.json"))
-    if not folders:
-        raise InputError(f"{root}: holds no boards (looked for {root}/boards/NAME/run.json)")
-    return folders
+from affectbench.results.boards import (
+    add_hashes,
+    board_folders,
+    check_files,
+    check_records,
+    outdated,
+)
+from affectbench.results.runs import Run, load_run
 
 
 def build(root: Path) -> list[Path]:
@@ -63,21 +44,6 @@ def build(root: Path) -> list[Path]:
     return written
 
 
-def add_hashes(folder: Path) -> int:
-    """Write the SHA-256 that records of a run lack, once all of its files fit together; how many.
-
-    A record that has them is left as it is, whatever its file says now: `load_run` refuses it.
-    """
-    run = load_run(folder)
-    cells = zip(run.cells, run.records, strict=True)
-    bare = {cell: record for cell, record in cells if not _is_hashed(record)}
-    for cell, record in bare.items():
-        digest = sha256_of(folder / "images" / record.images) if record.images else ""
-        path = folder / "records" / f"{cell}.json"
-        write_record(replace(record, images_sha256=record.images_sha256 or digest), path)
-    return len(bare)
-
-
 def board_table(run: Run) -> pd.DataFrame:
     """The columns of `table.csv`, then what each row was made with."""
     table = build_table(run)
@@ -92,7 +58,7 @@ def check(root: Path) -> Iterator[str]:
         yield f"{published}: is missing"
     for folder in board_folders(root):
         try:
-            problems = list(_check_files(folder))
+            problems = list(check_files(folder))
             yield from problems
             if not problems:
                 run = load_run(folder)
@@ -115,155 +81,6 @@ def check_csv(path: Path, run: Run) -> Iterator[str]:
     else:
         if found != to_csv(board_table(run)).encode("utf-8"):
             yield f"{path}: is not what its records give; affectbench leaderboard build"
-
-
-def _check_files(folder: Path) -> Iterator[str]:
-    """One text for each file that is damaged, was changed or exchanged, or belongs to no record."""
-    named: dict[Path, Record] = {}
-    damaged = False
-    for cell in named_cells(folder):
-        try:
-            record = read_cell(folder, cell)
-        except RecordError as error:
-            damaged = True
-            yield str(error)
-            continue
-        named[folder / "images" / record.images] = record
-        if not _is_hashed(record):
-            yield f"{folder / 'records' / cell}.json: has no SHA-256; affectbench leaderboard build"
-    if damaged:
-        return
-    run = load_records(folder)
-    for record in filter(_has_images, run.records):
-        try:
-            run.columns(record)
-        except RecordError as error:
-            yield str(error)
-    for path in sorted((folder / "images").rglob("*")):
-        if path.is_file() and path not in named:
-            yield f"{path}: belongs to no record of the board's run.json"
-
-
-def _has_images(record: Record) -> bool:
-    return record.status == "ok"
-
-
-def _is_hashed(record: Record) -> bool:
-    return bool(record.sha256 and (record.images_sha256 or record.status == "failed"))
-
-
-def check_records(run: Run) -> Iterator[str]:
-    """Recompute the values of every record from its columns; what differs, a line each."""
-    known = {run.folder / "records" / f"{cell}.json" for cell in run.cells}
-    for path in sorted((run.folder / "records").rglob("*.json")):
-        if path not in known and read_record(path).status == "ok":
-            yield f"{path}: is not part of the board's run.json"
-    yield from _check_rows(run)
-    yield from _check_faces(run)
-    for record in run.records:
-        where = f"{run.folder.name}: {record.row}, {column_of(record, run.settings)}"
-        problems = list(_check_statement(record))
-        if _has_images(record):
-            problems += _check_values(run, record)
-        yield from (f"{where}: {problem}" for problem in problems)
-
-
-def outdated(run: Run) -> Iterator[tuple[Path, Record]]:
-    """Files of records with an interval of another version, and the records with theirs anew."""
-    for cell, record in zip(run.cells, run.records, strict=True):
-        path = run.folder / "records" / f"{cell}.json"
-        if is_outdated(read_record(path)):
-            yield path, record
-
-
-def _check_rows(run: Run) -> Iterator[str]:
-    """A row is one model under one protocol, and each of its columns is one record."""
-    columns: set[tuple[str, ...]] = set()
-    rows: dict[tuple[str, ...], Record] = {}
-    for record in run.records:
-        row = (record.role, record.row, str(record.dataset["name"]))
-        column = column_of(record, run.settings)
-        where = f"{run.folder.name}: {record.row}, {column}"
-        if (*row, column) in columns:
-            yield f"{where}: has two records"
-        columns.add((*row, column))
-        # Each judge has a `one-face` of its own.
-        whose = (
-            str(record.metric["identity"].get("judge", ""))
-            if row[:2] == ("anchor", "one-face")
-            else ""
-        )
-        first = rows.setdefault((*row, whose), record)
-        for part in ("model", "protocol"):
-            if first.cell[part] != record.cell[part]:
-                yield f"{where}: is of another {part} than the rest of its row"
-
-
-def _check_faces(run: Run) -> Iterator[str]:
-    """The faces of a data set that has a manifest are those of the manifest, and none beside."""
-    for record in {str(r.dataset["name"]): r for r in filter(_has_images, run.records)}.values():
-        faces = _published_faces(record)
-        own = {*map(str, run.columns(record)["id"]), *(image_id for image_id, _ in record.failed)}
-        if faces is not None and own != faces:
-            yield (
-                f"{run.folder.name}: the faces of {record.dataset['name']} are not those of its "
-                f"manifest: {listed(sorted(own ^ faces))}"
-            )
-
-
-def _published_faces(record: Record) -> set[str] | None:
-    """The ids in the manifest of that revision of a data set; None if there is none."""
-    protocol = record.protocol
-    try:
-        manifest = committed(
-            str(record.dataset["name"]),
-            TestProtocol(protocol["scale"], protocol["hr_size"], protocol["kernel"]),
-        )
-    except (InputError, KeyError):
-        return None
-    if manifest.revision != record.dataset["revision"]:
-        return None
-    return {face.id for face in manifest.faces}
-
-
-def _check_statement(record: Record) -> Iterator[str]:
-    """The id covers the cell alone: what a row says of itself must be what its cell says."""
-    protocol = {name: value for name, value in record.protocol.items() if name != "name"}
-    stated = {
-        "model": record.model.get("revision"),
-        "dataset": record.dataset["revision"],
-        "protocol": protocol,
-        "metric": record.metric["identity"],
-    }
-    for name, value in stated.items():
-        if record.cell.get(name) != value and (record.model or name != "model"):
-            yield f"says of its {name} '{value}', its cell says '{record.cell.get(name)}'"
-    spec = as_json(metric_plugin(record.metric["name"]).spec)
-    for name in ("version", "kind", "direction", "aggregate", "per_judge"):
-        if record.metric.get(name) != spec[name]:
-            yield f"the metric's {name} is '{record.metric.get(name)}', not '{spec[name]}'"
-
-
-def _check_values(run: Run, record: Record) -> Iterator[str]:
-    columns = run.columns(record)
-    plugin = metric_plugin(record.metric["name"])
-    seed = int(record.provenance["seed"])
-    try:
-        again = cell_values(columns, plugin, seed)
-    except (KeyError, RecordError) as error:
-        yield f"its per-image values cannot be counted ({error})"
-        return
-    for name in sorted({*again, *record.values}):
-        if not _same(again.get(name), record.values.get(name)):
-            yield f"'{name}' is {record.values.get(name)}, its faces give {again.get(name)}"
-
-
-def _same(a: Any, b: Any) -> bool:
-    if isinstance(a, Mapping) and isinstance(b, Mapping):
-        return a.keys() == b.keys() and all(_same(a[k], b[k]) for k in a)
-    if isinstance(a, (int, float)) and isinstance(b, (int, float)):
-        return (math.isnan(a) and math.isnan(b)) or a == b or abs(a - b) <= CLOSE
-    return bool(a == b)
 
 
 def _about(run: Run, row: Mapping[Any, Any]) -> dict[str, Any]:

@@ -1,117 +1,65 @@
-"""What takes a row out of a ranking, and how a table says so.
-
-A mark is a list of words joined by `; `: no word holds a semicolon, so that the words can be told
-apart again. `failed: REASON` is one word.
-"""
+"""How flags are written: the column `mark` of `table.csv`, signs behind names, and footnotes."""
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
 
-import pandas as pd
-
-from affectbench.aggregate import align
-from affectbench.records import Record
-from affectbench.report.results import Run
-from affectbench.stats import difference_p, set_mean, shared_rng
+from affectbench.results.frame import Row
 from affectbench.texts import printable
 
-SMALL = "n too small"
-CONTAMINATED = "contaminated"
-NO_INFORMATION = "no-expression-information"
-TRAINED_AGAINST = "trained-against"
-FAILED = "failed: "
-ONE_NETWORK = (
-    frozenset({"vgg16", "lpips-vgg", "dists"}),
-    frozenset({"alexnet", "lpips-alex", "lpips-alex_eyes", "lpips-alex_mouth"}),
+
+@dataclass(frozen=True)
+class Sign:
+    """A flag of a row or value: its sign in tables, and what the sign means."""
+
+    sign: str
+    meaning: str
+
+    @property
+    def note(self) -> str:
+        """The footnote."""
+        return f"{self.sign} {self.meaning}"
+
+
+DAGGER = Sign("†", "trained against what scores it here: not ranked under it")
+CONTAMINATED = Sign("‡", "trained on faces of this set: not ranked")
+NO_INFORMATION = Sign(
+    "∅", "no expression information: not better than wrong-face and one-face (p < 0.05)"
 )
-"""Names of scorers that look through one network: who learned from one is ranked by none."""
+FAILED = Sign("✗", "failed")
+PLAIN_MEAN = Sign("~", "plain mean: no expression class has 10 faces")
+BEST = "bold (**): best of the models; * not distinguishable from the best (max-T, 95 %)"
+TOO_FEW = "n too small: fewer than 6 faces give neither intervals nor tests"
+FEW = "fewer than 30 faces: of skewed values an interval may hold the mean in less than 95 %"
 
 
-def joined(words: Iterable[str]) -> str:
-    """A row's mark."""
-    return "; ".join(words)
+def mark_of(row: Row) -> str:
+    """The column `mark`: words joined by `; `, none of which holds a semicolon."""
+    return "; ".join(_words(row))
 
 
-def words_of(mark: str) -> list[str]:
-    """The words of a mark."""
-    return mark.split("; ") if mark else []
+def _words(row: Row) -> Iterator[str]:
+    yield from (f"failed: {reason}" for reason in reasons(row))
+    if row.contaminated:
+        yield "contaminated"
+    yield from (f"trained-against:{scorer}" for scorer in row.trained_against)
+    if row.too_few:
+        yield "n too small"
+    if row.no_information:
+        yield "no-expression-information"
 
 
-def failure(error: str) -> str:
-    """The word of a failed cell: its reason on one line, without semicolons."""
-    return FAILED + printable(" ".join(error.replace(";", ",").split()))
+def reasons(row: Row) -> list[str]:
+    """Why cells of a row failed, each on one line and without semicolons."""
+    return [printable(" ".join(error.replace(";", ",").split())) for error in row.errors]
 
 
-def failures_of(mark: str) -> str:
-    """The reasons in a mark."""
-    reasons = [word.removeprefix(FAILED) for word in words_of(mark) if word.startswith(FAILED)]
-    return ", ".join(reasons)
-
-
-def against(scorer: str) -> str:
-    """The word of a model that was trained against a scorer."""
-    return f"{TRAINED_AGAINST}:{scorer}"
-
-
-def barred(rows: pd.DataFrame, scorer: str) -> pd.Series[bool]:
-    """Which rows of the table this scorer may not rank."""
-    bars = {CONTAMINATED, against(scorer)}
-    return rows["mark"].map(lambda mark: not bars.isdisjoint(words_of(mark))).astype(bool)
-
-
-def scorer_of(metric: Mapping[str, Any]) -> str:
-    """What a model may have been trained against: judge, other network, or the metric itself."""
-    identity = metric["identity"]
-    return str(identity.get("judge", identity.get("scorer", metric["name"])))
-
-
-def is_dagger(record: Record) -> bool:
-    """Whether the model was trained against what scores it here, or through the same network."""
-    scorer = scorer_of(record.metric)
-    alike = next((names for names in ONE_NETWORK if scorer in names), {scorer})
-    return not alike.isdisjoint(record.model.get("trained_against", ()))
-
-
-def is_contaminated(record: Record, ids: Sequence[str]) -> bool:
-    """Whether the model was trained on faces of this data set, by what it declares.
-
-    `trained_on` entries are a data set's name, or `name:FIRST-LAST` for a range of ids: numbers
-    compare as numbers, other ids as text. Any other list (a path) counts as the whole set.
-    """
-    for entry in record.model.get("trained_on", ()):
-        name, _, span = str(entry).partition(":")
-        if name != record.dataset["name"]:
-            continue
-        limits = re.fullmatch(r"(\w+)-(\w+)", span)
-        if not limits or any(_within(limits[1], image_id, limits[2]) for image_id in ids):
-            return True
-    return False
-
-
-def _within(first: str, image_id: str, last: str) -> bool:
-    if all(text.isdecimal() for text in (first, image_id, last)):
-        return int(first) <= int(image_id) <= int(last)
-    return first <= image_id <= last
-
-
-def knows_nothing(run: Run, record: Record, others: Mapping[str, Record]) -> bool:
-    """Whether a model is not significantly better than both `wrong-face` and `one-face`.
-
-    Paired test of ECM (`difference_p`), two-sided p < 0.05, for each of the two alone: both must be
-    passed, so that no correction is needed. False where there are too few faces to say.
-    """
-    for name in ("wrong-face", "one-face"):
-        if name not in others:
-            return False
-        anchor = others[name]
-        ours, theirs, classes = align(run.columns(record), run.columns(anchor), record.metric)
-        p = difference_p(ours - theirs, shared_rng(int(run.settings["seed"]), len(ours)), classes)
-        if math.isnan(p):
-            return False
-        if p >= 0.05 or set_mean(ours - theirs, classes) >= 0:
-            return True
-    return False
+def signs_of(row: Row) -> tuple[Sign, ...]:
+    """The signs behind the name of a row."""
+    flags = (
+        (row.contaminated, CONTAMINATED),
+        (row.no_information, NO_INFORMATION),
+        (bool(row.errors), FAILED),
+    )
+    return tuple(sign for flag, sign in flags if flag)

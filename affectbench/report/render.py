@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -17,43 +17,30 @@ from rich.text import Text
 
 from affectbench.records import write_atomic
 from affectbench.report.cells import Cell, Layout, lay_out
-from affectbench.report.panel import agreement, build_panel
-from affectbench.report.results import Run
+from affectbench.report.table import wide_table
+from affectbench.results.cost import cost_table
+from affectbench.results.frame import Frame
+from affectbench.results.panel import agreement, build_panel, has_panel
 
 FLOAT_FORMAT = "%.9g"
 """Nine digits: more than the tables show, fewer than differ between processors."""
 
 
-COST_COLUMNS = [
-    "model",
-    "dataset",
-    "n",
-    "parameters",
-    "multiply_adds",
-    "seconds",
-    "faces_per_second",
-    "peak_memory",
-    "device",
-    "threads",
-]
-"""Defined in `affectbench.metrics.cost`; `seconds` are those of the model for all faces."""
-
-
-def write_tables(run: Run, table: pd.DataFrame, folder: Path) -> None:
+def write_tables(frame: Frame, folder: Path) -> None:
     """Write `table.csv`, `table.md`, `table.tex` and `cost.csv`, each whole or not at all.
 
     With several judges also `panel.csv` and `panel-agreement.csv`.
     """
-    layout = lay_out(run, table)
+    layout = lay_out(frame)
     contents = {
-        "table.csv": to_csv(table),
+        "table.csv": to_csv(wide_table(frame)),
         "table.md": to_markdown(layout),
         "table.tex": to_latex(layout),
-        "cost.csv": to_csv(cost_table(run)),
+        "cost.csv": to_csv(cost_table(frame.run)),
     }
-    if len(run.settings["judges"]) > 1 and "ecm" in run.settings["metrics"]:
-        contents["panel.csv"] = to_csv(build_panel(run, table))
-        contents["panel-agreement.csv"] = to_csv(agreement(run, table))
+    if has_panel(frame):
+        contents["panel.csv"] = to_csv(build_panel(frame))
+        contents["panel-agreement.csv"] = to_csv(agreement(frame))
     for name, text in contents.items():
         write_atomic(folder / name, text.encode("utf-8"))
 
@@ -64,20 +51,6 @@ def to_csv(table: pd.DataFrame) -> str:
     for name in safe.columns[safe.dtypes.map(lambda t: not pd.api.types.is_numeric_dtype(t))]:
         safe[name] = safe[name].map(_harmless)
     return safe.to_csv(index=False, float_format=FLOAT_FORMAT, lineterminator="\n")
-
-
-def cost_table(run: Run) -> pd.DataFrame:
-    """What each model costs on each data set, as measured in the run: `COST_COLUMNS`."""
-    rows: dict[tuple[str, str], dict[str, Any]] = {}
-    for record in run.records:
-        if record.role != "model":
-            continue
-        key = (record.row, str(record.dataset["name"]))
-        row = rows.setdefault(key, {"model": key[0], "dataset": key[1], "n": record.n})
-        row.update({k: v for k, v in record.cost.items() if k not in row})
-        row.setdefault("device", record.provenance.get("device"))
-        row.setdefault("threads", record.provenance.get("threads"))
-    return pd.DataFrame(list(rows.values())).reindex(columns=COST_COLUMNS)
 
 
 def to_json(table: pd.DataFrame) -> str:
@@ -153,6 +126,23 @@ def to_terminal(layout: Layout, width: int | None = None, colour: bool = False) 
     return buffer.getvalue().rstrip("\n") + "\n"
 
 
+def panel_lines(frame: Frame) -> Sequence[str]:
+    """The panel as text: a line per model with its mean rank, a line per pair of judges."""
+    lines = ["panel: mean rank over the judges, and ECM over the judge's wrong-face ECM"]
+    judges = frame.run.settings["judges"]
+    for row in build_panel(frame).to_dict("records"):
+        rank = "-" if math.isnan(row["mean_rank"]) else f"{row['mean_rank']:.1f}"
+        ratios = {judge: row.get(f"over_wrong_face[{judge}]") for judge in judges}
+        shares = ", ".join(f"{r:.2f} {judge}" for judge, r in ratios.items() if pd.notna(r))
+        lines.append(f"  {row['dataset']}: {row['model']}  {rank}  ({shares})")
+    lines += [
+        f"  {row['dataset']}: Kendall's tau {row['tau']:.2f} ({row['judges']}; {row['n']} models)"
+        for row in agreement(frame).to_dict("records")
+        if pd.notna(row["tau"])
+    ]
+    return lines
+
+
 def _terminal_cell(cell: Cell, with_interval: bool) -> Text:
     text = Text(f"{cell.text}**" if cell.best else cell.text, "bold" if cell.best else "")
     if with_interval and cell.interval:
@@ -161,13 +151,13 @@ def _terminal_cell(cell: Cell, with_interval: bool) -> Text:
 
 
 def _markdown_cell(cell: Cell) -> str:
-    text = cell.text.replace("*", r"\*").replace("~", r"\~")
+    text = cell.written(r"\~", r"\*", "†")
     text = f"**{text}**" if cell.best and text else text
     return f"{text} {cell.interval}".strip()
 
 
 def _latex_cell(cell: Cell) -> str:
-    text = cell.text.replace("~", r"$\sim$").replace("*", r"$^{*}$").replace("†", r"$^{\dagger}$")
+    text = cell.written(r"$\sim$", r"$^{*}$", r"$^{\dagger}$")
     text = rf"\textbf{{{text}}}" if cell.best and text else text
     return f"{text} {{\\small {cell.interval}}}".strip() if cell.interval else text
 

@@ -28,18 +28,9 @@ from affectbench.run.plan import Cell, RunRequest, make_plan
 from affectbench.run.session import run_comparison
 from affectbench.types import Columns, JudgeSpec, TestProtocol
 
-TOLERANCE = {
-    **{"psnr": 1e-3, "ssim": 1e-5, "ecm": 1e-4, "nme": 1e-4, "au_proxy": 1e-4},
-    # A pixel on the edge of a mask may belong to it on one machine and not on another.
-    **{"psnr_eyes": 0.05, "psnr_mouth": 0.05, "ssim_eyes": 2e-3, "ssim_mouth": 2e-3},
-}
-"""Promised of most faces on any machine; where the values were made they are equal bit for bit."""
-
-OTHERWISE = 1e-4
-"""The same for all other metrics."""
-
 ROUNDED = 50.0
-"""No single face may be further off than so many tolerances.
+"""No single face may be further off than so many tolerances of its metric, and most must be within
+one; where the values were made they are equal bit for bit.
 
 A value of a network's output that lies on the edge between two 8-bit levels is rounded to one on
 one kind of processor and to the other on another, and a judge that is nearly certain may make much
@@ -195,7 +186,7 @@ def _unlike(where: str, cell: Cell, old: Columns, new: Columns) -> Iterator[str]
     else:
         known = dict(zip(old["id"], old[name], strict=True))
         values = np.array([known.get(i, np.nan) for i in new["id"]])
-        limit = TOLERANCE.get(name, OTHERWISE)
+        limit = cell.measure.plugin.spec.tolerance
         same = _within(values, new[name], limit)
         if same.mean() > 0.5:
             same = _within(values, new[name], ROUNDED * limit)

@@ -15,7 +15,7 @@ from affectbench.adapters import load_model, parse_models
 from affectbench.adapters.contract import run_model
 from affectbench.images.tensors import unit_range
 from affectbench.judges import load_judge
-from affectbench.report.results import load_run
+from affectbench.results.runs import load_run
 from affectbench.run.plan import RunRequest, make_plan
 from affectbench.run.scoring import score
 from affectbench.run.session import run_comparison

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from affectbench.errors import MissingExtraError
 from affectbench.records import write_atomic
-from affectbench.report.faces import FaceTable
 from affectbench.report.figures.drawing import Drawing, can_draw, write
 from affectbench.report.figures.expressions import confusion_figure, distribution_figure
 from affectbench.report.figures.judges import agreement_figure
 from affectbench.report.figures.quality import cost_figure, quality_figure
 from affectbench.report.figures.regions import regions_figure
-from affectbench.report.results import Run
-from affectbench.report.views import ALL_JUDGES, View
+from affectbench.results.faces import FaceTable
+from affectbench.results.runs import Run
+from affectbench.results.views import ALL_JUDGES, View
 
 
 def collect(run: Run, views: Sequence[View], faces: Sequence[FaceTable]) -> list[Drawing]:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from affectbench.report.faces import FaceTable, Floats, Judged, Reading
 from affectbench.report.figures.drawing import Drawing, absent
 from affectbench.report.figures.style import INK, looks
+from affectbench.results.faces import FaceTable, Floats, Judged, Reading
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,8 +9,8 @@ import pandas as pd
 
 from affectbench.report.figures.drawing import Drawing, absent
 from affectbench.report.figures.style import looks
-from affectbench.report.panel import agreement, build_panel
-from affectbench.report.views import View
+from affectbench.results.panel import agreement, build_panel
+from affectbench.results.views import View
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,17 +19,18 @@ if TYPE_CHECKING:
 def agreement_figure(view: View) -> Drawing:
     """Each model's rank under each judge, and Kendall's tau between the judges."""
     title = "Do the judges agree?"
-    judges = list(view.run.settings["judges"])
-    if len(judges) < 2 or "ecm" not in view.table:
+    judges = list(view.frame.run.settings["judges"])
+    scored = any(row.known("ecm") for row in view.frame.rows)
+    if len(judges) < 2 or not scored:
         reason = "How far judges agree needs ECM of at least two judges; this run has not got it."
         return absent("judges", view.dataset, title, reason)
-    panel = build_panel(view.run, view.table)
+    panel = build_panel(view.frame)
     ranks = panel.set_index("model")[[f"rank[{judge}]" for judge in judges]]
     ranks = ranks[ranks.notna().any(axis=1)]
     if len(ranks) < 2:
         reason = "How far judges agree needs at least two models that they may rank."
         return absent("judges", view.dataset, title, reason)
-    taus = agreement(view.run, view.table).dropna(subset=["tau"])
+    taus = agreement(view.frame).dropna(subset=["tau"])
     pairs = "; ".join(f"{r.judges}: tau {r.tau:.2f}" for r in taus.itertuples())
     return Drawing(
         kind="judges",

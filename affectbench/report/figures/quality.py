@@ -6,49 +6,47 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
-from affectbench.report.faces import COMPARED_ANCHOR
 from affectbench.report.figures.drawing import Drawing, absent
 from affectbench.report.figures.style import ANCHOR, INK, looks
-from affectbench.report.html.tables import Head, heads_of
-from affectbench.report.marks import CONTAMINATED, against, words_of
-from affectbench.report.render import cost_table
-from affectbench.report.table import is_number
-from affectbench.report.views import View
+from affectbench.results.columns import Column
+from affectbench.results.cost import speeds_of
+from affectbench.results.facts import quality_labels
+from affectbench.results.points import (
+    Point,
+    anchor_lines,
+    has_values,
+    pareto,
+    quality_column,
+    quality_points,
+    speed_points,
+)
+from affectbench.results.views import View
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-QUALITY = ("lpips-alex", "psnr", "ssim")
-"""The first of these that the run has is the quality axis."""
-LINES = ("wrong-face", "one-face")
 _NO_POINT = "No model has a value on both axes."
 
 
 @dataclass(frozen=True)
-class Point:
-    """A model's value on each axis with its interval (None where there is none)."""
+class Axis:
+    """What stands at an axis, and whether lower is better."""
 
-    name: str
-    model: bool
-    ranked: bool
-    x: float
-    y: float
-    x_interval: tuple[float, float] | None = None
-    y_interval: tuple[float, float] | None = None
+    text: str
+    lower: bool
 
 
 def quality_figure(view: View) -> Drawing:
-    """ECM against the first quality metric there is, with intervals and the Pareto front."""
+    """ECM against the run's measure of quality, with intervals and the Pareto front."""
     title = "Quality against emotion"
-    heads = heads_of(view.run)
-    quality = next((name for name in QUALITY if name in view.table and name in heads), None)
-    if "ecm" not in view.table or quality is None:
-        reason = f"{title} needs ECM and one of LPIPS, PSNR and SSIM; this run has not both."
+    quality = quality_column(view.frame)
+    if not has_values(view.frame, "ecm") or quality is None:
+        *others, last = quality_labels()
+        known = f"{', '.join(others)} and {last}"
+        reason = f"{title} needs ECM and one of {known}; this run has not both."
         return absent("quality", view.dataset, title, reason)
-    points, anchors = _points(view.table, "ecm", quality, _judge(view)), _anchors(view.table)
+    points, anchors = quality_points(view, quality), anchor_lines(view.frame)
     if not points:
         return absent("quality", view.dataset, title, _NO_POINT)
     return Drawing(
@@ -57,13 +55,15 @@ def quality_figure(view: View) -> Drawing:
         judge=view.judge,
         title=title,
         caption=(
-            f"Each model's ECM (left is better) against {heads[quality].label}, with 95 % "
+            f"Each model's ECM (left is better) against {quality.label}, with 95 % "
             "intervals. The thin line joins the models that no other model beats in both; models "
             "trained on these faces or against this judge are hollow. Dashed "
             "and dotted: the ECM of anchors that show another face."
         ),
-        words=_words(points, "ECM", heads[quality].label),
-        paint=lambda figure: _paint(figure, points, heads["ecm"], heads[quality], anchors=anchors),
+        words=_words(points, "ECM", quality.label),
+        paint=lambda figure: _paint(
+            figure, points, _axis(view.frame.columns["ecm"]), _axis(quality), anchors=anchors
+        ),
         size=(6.8, 4.2),
     )
 
@@ -71,18 +71,14 @@ def quality_figure(view: View) -> Drawing:
 def cost_figure(view: View) -> Drawing:
     """Speed against ECM."""
     title = "Cost against emotion"
-    costs = cost_table(view.run)
-    costs = costs[costs["dataset"] == view.dataset]
-    speeds = costs.set_index("model")["faces_per_second"].dropna()
-    if "ecm" not in view.table or speeds.empty:
+    if not has_values(view.frame, "ecm") or not speeds_of(view.frame.run, view.dataset):
         reason = f"{title} needs ECM and the time that models took; this run has not both."
         return absent("cost", view.dataset, title, reason)
-    table = view.table[view.table["model"].isin(speeds.index) & (view.table["role"] == "model")]
-    table = table.assign(speed=table["model"].map(speeds))
-    points = _points(table, "ecm", "speed", _judge(view))
+    points = speed_points(view)
     if not points:
         return absent("cost", view.dataset, title, _NO_POINT)
-    speed = Head("speed", "faces/s", "", "higher")
+    ecm = view.frame.columns["ecm"]
+    speed = Axis("Faces a second, higher is better", lower=False)
     return Drawing(
         kind="cost",
         dataset=view.dataset,
@@ -93,58 +89,9 @@ def cost_figure(view: View) -> Drawing:
             "ECM: left and up is better. Times of other machines do not compare."
         ),
         words=_words(points, "ECM", "faces a second"),
-        paint=lambda figure: _paint(
-            figure, points, heads_of(view.run)["ecm"], speed, anchors={}, log=True
-        ),
+        paint=lambda figure: _paint(figure, points, _axis(ecm), speed, anchors={}, log=True),
         size=(6.8, 4.0),
     )
-
-
-def pareto(points: Sequence[Point], x_lower: bool, y_lower: bool) -> list[Point]:
-    """The ranked models that no other ranked model beats or equals in both, ordered by x."""
-    ranked = [point for point in points if point.ranked]
-    front = []
-    for point in ranked:
-        x, y = _turned(point, x_lower, y_lower)
-        others = [_turned(other, x_lower, y_lower) for other in ranked if other is not point]
-        if not any(a <= x and b <= y and (a, b) != (x, y) for a, b in others):
-            front.append(point)
-    return sorted(front, key=lambda point: point.x)
-
-
-def _turned(point: Point, x_lower: bool, y_lower: bool) -> tuple[float, float]:
-    return (point.x if x_lower else -point.x, point.y if y_lower else -point.y)
-
-
-def _points(table: pd.DataFrame, x: str, y: str, judge: str) -> list[Point]:
-    points, bars = [], {CONTAMINATED, against(judge)}
-    for row in table.to_dict("records"):
-        values: list[Any] = [row.get(x), row.get(y)]
-        if row["role"] == "anchor" and row["model"] != COMPARED_ANCHOR:
-            continue
-        if not all(is_number(v) and abs(v) != float("inf") for v in values):
-            continue
-        model = row["role"] == "model"
-        ranked = model and bars.isdisjoint(words_of(str(row["mark"])))
-        name, (a, b) = str(row["model"]), values
-        points.append(Point(name, model, ranked, a, b, _interval(row, x), _interval(row, y)))
-    return points
-
-
-def _judge(view: View) -> str:
-    """Whose ECM the column `ecm` holds."""
-    return view.judge or str(view.run.settings["judges"][0])
-
-
-def _anchors(table: pd.DataFrame) -> dict[str, float]:
-    """The ECM of a stranger's face and of the best constant face: no quality belongs to them."""
-    rows = table[table["model"].isin(LINES) & (table["role"] == "anchor")]
-    return {str(r["model"]): r["ecm"] for r in rows.to_dict("records") if is_number(r["ecm"])}
-
-
-def _interval(row: Any, name: str) -> tuple[float, float] | None:
-    low, high = row.get(f"{name}_low"), row.get(f"{name}_high")
-    return (low, high) if is_number(low) and is_number(high) else None
 
 
 def _words(points: Sequence[Point], x: str, y: str) -> str:
@@ -157,8 +104,8 @@ def _words(points: Sequence[Point], x: str, y: str) -> str:
 def _paint(
     figure: Figure,
     points: Sequence[Point],
-    x: Head,
-    y: Head,
+    x: Axis,
+    y: Axis,
     *,
     anchors: Mapping[str, float],
     log: bool = False,
@@ -169,14 +116,14 @@ def _paint(
     for point in points:
         if not point.model:
             _draw(axes, point, {"color": ANCHOR, "marker": "o"}, f"{point.name} (anchor)")
-    front = pareto(points, x.direction == "lower", y.direction == "lower")
+    front = pareto(points, x.lower, y.lower)
     axes.plot(
         [p.x for p in front], [p.y for p in front], color=INK, linewidth=0.9, alpha=0.5, zorder=1
     )
     for (name, value), pattern in zip(anchors.items(), ("--", ":"), strict=False):
         axes.axvline(value, color=ANCHOR, linewidth=1.2, linestyle=pattern, label=name, zorder=1)
-    axes.set_xlabel(_axis(x))
-    axes.set_ylabel(_axis(y))
+    axes.set_xlabel(x.text)
+    axes.set_ylabel(y.text)
     axes.margins(0.1)
     if log:
         _logarithmic(axes, [point.y for point in points])
@@ -215,10 +162,9 @@ def _draw(axes: Axes, point: Point, style: Mapping[str, Any], label: str) -> Non
     )
 
 
-def _axis(head: Head) -> str:
-    label = "Faces a second" if head.name == "speed" else head.label
-    unit = f" ({head.unit})" if head.unit and head.name != "speed" else ""
-    return f"{label}{unit}, {head.direction} is better"
+def _axis(column: Column) -> Axis:
+    unit = f" ({column.spec.unit})" if column.spec.unit else ""
+    return Axis(f"{column.label}{unit}, {column.spec.direction} is better", column.of_lower)
 
 
 def _lengths(value: float, interval: tuple[float, float] | None) -> list[list[float]] | None:

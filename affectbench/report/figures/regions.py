@@ -5,33 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from affectbench.records import Record
 from affectbench.report.figures.drawing import Drawing, absent
 from affectbench.report.figures.style import looks
-from affectbench.report.results import Run
+from affectbench.results.regions import region_means
+from affectbench.results.runs import Run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-METRIC = "nme"
-_NOT_REGIONS = frozenset({"nme_failed", "nme_found", "nme_eye_distance"})
 
 
 def regions_figure(run: Run, dataset: str) -> Drawing:
     """The mean normalised error of the landmarks of each region, per model.
 
-    Reads the columns `nme_<region>` beside a metric whose name is, or begins with, `nme`.
+    Reads the columns that the spec of a metric of landmarks names as its `regions`.
     """
     title = "Landmark error by region"
-    found = [
-        r
-        for r in run.records
-        if r.dataset["name"] == dataset and r.role == "model" and r.status == "ok"
-        if str(r.metric["name"]).startswith(METRIC)
-    ]
-    means = {record.row: _means(run, record) for record in found}
+    means = region_means(run, dataset)
     regions = list(dict.fromkeys(region for row in means.values() for region in row))
     if not regions:
         reason = f"{title} needs the landmark metric with its regions; this run has none."
@@ -49,19 +38,6 @@ def regions_figure(run: Run, dataset: str) -> Drawing:
         paint=lambda figure: _paint(figure, means, regions),
         size=(6.8, 1.2 + 0.5 * len(regions)),
     )
-
-
-def _means(run: Run, record: Record) -> dict[str, float]:
-    name = str(record.metric["name"])
-    means = {}
-    for column, values in run.columns(record).items():
-        region = column.removeprefix(f"{name}_")
-        if region == column or column in _NOT_REGIONS:
-            continue
-        numbers = np.asarray(values)
-        if numbers.dtype.kind == "f" and np.isfinite(numbers).any():
-            means[region] = float(np.nanmean(numbers))
-    return means
 
 
 def _paint(figure: Figure, means: dict[str, dict[str, float]], regions: Sequence[str]) -> None:

@@ -8,17 +8,22 @@ from pathlib import Path
 from typing import Any, Literal
 
 from affectbench.records import write_atomic
-from affectbench.report.faces import FaceTable, face_tables
 from affectbench.report.figures.collect import collect, write_figures
 from affectbench.report.html.face_data import face_data
-from affectbench.report.html.markup import Markup, data_script, joined, tag
 from affectbench.report.html.page import FACE_FILES, page
 from affectbench.report.html.pictures import BUDGET, Embedded, embed, write_all
-from affectbench.report.html.provenance import provenance_section, report_command
-from affectbench.report.html.sections import copied_texts, figures_section, tables_section
-from affectbench.report.html.selection import chosen_faces
-from affectbench.report.results import Run, load_run
-from affectbench.report.views import View, build_views
+from affectbench.report.html.provenance import provenance_of, report_command
+from affectbench.report.html.sections import (
+    ShownView,
+    copied_texts,
+    shown_figures,
+    shown_views,
+    switches,
+)
+from affectbench.results.chosen import chosen_faces
+from affectbench.results.faces import FaceTable, face_tables
+from affectbench.results.runs import Run, load_run
+from affectbench.results.views import View, build_views
 from affectbench.texts import unicode_text
 
 Faces = Literal["default", "all", "none"]
@@ -69,18 +74,21 @@ def write_report(
         "faces": "all" if faces == "all" else None,
         "no-faces": faces == "none",
     }
+    shown = shown_views(views)
     text = page(
-        f"{run.folder.resolve().name}: affectbench report",
+        "report",
+        title=f"{run.folder.resolve().name}: affectbench report",
         lead=_lead(run, views),
-        body=joined(
-            tables_section(views),
-            figures_section(drawings),
-            _faces_section(remarks, faces),
-            provenance_section(run, report_command(run, options)),
-        ),
         links=_LINKS,
-        data=_data(views, tables, embedded, beside),
+        data=_data(shown, tables, embedded, beside),
+        pictures=_pictures(embedded),
         images=FACE_FILES if beside else "",
+        views=shown,
+        switches=switches(views),
+        figures=shown_figures(drawings),
+        faces=faces,
+        remarks=remarks,
+        provenance=provenance_of(run, report_command(run, options)),
     )
     content = unicode_text(text).encode()
     write_atomic(path, content)
@@ -126,45 +134,36 @@ def _remarks(tables: Sequence[FaceTable], embedded: Sequence[Embedded], faces: F
     return remarks
 
 
-def _lead(run: Run, views: Sequence[View]) -> Markup:
+def _lead(run: Run, views: Sequence[View]) -> str:
     sets = dict.fromkeys(view.dataset for view in views)
     titles = {r.dataset["name"]: f"{r.dataset['title']} (n = {r.n:,})" for r in run.records}
     models = dict.fromkeys(record.row for record in run.records if record.role == "model")
     what = f"{len(models)} {'model' if len(models) == 1 else 'models'} on "
     what += "; ".join(str(titles[name]) for name in sets)
-    return tag("p", f"{what}. Protocol {run.settings['protocol']}.", class_="lead")
-
-
-def _faces_section(remarks: Sequence[str], faces: Faces) -> Markup:
-    return tag(
-        "section",
-        tag("h2", "Faces"),
-        [tag("p", remark, class_="remark") for remark in remarks],
-        tag("noscript", tag("p", "The face browser needs JavaScript; the tables above do not.")),
-        tag("div", id="browser", class_="browser", hidden=True),
-        id="faces",
-        aria_label="Faces",
-        data_faces=faces,
-    )
+    return f"{what}. Protocol {run.settings['protocol']}."
 
 
 def _data(
-    views: Sequence[View],
+    views: Sequence[ShownView],
     tables: Sequence[FaceTable],
     embedded: Sequence[Embedded],
     beside: Path | None,
-) -> list[Markup]:
+) -> dict[str, Any]:
+    """What the script reads."""
     folder = beside.name if beside else ""
-    main: dict[str, Any] = {
+    return {
         "views": copied_texts(views),
         "faces": [
             face_data(table, shown.faces, folder)
             for table, shown in zip(tables, embedded, strict=True)
         ],
     }
-    pictures = [
-        data_script(face, f"face-{number}-{position}")
+
+
+def _pictures(embedded: Sequence[Embedded]) -> list[tuple[str, Any]]:
+    """The embedded faces by the ids of their elements."""
+    return [
+        (f"face-{number}-{position}", face)
         for number, shown in enumerate(embedded)
         for position, face in shown.faces.items()
     ]
-    return [data_script(main, "data"), *pictures]

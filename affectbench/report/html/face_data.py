@@ -9,9 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from affectbench.records import slug
-from affectbench.report.cells import digits
-from affectbench.report.faces import FaceTable, Floats, Judged, Measured
-from affectbench.report.html.tables import Head
+from affectbench.results.faces import FaceTable, Floats, Judged, Measured
 
 
 def face_data(table: FaceTable, embedded: Iterable[int], folder: str) -> dict[str, Any]:
@@ -57,16 +55,15 @@ def _judge(judged: Judged, table: FaceTable) -> dict[str, Any]:
 
 
 def _metric(metric: Measured, table: FaceTable) -> dict[str, Any]:
-    places = digits(metric.name)
-    head = Head(metric.name, metric.unit, "", metric.direction)
+    spec = metric.column.spec
     rows = [metric.rows.get(row.name) for row in table.rows]
     return {
-        "name": metric.name,
-        "label": head.label,
-        "unit": metric.unit,
-        "direction": metric.direction,
-        "digits": places,
-        "rows": [None if values is None else _numbers(values, places) for values in rows],
+        "name": metric.column.name,
+        "label": metric.column.label,
+        "unit": spec.unit,
+        "direction": spec.direction,
+        "digits": spec.digits,
+        "rows": [None if values is None else _numbers(values, spec.digits) for values in rows],
     }
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable, Sequence
-from importlib.resources import files
-from string import Template
+from collections.abc import Sequence
+from typing import Any
+
+from markupsafe import Markup
 
 from affectbench import __version__
-from affectbench.report.html.markup import Markup, joined, tag
+from affectbench.report.html.templating import asset, rendered
 
 STYLES = ("base.css", "tables.css", "faces.css")
 SCRIPTS = ("base.js", "tables.js", "faces.js", "cards.js", "browser.js", "viewer.js")
@@ -18,20 +19,22 @@ FACE_FILES = "file: 'self'"
 
 
 def page(
-    title: str,
+    template: str,
     *,
-    lead: Markup,
-    body: Markup,
-    links: Iterable[tuple[str, str]],
-    data: Sequence[Markup],
+    title: str,
+    lead: str,
+    links: Sequence[tuple[str, str]],
+    data: Any,
+    pictures: Sequence[tuple[str, str]] = (),
     images: str = "",
+    **values: Any,
 ) -> str:
-    """A self-contained page.
+    """A self-contained page of a template that extends `page`.
 
     `lead` stands under the title, `links` are the navigation (address, text), `data` is what the
-    script reads: first its own, then images, which may be large. The content security policy
-    allows the page's own script (by its hash), inline styles and embedded pictures; `images` adds
-    sources of pictures.
+    script reads, `pictures` (element id, data) are read later and may be large. The content
+    security policy allows the page's own script (by its hash), inline styles and embedded pictures;
+    `images` adds sources of pictures.
     """
     script = "".join(("'use strict';(() => {\n", *map(asset, SCRIPTS), "})();\n"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -39,21 +42,16 @@ def page(
         f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; "
         f"img-src data: {images}; base-uri 'none'; form-action 'none'"
     )
-    first, *rest = data
-    return Template(asset("page.html")).substitute(
-        title=joined(title),
-        policy=policy,
-        style="".join(map(asset, STYLES)),
-        navigation=joined(tag("a", text, href=address) for address, text in links),
+    return rendered(
+        template,
+        title=title,
         lead=lead,
-        body=body,
-        version=joined(__version__),
-        data=first,
-        script=script,
-        images="\n".join(rest),
+        links=links,
+        data=data,
+        pictures=pictures,
+        policy=policy,
+        style=Markup("".join(map(asset, STYLES))),
+        script=Markup(script),
+        version=__version__,
+        **values,
     )
-
-
-def asset(name: str) -> str:
-    """A text file of the package."""
-    return (files("affectbench.report.html") / "assets" / name).read_text(encoding="utf-8")

@@ -20,7 +20,7 @@ from PIL import Image, features
 from affectbench.errors import InputError
 from affectbench.images.reading import read_image
 from affectbench.records import SavedFaces, slug, write_atomic
-from affectbench.report.faces import FaceRow, FaceTable
+from affectbench.results.faces import FaceRow, FaceTable
 
 BUDGET = 55_000_000
 """Characters of embedded faces in a page: with everything else it stays under 60 MB."""

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from affectbench.report.html.markup import Child, Markup, tag
-from affectbench.report.html.tables import plain_table
-from affectbench.report.results import Run
+from affectbench.report.html.tables import PlainTable, Text
+from affectbench.results.runs import Run
 
 
-def provenance_section(run: Run, report_command: str) -> Markup:
+@dataclass(frozen=True)
+class Provenance:
+    """The commands, the facts of the run, and tables of data sets, models and judges."""
+
+    commands: str
+    facts: Mapping[str, str]
+    tables: tuple[PlainTable, ...]
+
+
+def provenance_of(run: Run, report_command: str) -> Provenance:
     """Commands, data sets, models, judges, versions."""
-    return tag(
-        "section",
-        tag("h2", "Provenance"),
-        tag("p", "The commands that made the numbers, and this page:"),
-        tag("pre", tag("code", f"{run.command}\n{report_command}"), class_="command", tabindex=0),
-        _facts(run),
-        _datasets(run),
-        _models(run),
-        _judges(run),
-        id="provenance",
-        aria_label="Provenance",
-    )
+    tables = (_datasets(run), _models(run), _judges(run))
+    return Provenance(f"{run.command}\n{report_command}", _facts(run), tuple(filter(None, tables)))
 
 
 def report_command(run: Run, options: Mapping[str, Any]) -> str:
@@ -38,7 +37,7 @@ def report_command(run: Run, options: Mapping[str, Any]) -> str:
     return shlex.join(words)
 
 
-def _facts(run: Run) -> Markup:
+def _facts(run: Run) -> dict[str, str]:
     settings = run.settings
     sources = [record.provenance for record in run.records]
     packages: dict[str, set[str]] = {}
@@ -63,25 +62,30 @@ def _facts(run: Run) -> Markup:
         "Dates": _several(source["date"] for source in sources),
         "Records": str(len(run.records)),
     }
-    items = [[tag("dt", k), tag("dd", v)] for k, v in facts.items() if v]
-    return tag("dl", items, class_="facts")
+    return {term: words for term, words in facts.items() if words}
 
 
-def _datasets(run: Run) -> Markup:
-    rows: dict[str, list[Child]] = {}
+def _datasets(run: Run) -> PlainTable:
+    rows: dict[str, list[str | Text]] = {}
     for record in run.records:
         data = record.dataset
         framing = str(data.get("framing", ""))
         rows.setdefault(
             str(data["name"]),
-            [str(data["name"]), str(data["title"]), record.n, framing, _code(data["revision"])],
+            [
+                str(data["name"]),
+                str(data["title"]),
+                str(record.n),
+                framing,
+                _code(data["revision"]),
+            ],
         )
     head = ["Data set", "What it is", "Faces", "Framing", "Revision (hash of all pixels)"]
-    return plain_table("Data sets", "data-sets", head, list(rows.values()), "ttntt")
+    return PlainTable("Data sets", "data-sets", head, list(rows.values()), "ttntt")
 
 
-def _models(run: Run) -> Markup:
-    rows: dict[str, list[Child]] = {}
+def _models(run: Run) -> PlainTable:
+    rows: dict[str, list[str | Text]] = {}
     for record in run.records:
         if record.role != "model" or not record.model:
             continue
@@ -102,25 +106,31 @@ def _models(run: Run) -> Markup:
         )
     head = ["Model", "Parameters", "Licence", "Trained on", "Trained against", "Revision"]
     head += ["SHA-256 of the weights (start)", "Note"]
-    return plain_table("Models", "models-table", head, list(rows.values()), "tntttttt")
+    return PlainTable("Models", "models-table", head, list(rows.values()), "tntttttt")
 
 
-def _judges(run: Run) -> Markup | None:
-    rows: dict[str, list[Child]] = {}
+def _judges(run: Run) -> PlainTable | None:
+    rows: dict[str, list[str | Text]] = {}
     for record in run.records:
         identity = record.metric["identity"]
         if "judge" in identity:
             crop = f"{identity.get('crop', '')} {identity.get('framing', '')}".strip()
-            row = [identity["judge"], _code(identity.get("judge_revision")), crop]
-            rows.setdefault(" ".join(map(str, row)), [*row, str(identity.get("definition", ""))])
+            judge, revision = str(identity["judge"]), identity.get("judge_revision")
+            row: list[str | Text] = [
+                judge,
+                _code(revision),
+                crop,
+                str(identity.get("definition", "")),
+            ]
+            rows.setdefault(f"{judge} {revision} {crop}", row)
     if not rows:
         return None
     head = ["Judge", "Revision", "Region", "Definition"]
-    return plain_table("Judges", "judges-table", head, list(rows.values()))
+    return PlainTable("Judges", "judges-table", head, list(rows.values()))
 
 
-def _code(text: Any) -> Markup | None:
-    return tag("code", str(text)) if text else None
+def _code(text: Any) -> Text:
+    return Text("code", str(text) if text else "")
 
 
 def _several(values: Iterator[Any]) -> str:

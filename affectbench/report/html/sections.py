@@ -1,127 +1,121 @@
-"""The parts of a page that the report and the leaderboard site share: tables and figures."""
+"""What the report and the leaderboard site both show: tables with their switches, and figures."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from affectbench.report.figures.drawing import NO_MATPLOTLIB, Drawing, can_draw, inline_svg
-from affectbench.report.html.markup import Child, Markup, tag
-from affectbench.report.html.switches import switches
-from affectbench.report.html.tables import heads_of, notes_list, results_table, signed
+from affectbench.report.cells import Layout, Line, lay_out
+from affectbench.report.figures.drawing import NO_MATPLOTLIB, Drawing, can_draw
+from affectbench.report.html.tables import ResultsTable, results_table
 from affectbench.report.render import to_csv, to_latex, to_markdown
-from affectbench.report.views import View
+from affectbench.report.table import wide_table
+from affectbench.results.views import View
 
 
-def tables_section(views: Sequence[View], names: Mapping[str, Child] | None = None) -> Markup:
-    """The tables of all views with their switches; `names` is how models are shown."""
-    return tag(
-        "section",
-        tag("h2", "Tables"),
-        switches(views),
-        [_view(view, index, names) for index, view in enumerate(views)],
-        id="tables",
-        aria_label="Tables",
-    )
+@dataclass(frozen=True)
+class Winner:
+    """The best models by a metric, their score, and which others are not told apart from them."""
+
+    label: str
+    lines: tuple[Line, ...]
+    score: str
+    remark: str
 
 
-def _view(view: View, index: int, names: Mapping[str, Child] | None) -> Markup:
-    identifier = f"caption-{index}"
-    return tag(
-        "div",
-        _best(view),
-        results_table(view.run, view.layout, view.table, identifier, names),
-        notes_list(view.layout),
-        class_="view",
-        data_view=index,
-        data_dataset=view.dataset,
-        data_convention=view.convention,
-        data_judge=view.judge,
-    )
+@dataclass(frozen=True)
+class ShownView:
+    """A view and what is shown of it."""
+
+    view: View
+    layout: Layout
+    table: ResultsTable
+    winners: tuple[Winner, ...]
 
 
-def _best(view: View) -> Markup | None:
+@dataclass(frozen=True)
+class Switch:
+    """A choice between data sets, conventions or judges."""
+
+    name: str
+    title: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Switches:
+    """The choices that a run has; `with_intervals` also offers intervals and tests."""
+
+    groups: tuple[Switch, ...]
+    with_intervals: bool
+    versus: str
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The figures that are drawn, those that could not be, and a remark on all of them."""
+
+    figures: tuple[Drawing, ...]
+    absent: tuple[Drawing, ...]
+    remark: str
+
+
+def shown_views(views: Sequence[View]) -> list[ShownView]:
+    """What is shown of each view."""
+    return [_shown(view, f"caption-{index}") for index, view in enumerate(views)]
+
+
+def _shown(view: View, identifier: str) -> ShownView:
+    layout = lay_out(view.frame)
+    table = results_table(view.frame, layout, identifier)
+    return ShownView(view, layout, table, tuple(_winners(view, layout)))
+
+
+def _winners(view: View, layout: Layout) -> Iterator[Winner]:
     """In words: the best model of each metric, and which others cannot be told from it."""
-    items: list[Child] = []
-    for name, head in heads_of(view.run).items():
-        rows = view.table["model"].astype(str)
-        lines = [
-            (model, line)
-            for model, line in zip(rows, view.layout.blocks[0].lines, strict=True)
-            if not line.anchor
-        ]
-        best = [(model, line) for model, line in lines if line.cells[name].best]
+    lines = [line for line in layout.blocks[0].lines if not line.anchor]
+    values = [value for row in view.frame.rows for value in row.values.items()]
+    tested = {name for name, value in values if value.among_best is not None}
+    for name, column in view.frame.columns.items():
+        best = tuple(line for line in lines if line.cells[name].best)
         if not best:
             continue
-        tied = [model for model, line in lines if line.cells[name].text.endswith("*")]
-        tested = f"{name}_best" in view.table
+        tied = [line.model for line in lines if line.cells[name].tied]
         remark = f"not told apart from {', '.join(tied)}" if tied else ""
-        remark = remark if tested else "too few faces to test it"
-        items.append(
-            tag(
-                "div",
-                tag("dt", head.label),
-                tag(
-                    "dd",
-                    tag(
-                        "span", [signed(line.name, model) for model, line in best], class_="winner"
-                    ),
-                    tag(
-                        "span", f"{best[0][1].cells[name].text} {head.unit}".strip(), class_="score"
-                    ),
-                    tag("span", remark, class_="tied") if remark else None,
-                ),
-            )
-        )
-    return tag("dl", items, class_="winners", aria_label="Best models") if items else None
+        remark = remark if name in tested else "too few faces to test it"
+        score = f"{best[0].cells[name].text} {column.spec.unit}".strip()
+        yield Winner(column.label, best, score, remark)
 
 
-def figures_section(drawings: Sequence[Drawing]) -> Markup:
+def switches(views: Sequence[View]) -> Switches:
+    """A group of radio buttons for each thing that a run has several of; hidden without script."""
+    found = (
+        Switch("dataset", "Data set", tuple(dict.fromkeys(view.dataset for view in views))),
+        Switch("convention", "Convention", tuple(dict.fromkeys(v.convention for v in views))),
+        Switch("judge", "Judge", tuple(dict.fromkeys(view.judge for view in views))),
+    )
+    groups = tuple(switch for switch in found if len(switch.values) > 1)
+    rows = [row for view in views for row in view.frame.rows]
+    known = [value for row in rows for value in row.values.values() if value.is_known]
+    with_intervals = any(value.interval for value in known)
+    return Switches(groups, with_intervals, str(views[0].frame.run.settings["versus"]))
+
+
+def shown_figures(drawings: Sequence[Drawing]) -> Figures:
     """The figures in the page; what could not be drawn says why."""
-    missing = [tag("p", NO_MATPLOTLIB)] if not can_draw() else []
-    shown = [drawing for drawing in drawings if drawing.paint and can_draw()]
-    reasons = [
-        tag("p", drawing.words, class_="absent", data_dataset=drawing.dataset)
-        for drawing in drawings
-        if drawing.paint is None
-    ]
-    return tag(
-        "section",
-        tag("h2", "Figures"),
-        missing,
-        tag("div", [_figure(drawing) for drawing in shown], class_="figures"),
-        reasons,
-        id="figures",
-        aria_label="Figures",
-    )
+    drawn = can_draw()
+    shown = tuple(drawing for drawing in drawings if drawing.paint and drawn)
+    absent = tuple(drawing for drawing in drawings if drawing.paint is None)
+    return Figures(shown, absent, "" if drawn else NO_MATPLOTLIB)
 
 
-def _figure(drawing: Drawing) -> Markup:
-    under = f" (judge {drawing.judge})" if drawing.judge else ""
-    return tag(
-        "figure",
-        tag("h3", f"{drawing.title}: {drawing.dataset}{under}"),
-        tag(
-            "div",
-            Markup(inline_svg(drawing)),
-            class_="drawing",
-            role="img",
-            aria_label=f"{drawing.title}. {drawing.words}",
-            tabindex=0,
-        ),
-        tag("figcaption", drawing.caption),
-        data_dataset=drawing.dataset,
-        data_judge=drawing.judge or None,
-        class_="plot",
-    )
-
-
-def copied_texts(views: Sequence[View]) -> list[dict[str, str]]:
+def copied_texts(views: Sequence[ShownView]) -> list[dict[str, str]]:
     """What the buttons of each view copy."""
     return [
         {
-            "csv": to_csv(view.table),
-            "markdown": to_markdown(view.layout),
-            "latex": to_latex(view.layout),
+            "csv": to_csv(wide_table(shown.view.frame)),
+            "markdown": to_markdown(shown.layout),
+            "latex": to_latex(shown.layout),
         }
-        for view in views
+        for shown in views
     ]

@@ -1,227 +1,153 @@
-"""The table component: a semantic table whose models sort and whose anchors stay apart.
-
-Without a script it is a complete, readable table; the script adds the buttons that sort and copy.
-"""
+"""What the tables of a page show: results with intervals and tests, and tables of texts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from math import isfinite
+from typing import Any, Literal
 
-import pandas as pd
-
-from affectbench.report.cells import FOOTNOTES, Cell, Layout, Line, digits
-from affectbench.report.html.markup import Child, Markup, tag
-from affectbench.report.results import Run, column_of
-from affectbench.report.table import is_number
-
-ACRONYMS = frozenset({"ecm", "psnr", "ssim", "lpips", "dists", "nme", "fid", "kid", "vif"})
-SIGNS = {note[0]: note[2:] for note in FOOTNOTES.values() if note[0] in "†‡∅✗"}
-BETTER = {"lower": "lower is better", "higher": "higher is better"}
+from affectbench.report.cells import Cell, Layout, Line
+from affectbench.report.marks import Sign
+from affectbench.results.columns import Column
+from affectbench.results.frame import DIFFERENCES, Frame, Row, Value, is_number
 
 
 @dataclass(frozen=True)
-class Head:
-    """A metric's column: its name, unit, title and direction."""
+class ShownValue:
+    """A cell, its number in full (None without one), its interval's place, and its test."""
 
-    name: str
-    unit: str
+    cell: Cell
+    value: str | None = None
+    whisker: str = ""
+    test: str = ""
+
+
+@dataclass(frozen=True)
+class ShownRow:
+    """A row and the number of faces with a result."""
+
+    line: Line
+    scored: int
+    cells: tuple[ShownValue, ...]
+
+
+@dataclass(frozen=True)
+class Group:
+    """The models, which sort, or the anchors, which stay apart."""
+
+    kind: Literal["models", "anchors"]
     title: str
-    direction: str
-
-    @property
-    def label(self) -> str:
-        """The name as people write it: `PSNR`, `ECM [face-api]`."""
-        base, bracket, judge = self.name.partition("[")
-        base = base.upper() if base in ACRONYMS else base
-        return f"{base} {bracket}{judge}".strip()
+    rows: tuple[ShownRow, ...]
 
 
-def heads_of(run: Run) -> dict[str, Head]:
-    """The metric columns of a run."""
-    heads: dict[str, Head] = {}
-    for record in run.records:
-        metric = record.metric
-        name = column_of(record, run.settings)
-        texts = [str(metric.get(key, "")) for key in ("unit", "title", "direction")]
-        heads.setdefault(name, Head(name, *texts))
-    return heads
+@dataclass(frozen=True)
+class ResultsTable:
+    """The table of one data set."""
+
+    identifier: str
+    caption: str
+    versus: str
+    columns: tuple[Column, ...]
+    groups: tuple[Group, ...]
 
 
-def results_table(
-    run: Run,
-    layout: Layout,
-    rows: pd.DataFrame,
-    caption_id: str,
-    names: Mapping[str, Child] | None = None,
-) -> Markup:
-    """The table of one data set: `rows` of `build_table` as `lay_out` writes them.
+@dataclass(frozen=True)
+class Text:
+    """A text that is more than plain: code, a link, a badge, a score, or a link with signs.
 
-    `names` gives what is shown for a model instead of its plain name, such as a link.
+    `source` is a link to another site.
     """
-    heads = heads_of(run)
-    scales = {name: _scale(rows, name) for name in layout.heads}
-    lines = list(zip(layout.blocks[0].lines, rows.to_dict("records"), strict=True))
-    width = 2 + len(layout.heads)
-    groups = []
-    for kind, title in (("models", ""), ("anchors", "Anchors: points of reference, never ranked")):
-        mine = [pair for pair in lines if pair[0].anchor == (kind == "anchors")]
-        if not mine:
-            continue
-        head = tag("tr", tag("th", title, colspan=width, scope="rowgroup"), class_="group")
-        body = [_row(line, row, scales, run, names or {}) for line, row in mine]
-        groups.append(tag("tbody", head if title else None, body, class_=kind))
-    return framed(
-        tag(
-            "table",
-            tag("caption", layout.blocks[0].title, id=caption_id),
-            tag("thead", tag("tr", _heads(layout, heads))),
-            groups,
-            class_="results",
-        ),
-        caption_id,
-    )
+
+    kind: Literal["code", "link", "badge", "score", "signed", "source"]
+    text: str
+    address: str = ""
+    badge: str = ""
+    interval: str = ""
+    signs: tuple[Sign, ...] = ()
 
 
-def framed(table: Markup, caption_id: str) -> Markup:
-    """A table in a frame that scrolls by itself where the window is narrow."""
-    return tag("div", table, class_="frame", role="region", aria_labelledby=caption_id, tabindex=0)
-
-
-def plain_table(
-    caption: str,
-    caption_id: str,
-    head: list[str],
-    rows: list[list[Child]],
-    kinds: str = "",
-    *,
-    sortable: bool = False,
-) -> Markup:
+@dataclass(frozen=True)
+class PlainTable:
     """A table of texts. `kinds` has a letter for each column: `n` numbers, `t` text."""
-    kinds = kinds or "t" * len(head)
-    classes = [("number" if kind == "n" else None) for kind in kinds]
-    cells = [
-        tag("th", text, scope="col", class_=c, data_sort=sortable and ("number" if c else "text"))
-        for text, c in zip(head, classes, strict=True)
-    ]
-    body = [
-        tag(
-            "tr",
-            tag("th", row[0], scope="row"),
-            [tag("td", v, class_=c) for v, c in zip(row[1:], classes[1:], strict=True)],
-        )
-        for row in rows
-    ]
-    table = tag(
-        "table",
-        tag("caption", caption, id=caption_id),
-        tag("thead", tag("tr", cells)),
-        tag("tbody", body, class_="models"),
-        class_="results texts",
-    )
-    return framed(table, caption_id)
+
+    caption: str
+    identifier: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str | Text]]
+    kinds: str = ""
+    sortable: bool = False
+
+    def is_number(self, column: int) -> bool:
+        """Whether a column holds numbers."""
+        return self.kinds[column : column + 1] == "n"
 
 
-def notes_list(layout: Layout) -> Markup:
-    """What the signs of a table mean."""
-    facts, *notes = layout.notes
-    return tag(
-        "div", tag("p", facts), tag("ul", [tag("li", n) for n in notes] or None), class_="notes"
+def results_table(frame: Frame, layout: Layout, identifier: str) -> ResultsTable:
+    """The table of one data set: its frame, as `lay_out` writes it."""
+    block = layout.blocks[0]
+    return ResultsTable(
+        identifier,
+        block.title,
+        str(frame.run.settings["versus"]),
+        tuple(frame.columns.values()),
+        tuple(_groups(frame, block.lines)),
     )
 
 
-def signed(name: str, shown: Child) -> list[Child]:
-    """A row's name as it is `shown`, and the signs behind it with what they mean."""
-    signs = name[len(name.rstrip("".join(SIGNS))) :]
-    written = [tag("abbr", sign, title=SIGNS[sign], class_="sign") for sign in signs]
-    return [tag("span", shown, class_="name"), *written]
+def _groups(frame: Frame, lines: Sequence[Line]) -> Iterator[Group]:
+    scales = {name: _scale(frame, name) for name in frame.columns}
+    rows = [_row(line, row, frame, scales) for line, row in zip(lines, frame.rows, strict=True)]
+    models = tuple(row for row in rows if not row.line.anchor)
+    anchors = tuple(row for row in rows if row.line.anchor)
+    if models:
+        yield Group("models", "", models)
+    if anchors:
+        yield Group("anchors", "Anchors: points of reference, never ranked", anchors)
 
 
-def _heads(layout: Layout, heads: Mapping[str, Head]) -> Iterator[Markup]:
-    yield tag("th", "Model", scope="col", data_sort="text")
-    yield tag("th", "n", scope="col", class_="number", data_sort="number", data_first="descending")
-    for name in layout.heads:
-        head = heads[name]
-        lower = head.direction == "lower"
-        better = BETTER.get(head.direction, "")
-        yield tag(
-            "th",
-            tag("span", head.label, title=head.title),
-            tag("span", f" {head.unit}", class_="unit") if head.unit else None,
-            tag("span", " ↓" if lower else " ↑", aria_hidden="true", title=better),
-            tag("span", f", {better}", class_="hidden"),
-            scope="col",
-            class_="number",
-            data_sort="number",
-            data_first="ascending" if lower else "descending",
-        )
+def _row(line: Line, row: Row, frame: Frame, scales: dict[str, tuple[float, float]]) -> ShownRow:
+    cells = tuple(
+        _value(cell, row.known(name), frame.columns[name], scales[name])
+        for name, cell in line.cells.items()
+    )
+    return ShownRow(line, row.n - row.failed, cells)
 
 
-def _row(
-    line: Line,
-    row: Mapping[Any, Any],
-    scales: Mapping[str, tuple[float, float]],
-    run: Run,
-    names: Mapping[str, Child],
-) -> Markup:
-    cells = [_cell(line.cells[name], row, name, scales[name], run) for name in line.cells]
-    model = str(row["model"])
-    shown = model if line.anchor else names.get(model, model)
-    name = tag("th", signed(line.name, shown), scope="row")
-    faces = tag("td", line.faces, class_="number", data_value=int(row["n"]) - int(row["failed"]))
-    return tag("tr", name, faces, cells)
-
-
-def _cell(
-    cell: Cell, row: Mapping[Any, Any], name: str, scale: tuple[float, float], run: Run
-) -> Markup:
-    value: Any = row.get(name)
-    if not cell.text:
-        return tag("td", tag("span", "no value", class_="hidden"), class_="number")
-    return tag(
-        "td",
-        tag("span", cell.text, class_="value"),
-        tag("span", " best of the models", class_="hidden") if cell.best else None,
-        tag("span", cell.interval, class_="interval") if cell.interval else None,
-        _whisker(value, row, name, scale),
-        _test(row, name, str(run.settings["versus"])),
-        class_="number best" if cell.best else "number",
-        data_value=repr(float(value)),
+def _value(
+    cell: Cell, value: Value | None, column: Column, scale: tuple[float, float]
+) -> ShownValue:
+    if value is None or value.value is None:
+        return ShownValue(cell)
+    return ShownValue(
+        cell, repr(float(value.value)), _whisker(value, scale), _test(value, column.spec.digits)
     )
 
 
-def _test(row: Mapping[Any, Any], name: str, versus: str) -> Markup | None:
+def _test(value: Value, places: int) -> str:
     """The paired difference to `versus` with its interval and corrected p."""
-    parts = [row.get(f"{name}_{part}") for part in ("diff", "diff_low", "diff_high", "p")]
+    parts: list[Any] = [value.difference.get(part) for part in DIFFERENCES]
     if not all(map(is_number, parts)):
-        return None
-    places = digits(name)
+        return ""
     difference, low, high = (f"{part:+.{places}f}" for part in parts[:3])
-    p: Any = parts[3]
+    p = parts[3]
     written = "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
-    text = f"{difference} [{low}, {high}], {written}"
-    return tag("span", tag("span", f"against {versus}: ", class_="hidden"), text, class_="test")
+    return f"{difference} [{low}, {high}], {written}"
 
 
-def _whisker(
-    value: Any, row: Mapping[Any, Any], name: str, scale: tuple[float, float]
-) -> Markup | None:
+def _whisker(value: Value, scale: tuple[float, float]) -> str:
     """The interval as a line on the column's own scale; its numbers are beside it."""
-    low: Any = row.get(f"{name}_low")
-    high: Any = row.get(f"{name}_high")
-    if not (is_number(low) and is_number(high)) or scale[1] <= scale[0]:
-        return None
-    at = [100 * (v - scale[0]) / (scale[1] - scale[0]) for v in (low, value, high)]
+    if value.value is None or value.interval is None or scale[1] <= scale[0]:
+        return ""
+    low, high = value.interval
+    at = [100 * (v - scale[0]) / (scale[1] - scale[0]) for v in (low, value.value, high)]
     if not all(-1 <= v <= 101 for v in at):
-        return None
-    style = f"--low:{at[0]:.1f}%;--at:{at[1]:.1f}%;--high:{100 - at[2]:.1f}%"
-    return tag("span", class_="whisker", aria_hidden="true", style=style)
+        return ""
+    return f"--low:{at[0]:.1f}%;--at:{at[1]:.1f}%;--high:{100 - at[2]:.1f}%"
 
 
-def _scale(rows: pd.DataFrame, name: str) -> tuple[float, float]:
+def _scale(frame: Frame, name: str) -> tuple[float, float]:
     """The range of the models' intervals: anchors may lie far outside."""
-    columns = [c for c in (f"{name}_low", f"{name}_high") if c in rows]
-    values = rows.loc[rows["role"] == "model", columns].to_numpy(dtype=float).ravel()
-    values = values[abs(values) < float("inf")]
-    return (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
+    values = [value for row in frame.rows if not row.is_anchor and (value := row.values.get(name))]
+    ends = [end for v in values for end in (v.low, v.high) if end is not None and isfinite(end)]
+    return (min(ends), max(ends)) if ends else (0.0, 0.0)

@@ -9,24 +9,47 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from affectbench.errors import InputError, RecordError
 from affectbench.records import slug, write_atomic
-from affectbench.report.faces import face_tables
+from affectbench.report.cells import lay_out
 from affectbench.report.figures.collect import collect
-from affectbench.report.html.markup import Child, Markup, data_script, file_link, joined, tag
 from affectbench.report.html.page import page
-from affectbench.report.html.provenance import provenance_section
-from affectbench.report.html.sections import copied_texts, figures_section, tables_section
-from affectbench.report.html.tables import ACRONYMS, heads_of, plain_table
-from affectbench.report.leaderboard import board_folders, check_csv
-from affectbench.report.results import Run, load_run
-from affectbench.report.site.models import ModelEntry, model_body, model_entries
-from affectbench.report.site.submit import submit_section
-from affectbench.report.views import View, build_views
+from affectbench.report.html.provenance import provenance_of
+from affectbench.report.html.sections import (
+    ShownView,
+    copied_texts,
+    shown_figures,
+    shown_views,
+    switches,
+)
+from affectbench.report.html.tables import PlainTable, Text
+from affectbench.report.html.templating import file_link
+from affectbench.report.leaderboard import check_csv
+from affectbench.report.site.models import (
+    NOTES,
+    ModelEntry,
+    facts_of_model,
+    model_entries,
+    scores_of,
+)
+from affectbench.results.boards import board_folders
+from affectbench.results.faces import face_tables
+from affectbench.results.facts import display_of
+from affectbench.results.runs import Run, load_run
+from affectbench.results.views import View, build_views
 from affectbench.texts import unicode_text
+
+COMMANDS = """\
+affectbench datasets verify celeba faces/celeba
+affectbench compare --models bicubic,checkpoint:mine.safetensors --datasets celeba \\
+    --data-root faces --judges panel --out mine
+affectbench leaderboard check
+"""
+"""How a row gets there, as in CONTRIBUTING.md; `panel` is `judges.catalogue.BUNDLED`."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +63,12 @@ class Board:
     @property
     def title(self) -> str:
         """What its faces are."""
-        return "; ".join(dict.fromkeys(v.layout.blocks[0].title for v in self.views))
+        return "; ".join(dict.fromkeys(lay_out(v.frame).blocks[0].title for v in self.views))
+
+    @property
+    def standing(self) -> str:
+        """Who is the best there."""
+        return _standing(self.views[0])
 
     @property
     def page(self) -> str:
@@ -60,10 +88,19 @@ def write_site(root: Path, out: Path, cards: Path | None = None) -> list[Path]:
     for board in boards:
         pages[board.page] = _board_page(board, entries)
     for entry in entries.values():
-        pages[entry.page] = _page(entry.name, entry.summary, model_body(entry))
+        pages[entry.page] = _page(
+            "model",
+            entry.name,
+            entry.summary,
+            scores=scores_of(entry),
+            notes=NOTES,
+            facts=facts_of_model(entry),
+            card=entry.card,
+        )
     if published is not None:
         lead = "Numbers that papers and repositories print. None of them was measured here."
-        pages["published.html"] = _page("Published numbers", lead, _published_body(published))
+        rows = _published_table(published)
+        pages["published.html"] = _page("published", "Published numbers", lead, rows=rows)
     for name, text in pages.items():
         write_atomic(out / name, unicode_text(text).encode())
     files = [f"{board.name}.csv" for board in boards]
@@ -93,18 +130,18 @@ def _published(path: Path) -> pd.DataFrame | None:
 
 
 def _page(
+    template: str,
     title: str,
     lead: str,
-    body: Markup,
     *,
-    views: Sequence[View] = (),
+    views: Sequence[ShownView] = (),
     links: Sequence[tuple[str, str]] = (),
+    **values: Any,
 ) -> str:
-    data = data_script({"views": copied_texts(views), "faces": []}, "data")
+    data = {"views": copied_texts(views), "faces": []}
     home = () if title == TITLE else ((file_link("index.html"), "All leaderboards"),)
-    return page(
-        title, lead=tag("p", lead, class_="lead"), body=body, links=[*home, *links], data=[data]
-    )
+    links = [*home, *links]
+    return page(template, title=title, lead=lead, links=links, data=data, views=views, **values)
 
 
 TITLE = "affectbench leaderboards"
@@ -117,105 +154,101 @@ _LEAD = (
 def _index(
     boards: Sequence[Board], entries: Mapping[str, ModelEntry], published: pd.DataFrame | None
 ) -> str:
-    items = [
-        tag(
-            "li",
-            tag("a", board.name, href=file_link(board.page)),
-            tag("p", board.title),
-            tag("p", _standing(board)),
-            tag("p", tag("a", f"{board.name}.csv", href=file_link(f"{board.name}.csv"))),
-        )
-        for board in boards
-    ]
-    body: list[Child] = [
-        tag("section", tag("h2", "Measured"), tag("ul", items, class_="boards"), id="boards"),
-        tag("section", tag("h2", "Models"), _models_table(entries), id="models"),
-    ]
-    if published is not None:
-        text = f"{len(published)} rows from papers and repositories, with their sources"
-        link = tag("p", tag("a", text, href=file_link("published.html")), ".")
-        note = tag("p", "Other crops, conventions and kernels made them: they share no table.")
-        body.append(tag("section", tag("h2", "Published"), link, note, id="published"))
-    body.append(submit_section())
     links = [("#boards", "Boards"), ("#models", "Models"), ("#published", "Published")]
     links = [pair for pair in links if pair[0] != "#published" or published is not None]
-    return _page(TITLE, _LEAD, joined(*body), links=[*links, ("#submit", "Submit a row")])
+    return _page(
+        "index",
+        TITLE,
+        _LEAD,
+        links=[*links, ("#submit", "Submit a row")],
+        boards=boards,
+        models=_models_table(entries),
+        published=None if published is None else len(published),
+        commands=COMMANDS,
+    )
 
 
-def _standing(board: Board) -> str:
+def _standing(view: View) -> str:
     """The best model by ECM of a board's first view, and who cannot be told from it."""
-    view = board.views[0]
-    rows = view.table.to_dict("records")
-    lines = [
-        (str(row["model"]), line)
-        for row, line in zip(rows, view.layout.blocks[0].lines, strict=True)
-        if not line.anchor
-    ]
-    name, head = next(iter(heads_of(view.run).items()))
-    best = [(model, line) for model, line in lines if line.cells[name].best]
-    if not best:
-        return f"{len(lines)} models."
-    model, line = best[0]
-    text = f"{len(lines)} models. Best by {head.label}: {model}, {line.cells[name].text}"
-    tied = [other for other, row in lines if row.cells[name].text.endswith("*")]
+    frame = view.frame
+    rows = [row for row in frame.rows if not row.is_anchor]
+    name, column = next(iter(frame.columns.items()))
+    known = [(row, value) for row in rows if (value := row.known(name))]
+    best = next((row for row, value in known if value.best), None)
+    if best is None:
+        return f"{len(rows)} models."
+    score = next(
+        li.cells[name].text for li in lay_out(frame).blocks[0].lines if li.cells[name].best
+    )
+    text = f"{len(rows)} models. Best by {column.label}: {best.model}, {score}"
+    tied = [row.model for row, value in known if value.is_tied]
     text += f"; not told apart from {', '.join(tied)}" if tied else ""
-    nothing = "∅" in line.name
-    return f"{text}; not shown to beat a stranger's face." if nothing else f"{text}."
+    return f"{text}; not shown to beat a stranger's face." if best.no_information else f"{text}."
 
 
-def _models_table(entries: Mapping[str, ModelEntry]) -> Markup:
-    rows: list[list[Child]] = [
+def _models_table(entries: Mapping[str, ModelEntry]) -> PlainTable:
+    rows = [
         [
-            tag("a", entry.name, href=file_link(entry.page)),
+            Text("link", entry.name, address=file_link(entry.page)),
             f"{int(entry.model['parameters']):,}" if entry.model.get("parameters") else "",
             str(entry.model.get("licence", "")),
-            "reproducible" if entry.reproducible else tag("span", SELF_REPORTED, class_="badge"),
+            "reproducible" if entry.reproducible else Text("badge", SELF_REPORTED),
             ", ".join(result.board for result in entry.results),
         ]
         for entry in entries.values()
     ]
     head = ["Model", "Parameters", "Licence", "Weights", "Boards"]
-    return plain_table("Models", "all-models", head, rows, "tnttt", sortable=True)
+    return PlainTable("Models", "all-models", head, rows, "tnttt", sortable=True)
 
 
 SELF_REPORTED = "self-reported"
 
 
 def _board_page(board: Board, entries: Mapping[str, ModelEntry]) -> str:
-    names: dict[str, Child] = {
-        name: [
-            tag("a", name, href=file_link(entry.page)),
-            None if entry.reproducible else tag("span", SELF_REPORTED, class_="badge"),
-        ]
+    names = {
+        name: Text(
+            "link",
+            name,
+            address=file_link(entry.page),
+            badge="" if entry.reproducible else SELF_REPORTED,
+        )
         for name, entry in entries.items()
     }
-    drawings = collect(board.run, board.views, face_tables(board.run))
-    file = f"{board.name}.csv"
-    body = joined(
-        tables_section(board.views, names),
-        tag("p", "All columns: ", tag("a", file, href=file_link(file)), "."),
-        figures_section(drawings),
-        provenance_section(board.run, "affectbench leaderboard build"),
+    return _page(
+        "board",
+        board.name,
+        board.title,
+        views=shown_views(board.views),
+        links=[("#tables", "Tables"), ("#figures", "Figures"), ("#provenance", "Provenance")],
+        switches=switches(board.views),
+        names=names,
+        file=f"{board.name}.csv",
+        figures=shown_figures(collect(board.run, board.views, face_tables(board.run))),
+        provenance=provenance_of(board.run, "affectbench leaderboard build"),
     )
-    links = [("#tables", "Tables"), ("#figures", "Figures"), ("#provenance", "Provenance")]
-    return _page(board.name, board.title, body, views=board.views, links=links)
 
 
-def _published_body(table: pd.DataFrame) -> Markup:
-    numeric = {"scale", "psnr", "ssim", "vif", "lpips"}
+def _published_table(table: pd.DataFrame) -> PlainTable:
     columns = list(table.columns)
-    rows: list[list[Child]] = [
+    rows = [
         [_published_cell(column, str(row[column])) for column in columns]
         for row in table.to_dict("records")
     ]
-    kinds = "".join("n" if column in numeric else "t" for column in columns)
-    head = [c.upper() if c in ACRONYMS else c.replace("_", " ") for c in columns]
-    shown = plain_table("Published rows", "published-rows", head, rows, kinds, sortable=True)
-    file = tag("p", "As a file: ", tag("a", "published.csv", href=file_link("published.csv")), ".")
-    return tag("section", shown, file, aria_label="Published rows")
+    kinds = "".join("n" if _is_numeric(table[column]) else "t" for column in columns)
+    head = [_LABELS.get(c) or display_of(c) or c.replace("_", " ") for c in columns]
+    return PlainTable("Published rows", "published-rows", head, rows, kinds, sortable=True)
 
 
-def _published_cell(column: str, text: str) -> Child:
+_LABELS = {"lpips": "LPIPS"}
+"""Columns of published numbers that are no metric of ours: papers do not say which network."""
+
+
+def _is_numeric(texts: pd.Series[str]) -> bool:
+    """Whether a column holds numbers, wherever it holds anything."""
+    known = texts[texts != ""]
+    return len(known) > 0 and bool(pd.to_numeric(known, errors="coerce").notna().all())
+
+
+def _published_cell(column: str, text: str) -> str | Text:
     is_address = column == "url" and text.startswith(("https://", "http://"))
-    shown = text.partition("://")[2]
-    return tag("a", shown, href=text, rel="noreferrer") if is_address else text
+    return Text("source", text.partition("://")[2], address=text) if is_address else text

@@ -9,11 +9,12 @@ from typing import Any
 
 from affectbench.errors import InputError
 from affectbench.records import slug
-from affectbench.report.cells import FOOTNOTES, Line
-from affectbench.report.html.markup import Child, Markup, file_link, joined, rendered_markdown, tag
-from affectbench.report.html.tables import Head, heads_of, plain_table, signed
-from affectbench.report.marks import CONTAMINATED, NO_INFORMATION, TRAINED_AGAINST
-from affectbench.report.views import ALL_JUDGES, View
+from affectbench.report.cells import Cell, Line, lay_out
+from affectbench.report.html.tables import PlainTable, Text
+from affectbench.report.html.templating import file_link
+from affectbench.report.marks import BEST, CONTAMINATED, DAGGER, NO_INFORMATION
+from affectbench.results.columns import Column
+from affectbench.results.views import ALL_JUDGES, View
 
 _FACTS = {
     "scale": "Scale",
@@ -35,7 +36,7 @@ class Result:
     board: str
     page: str
     line: Line
-    heads: Mapping[str, Head]
+    columns: Mapping[str, Column]
 
 
 @dataclass
@@ -84,69 +85,49 @@ def model_entries(
 
 
 def _collect(entries: dict[str, ModelEntry], board: str, page: str, view: View) -> None:
-    heads = heads_of(view.run)
-    described = {r.row: r.model for r in view.run.records if r.role == "model"}
-    rows = view.table.to_dict("records")
-    for line, row in zip(view.layout.blocks[0].lines, rows, strict=True):
+    described = {r.row: r.model for r in view.frame.run.records if r.role == "model"}
+    for line in lay_out(view.frame).blocks[0].lines:
         if line.anchor:
             continue
-        name = str(row["model"])
-        entry = entries.setdefault(name, ModelEntry(name, described.get(name, {})))
-        entry.results.append(Result(board, page, line, heads))
+        entry = entries.setdefault(
+            line.model, ModelEntry(line.model, described.get(line.model, {}))
+        )
+        entry.results.append(Result(board, page, line, view.frame.columns))
 
 
-def model_body(entry: ModelEntry) -> Markup:
-    """The body of a model's page."""
-    facts = [
-        [tag("dt", title), tag("dd", _fact(entry.model.get(key)))]
-        for key, title in _FACTS.items()
-        if entry.model.get(key) not in (None, "")
-    ]
-    card = rendered_markdown(entry.card) if entry.card else None
-    return joined(
-        tag("section", tag("h2", "Scores"), _scores(entry), aria_label="Scores"),
-        tag(
-            "section",
-            tag("h2", "What is known of it"),
-            tag("dl", facts, class_="facts"),
-            aria_label="What is known of it",
-        ),
-        tag("section", tag("h2", "Card"), tag("div", card, class_="prose"), aria_label="Card")
-        if card
-        else None,
-    )
+def facts_of_model(entry: ModelEntry) -> dict[str, str]:
+    """What its records say of it."""
+    known = {title: entry.model.get(key) for key, title in _FACTS.items()}
+    return {title: _fact(value) for title, value in known.items() if value not in (None, "")}
 
 
-def _scores(entry: ModelEntry) -> Markup:
-    heads: dict[str, Head] = {}
+def scores_of(entry: ModelEntry) -> PlainTable:
+    """Its row on each board."""
+    columns: dict[str, Column] = {}
     for result in entry.results:
-        heads.update(result.heads)
-    rows: list[list[Child]] = []
+        columns.update(result.columns)
+    rows: list[list[str | Text]] = []
     for result in entry.results:
-        board = signed(result.line.name, tag("a", result.board, href=file_link(result.page)))
-        row: list[Child] = [board, result.line.faces]
-        row += [_score(result.line, name) for name in heads]
-        rows.append(row)
+        link, signs = file_link(result.page), result.line.signs
+        board = Text("signed", result.board, address=link, signs=signs)
+        scores = [_score(result.line, name) for name in columns]
+        rows.append([board, result.line.faces, *scores])
     titles = [
-        f"{head.label} {head.unit}".strip() + (" ↓" if head.direction == "lower" else " ↑")
-        for head in heads.values()
+        f"{column.label} {column.spec.unit}".strip() + (" ↓" if column.of_lower else " ↑")
+        for column in columns.values()
     ]
-    kinds = "tn" + "n" * len(heads)
+    kinds = "tn" + "n" * len(columns)
     caption = f"Scores of {entry.name} with 95 % intervals"
-    table = plain_table(caption, "scores", ["Board", "n", *titles], rows, kinds)
-    notes = [tag("li", FOOTNOTES[key]) for key in ("best", TRAINED_AGAINST, CONTAMINATED)]
-    notes.append(tag("li", FOOTNOTES[NO_INFORMATION]))
-    return joined(table, tag("div", tag("ul", notes), class_="notes"))
+    return PlainTable(caption, "scores", ["Board", "n", *titles], rows, kinds)
 
 
-def _score(line: Line, name: str) -> Child:
-    cell = line.cells.get(name)
-    if cell is None or not cell.text:
-        return ""
-    return [
-        tag("span", cell.text, class_="value"),
-        tag("span", cell.interval, class_="interval") if cell.interval else None,
-    ]
+NOTES = (BEST, *(sign.note for sign in (DAGGER, CONTAMINATED, NO_INFORMATION)))
+"""What the signs behind scores mean."""
+
+
+def _score(line: Line, name: str) -> Text:
+    cell = line.cells.get(name, Cell())
+    return Text("score", cell.text, interval=cell.interval)
 
 
 def _fact(value: Any) -> str:

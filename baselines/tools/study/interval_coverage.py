@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from affectbench.report.results import Run, load_run
+from affectbench.results.runs import Run, load_run
 from affectbench.stats import bca_intervals
 from affectbench.stats.flips import sign_flip_ps
 from affectbench.stats.moments import skewed_p

@@ -1,0 +1,1 @@
+"""Records become one tidy frame: comparisons, ranks, ties and flags. Numbers, no glyph."""

@@ -1,0 +1,226 @@
+"""A run folder as its records say it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numpy as np
+
+from affectbench.aggregate import STATISTICS, interval_of
+from affectbench.errors import RecordError, listed
+from affectbench.record_schema import SCHEMA, cells_problem, columns_problem, settings_problem
+from affectbench.records import Record, read_columns, read_record
+from affectbench.texts import parse_json
+from affectbench.types import Columns
+
+T = TypeVar("T")
+_MEND = "run the same command again"
+
+
+@dataclass(frozen=True)
+class Run:
+    """The settings of the last call, its records in table order, and their per-image values."""
+
+    folder: Path
+    command: str
+    cells: tuple[str, ...]
+    settings: Mapping[str, Any]
+    records: tuple[Record, ...]
+    _columns: dict[str, Columns] = field(default_factory=dict, repr=False)
+    _faces: dict[tuple[str, str], _Faces] = field(default_factory=dict, repr=False)
+    _results: dict[Hashable, Any] = field(default_factory=dict, repr=False)
+
+    def columns(self, record: Record) -> Columns:
+        """The per-image values of a record, read once.
+
+        Raises RecordError if they are not those that the record was written with, or are not of
+        the same faces as those of all other records of the data set.
+        """
+        if record.images not in self._columns:
+            self._columns[record.images] = self._verified(record)
+        return self._columns[record.images]
+
+    def once(self, key: Hashable, compute: Callable[[], T]) -> T:
+        """What `compute` gives, kept under `key` for all parts of this run.
+
+        A run's tables show the same comparisons again and again, and each draws thousands of times.
+        """
+        if key not in self._results:
+            self._results[key] = compute()
+        return cast(T, self._results[key])
+
+    def load_columns(self) -> None:
+        """Read and verify all per-image values, those that no table needs among them."""
+        for record in self.records:
+            if record.status == "ok":
+                self.columns(record)
+
+    def record_path(self, record: Record) -> Path:
+        """The file of a record that has per-image values."""
+        return (self.folder / "records" / record.images).with_suffix(".json")
+
+    def _verified(self, record: Record) -> Columns:
+        path = self.folder / "images" / record.images
+        columns = _Named(path, read_columns(path, record.images_sha256))
+        problem = columns_problem(columns, record.metric, record.n, record.failed)
+        if not problem:
+            problem = self._other_faces(record, columns["id"])
+        if problem:
+            raise RecordError(f"{path} of {self.record_path(record)}: {problem}; {_RESTORE}")
+        first = self._faces[_set_of(record)].ids
+        if np.array_equal(columns["id"], first):
+            columns["id"] = first  # one list of names in memory instead of hundreds
+        return columns
+
+    def _other_faces(self, record: Record, ids: np.ndarray) -> str:
+        """What is wrong if the faces are not those of the data set's other records."""
+        own = frozenset(ids.tolist()) | {image_id for image_id, _ in record.failed}
+        path = self.record_path(record)
+        first = self._faces.setdefault(_set_of(record), _Faces(path, own, ids))
+        if own == first.every:
+            return ""
+        differing = sorted(own ^ first.every)
+        return (
+            f"the faces of {record.dataset['name']} are not those of {first.record}: "
+            f"{listed(differing)}"
+        )
+
+
+class _Named(dict[str, np.ndarray]):
+    """Columns of a file: one that it lacks is an error of the file, not of who looks for it."""
+
+    def __init__(self, path: Path, columns: Columns) -> None:
+        super().__init__(columns)
+        self._path = path
+
+    def __missing__(self, name: str) -> np.ndarray:
+        raise RecordError(f"{self._path}: lacks the column {name}; {_RESTORE}")
+
+
+@dataclass(frozen=True)
+class _Faces:
+    """The faces of a data set as the first record says that was read; `ids` have values there."""
+
+    record: Path
+    every: frozenset[str]
+    ids: np.ndarray
+
+
+_RESTORE = "restore both files, or delete the record and run the same command again"
+
+
+def load_run(folder: Path) -> Run:
+    """Read `run.json`, the records that it names, and their per-image values.
+
+    Records whose interval was made in another way get theirs anew from the per-image values: no
+    table mixes two kinds. Raises RecordError for a folder without a run, for damaged or newer
+    files, and for files that do not belong together.
+    """
+    run = load_records(folder)
+    run.load_columns()
+    return replace(run, records=tuple(_with_interval(run, record) for record in run.records))
+
+
+def load_records(folder: Path) -> Run:
+    """The run without a look at its per-image values, which are verified when they are used."""
+    cells, command, settings = _read_run(folder / "run.json")
+    records = tuple(read_cell(folder, cell) for cell in cells)
+    if problem := _contradiction(settings, records):
+        raise RecordError(f"{folder / 'run.json'}: {problem}; {_MEND}")
+    revisions: dict[str, str] = {}
+    for cell, record in zip(cells, records, strict=True):
+        name, revision = _set_of(record)
+        if revisions.setdefault(name, revision) != revision:
+            raise RecordError(
+                f"{folder / 'records' / cell}.json: is of other faces of '{name}' than the records "
+                f"before it; {_MEND}"
+            )
+    return Run(folder, command, cells, settings, records)
+
+
+def _contradiction(settings: Mapping[str, Any], records: Sequence[Record]) -> str:
+    """What the settings of a run say otherwise than its records; empty if they agree."""
+    judged = [r for r in records if r.metric["per_judge"]]
+    of_ecm = {str(r.metric["identity"].get("judge")) for r in judged if r.metric["name"] == "ecm"}
+    said: dict[str, tuple[set[str], set[str]]] = {
+        "metrics": (set(settings["metrics"]), {str(r.metric["name"]) for r in records}),
+        "protocol": ({settings["protocol"]}, {str(r.protocol["name"]) for r in records}),
+    }
+    if of_ecm:
+        said["judges"] = (set(settings["judges"]), of_ecm)
+    elif judged:
+        found = {str(r.metric["identity"].get("judge")) for r in judged}
+        said["judges"] = (set(settings["judges"]) & found, found)
+    for name, (ours, theirs) in said.items():
+        if ours != theirs:
+            return (
+                f"'{name}' are {', '.join(sorted(ours))}, the records' {', '.join(sorted(theirs))}"
+            )
+    return ""
+
+
+def named_cells(folder: Path) -> tuple[str, ...]:
+    """The cells that the `run.json` of a run folder names; RecordError if it is damaged."""
+    return _read_run(folder / "run.json")[0]
+
+
+def read_cell(folder: Path, cell: str) -> Record:
+    """The record of a cell; RecordError if it is damaged or names another cell's values."""
+    path = folder / "records" / f"{cell}.json"
+    record = read_record(path)
+    if record.status == "ok" and record.images != f"{cell}.parquet":
+        raise RecordError(f"{path}: names the per-image values of another cell, {record.images}")
+    return record
+
+
+def _read_run(path: Path) -> tuple[tuple[str, ...], str, dict[str, Any]]:
+    try:
+        content = parse_json(path.read_bytes())
+    except FileNotFoundError:
+        raise RecordError(f"{path.parent}: holds no results (there is no run.json)") from None
+    except (OSError, ValueError) as error:
+        raise RecordError(f"{path}: is damaged ({error}); {_MEND}") from error
+    try:
+        schema, cells = content["schema"], content["cells"]
+        command, settings = content["command"], content["settings"]
+        newer = schema > SCHEMA
+    except (TypeError, KeyError) as error:
+        raise RecordError(f"{path}: is damaged ({error}); {_MEND}") from error
+    if newer:
+        raise RecordError(f"{path}: has schema {schema}, newer than {SCHEMA}; upgrade affectbench")
+    if problem := settings_problem(settings) or cells_problem(cells):
+        raise RecordError(f"{path}: {problem}; {_MEND}")
+    return tuple(cells), str(command), settings
+
+
+def _set_of(record: Record) -> tuple[str, str]:
+    return str(record.dataset["name"]), str(record.dataset["revision"])
+
+
+def convention_of(record: Record) -> str:
+    """The name of the convention that a record's metric follows; empty for a metric without one."""
+    convention = record.metric["identity"].get("convention", "")
+    return str(convention.get("name", "")) if isinstance(convention, Mapping) else str(convention)
+
+
+def is_of_set(record: Record) -> bool:
+    """Whether the metric has a value of the set alone and none per image."""
+    return bool(record.metric["kind"] == "set")
+
+
+def is_outdated(record: Record) -> bool:
+    """Whether a record's interval was made in another way than `affectbench.stats` now does."""
+    made_here = record.status == "ok" and not is_of_set(record)
+    return made_here and record.values.get("statistics") != STATISTICS
+
+
+def _with_interval(run: Run, record: Record) -> Record:
+    if not is_outdated(record):
+        return record
+    seed = int(record.provenance["seed"])
+    interval = interval_of(run.columns(record), record.metric, seed)
+    ends = {"low": interval.low, "high": interval.high, "statistics": STATISTICS}
+    return replace(record, values={**record.values, **ends})

@@ -1,0 +1,159 @@
+"""The views of a run, one for each data set, convention and judge that can be looked at.
+
+A run has one convention (that of its last call) and all of its judges side by side. Its folder may
+hold PSNR and SSIM under other conventions too, from earlier calls: they are cells of the same
+models, faces and protocol. Whatever a view shows was compared by `compared`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from affectbench.records import Record
+from affectbench.results.columns import columns_of, scorer_of
+from affectbench.results.compare import compared
+from affectbench.results.flags import without_information
+from affectbench.results.frame import Frame, Row
+from affectbench.results.runs import Run, convention_of, read_cell
+
+ALL_JUDGES = ""
+
+
+@dataclass(frozen=True)
+class View:
+    """What can be looked at at once: one data set, one convention, one judge or all of them.
+
+    `frame` holds the records behind it and their rows.
+    """
+
+    dataset: str
+    convention: str
+    judge: str
+    frame: Frame
+
+    @property
+    def headline_judge(self) -> str:
+        """Whose ECM the column `ecm` holds."""
+        return self.judge or str(self.frame.run.settings["judges"][0])
+
+
+def build_views(run: Run) -> list[View]:
+    """Every view of a run: the headline judge first, all judges side by side last."""
+    whole = compared(run)
+    judged = judges_of(run)
+    views: list[View] = []
+    for convention, records in _by_convention(run).items():
+        shared = [r for r in records if not r.metric["per_judge"]]
+        other = whole
+        if convention != run.settings["convention"]:
+            other = compared(_part(run, shared, convention=convention))
+        for judge in [*judged, *([ALL_JUDGES] if len(judged) != 1 else [])]:
+            mine = [*(_of_judge(run, judge) if judge else _judged(run)), *shared]
+            part = _part(run, mine, convention=convention, judge=judge)
+            seen = _seen(whole, other, part, judge)
+            views += [View(name, convention, judge, seen.of(name)) for name in seen.datasets]
+    order = whole.datasets
+    return sorted(views, key=lambda view: order.index(view.dataset))
+
+
+def judges_of(run: Run) -> list[str]:
+    """The judges that scored something in a run, the headline judge first."""
+    found = {scorer_of(record.metric) for record in _judged(run)}
+    return [judge for judge in run.settings["judges"] if judge in found]
+
+
+def judge_run(run: Run, judge: str) -> Run:
+    """The run as if `judge` had been its only one."""
+    shared = [r for r in run.records if not r.metric["per_judge"]]
+    return _part(run, [*_of_judge(run, judge), *shared], judge=judge)
+
+
+def _seen(whole: Frame, other: Frame, part: Run, judge: str) -> Frame:
+    """The rows of the whole with the columns that this part of the run has.
+
+    A column of a judge holds what the whole says under that judge, others what `other` says.
+    """
+    columns = columns_of(part.records, part.settings)
+    others = {_key(row): row.values for row in other.rows}
+    first = str(whole.run.settings["judges"][0]) if judge else ""
+    own = f"[{judge}]" if judge != first else ""
+    nothing = without_information(part, judge) if judge else None
+    scorers = {column.scorer for column in columns.values()}
+    rows = []
+    for row in whole.rows:
+        found = {}
+        for name, column in columns.items():
+            values = row.values if column.spec.per_judge else others.get(_key(row), {})
+            if value := values.get(f"{name}{own}" if column.spec.per_judge else name):
+                found[name] = value
+        against = tuple(scorer for scorer in row.trained_against if scorer in scorers)
+        silent = row.no_information
+        if nothing is not None:
+            silent = row.role == "model" and (row.dataset, row.model) in nothing
+        rows.append(replace(row, values=found, trained_against=against, no_information=silent))
+    return Frame(part, columns, tuple(rows))
+
+
+def _key(row: Row) -> tuple[str, str, str]:
+    return row.dataset, row.role, row.model
+
+
+def _judged(run: Run) -> list[Record]:
+    return [record for record in run.records if record.metric["per_judge"]]
+
+
+def _of_judge(run: Run, judge: str) -> list[Record]:
+    return [record for record in _judged(run) if scorer_of(record.metric) == judge]
+
+
+def _part(
+    run: Run, records: list[Record], *, convention: str | None = None, judge: str = ALL_JUDGES
+) -> Run:
+    """A run of some records, whose only judge is `judge` if one is given."""
+    settings: dict[str, Any] = dict(run.settings)
+    settings["convention"] = convention or settings["convention"]
+    settings["judges"] = [judge] if judge else settings["judges"]
+    return replace(run, settings=settings, records=tuple(records))
+
+
+def _by_convention(run: Run) -> dict[str, list[Record]]:
+    """The records of each convention; the run's own first, what has none is in all of them."""
+    own = str(run.settings["convention"])
+    found: dict[str, list[Record]] = {own: list(run.records)}
+    bound = [record for record in run.records if "convention" in record.metric["identity"]]
+    free = [record for record in run.records if "convention" not in record.metric["identity"]]
+    if not bound:
+        return found
+    wanted = {_place(record.cell, record.role, record.row) for record in bound}
+    for record in _others(run):
+        if _place(record.cell, record.role, record.row) in wanted:
+            convention = convention_of(record)
+            if convention != own:
+                found.setdefault(convention, list(free)).append(record)
+    order = {_place(r.cell, r.role, r.row): i for i, r in enumerate(run.records)}
+    for convention in [name for name in found if name != own]:
+        found[convention].sort(key=lambda r: order[_place(r.cell, r.role, r.row)])
+    return found
+
+
+def _others(run: Run) -> Iterator[Record]:
+    """The records of a run folder that are not part of its last call, if they say how.
+
+    Raises RecordError for one that is damaged: a view that lacks its row would say something else.
+    """
+    known = set(run.cells)
+    folder = run.folder / "records"
+    for path in sorted(folder.rglob("*.json")):
+        if path.relative_to(folder).with_suffix("").as_posix() in known:
+            continue
+        record = read_cell(run.folder, path.relative_to(folder).with_suffix("").as_posix())
+        if record.status == "ok" and convention_of(record):
+            yield record
+
+
+def _place(cell: Mapping[str, Any], role: str, row: str) -> tuple[str, ...]:
+    """What two cells have in common that differ by their convention alone."""
+    name = cell.get("metric", {}).get("name")
+    return (role, row, str(name), *(str(cell.get(k)) for k in ("model", "dataset", "protocol")))

@@ -1,0 +1,187 @@
+"""A metric of another distribution: what its spec says is enough for every part of the library."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from conftest import ROOT
+from run_writer import edit_record
+
+from affectbench.report.cells import lay_out
+from affectbench.report.html.build import write_report
+from affectbench.report.render import to_markdown
+from affectbench.report.table import build_table
+from affectbench.results.compare import compared
+from affectbench.results.runs import load_run
+
+METRIC = """
+import os
+from dataclasses import replace
+import gradient_error
+from affectbench.types import MetricPlugin
+
+class Edges(gradient_error.GradientError):
+    def score(self, sr, hr, reference):
+        values = super().score(sr, hr, reference)["gradient_error"] * 1000
+        return {"edges": values + float(os.environ.get("OTHER_MACHINE", "0"))}
+
+EDGES = MetricPlugin(
+    replace(
+        gradient_error.GRADIENT_ERROR.spec, name="edges", unit="grey", range=(0.0, 2000.0),
+        label="Edges!", digits=1, tolerance=0.5, network="vgg16", quality_axis=9,
+        summaries=("edges_most",),
+    ),
+    gradient_error.identify,
+    lambda settings, judge, device: Edges(device),
+    summarise=lambda columns: {"edges_most": float(columns["edges"].max()), "edges_not_shown": 1.0},
+)
+"""
+MODELS = """
+import torch.nn.functional as F
+
+def soft(scale):
+    return lambda lr: F.interpolate(lr, scale_factor=scale, mode="bilinear").clamp(0, 1)
+"""
+AGAIN = """
+import sys
+from pathlib import Path
+from affectbench.results.runs import load_run
+from affectbench.run.again import run_again
+
+run = load_run(Path(sys.argv[1]))
+options = {"weights": None, "faces": 8, "seed": 0}
+print(run_again(run.settings, run.records, run.columns, Path(sys.argv[2]), **options))
+"""
+
+
+@pytest.fixture(scope="module")
+def outside(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that holds an installed distribution with the metric `edges`."""
+    folder = tmp_path_factory.mktemp("site")
+    example = ROOT / "docs/examples/gradient_error.py"
+    (folder / "gradient_error.py").write_text(example.read_text())
+    (folder / "edges.py").write_text(METRIC)
+    (folder / "zoo.py").write_text(MODELS)
+    about = folder / "edges-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: edges\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[affectbench.metrics]\nedges = edges:EDGES\n")
+    return folder
+
+
+def python(outside: Path, *arguments: object, **variables: str) -> str:
+    """What Python prints where the distribution is installed."""
+    paths = [str(outside), str(ROOT), os.environ.get("PYTHONPATH", "")]
+    done = subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), **variables},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def data(toy_faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "toy").symlink_to(toy_faces)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run_folder(outside: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with the metric, in which one model was trained against another of its network."""
+    folder = tmp_path_factory.mktemp("run")
+    soft = f"python:{outside / 'zoo.py'}:soft@name=soft@trained_against=dists"
+    arguments = ["--models", f"nearest,bicubic,{soft}", "--metrics", "ecm,psnr,edges"]
+    arguments += ["--datasets", "toy", "--data-root", str(data), "--hr-size", "64"]
+    arguments += ["--judges", "mini-xception", "--out", str(folder)]
+    python(outside, "-m", "affectbench.cli.main", "compare", *arguments)
+    return folder
+
+
+def test_it_is_rounded_ranked_and_summarised(run_folder: Path) -> None:
+    table = pd.read_csv(run_folder / "table.csv").set_index(["role", "model"])
+    assert "edges_most" in table and "edges_not_shown" not in table
+    assert table.loc[("model", "soft"), "mark"].split("; ")[0] == "trained-against:edges"
+    assert pd.isna(table.loc[("model", "soft"), "edges_best"])
+    lines = (run_folder / "table.md").read_text().splitlines()
+    for name, sign in (("nearest", ""), ("soft", "†")):
+        value = table.loc[("model", name), "edges"]
+        line = next(line for line in lines if line.startswith(f"| {name}"))
+        assert f"{value:.1f}{sign}" in line.replace(r"\*", "").replace("**", "")
+    assert "†" not in next(line for line in lines if line.startswith("| nearest"))
+
+
+def test_it_is_labelled_and_plotted(outside: Path, run_folder: Path, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    python(outside, "-m", "affectbench.cli.main", "report", run_folder, "--html", page)
+    text = page.read_text()
+    assert ">Edges!</span>" in text
+    assert "ECM (left is better) against Edges!, with 95 %" in text
+    assert '"label":"Edges!","unit":"grey","direction":"lower","digits":1' in text
+
+
+@pytest.mark.parametrize(("off", "differs"), [("0", False), ("0.4", False), ("0.6", True)])
+def test_it_is_run_again_with_its_tolerance(
+    outside: Path, run_folder: Path, data: Path, tmp_path: Path, off: str, differs: bool
+) -> None:
+    script = tmp_path / "again.py"
+    script.write_text(AGAIN)
+    found = python(outside, script, run_folder, data, OTHER_MACHINE=off)
+    assert ("edges" in found) is differs, found
+
+
+def test_records_outlive_it(run_folder: Path, tmp_path: Path) -> None:
+    """It is not installed in this process: its records say the same of it."""
+    run = load_run(run_folder)
+    stored = (run_folder / "table.md").read_text()
+    assert to_markdown(lay_out(compared(run))) == stored
+    page = write_report(run_folder, tmp_path / "report.html").page.read_text()
+    assert ">Edges!</span>" in page
+
+
+FACTS = ("label", "digits", "summaries", "tolerance", "network", "quality_axis", "regions", "leads")
+
+
+def _forget(content: dict[str, Any]) -> None:
+    for name in FACTS:
+        content["metric"].pop(name)
+
+
+def test_records_from_before_these_facts_are_read_with_defaults(
+    run_folder: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "old"
+    subprocess.run(["cp", "-r", str(run_folder), str(folder)], check=True)
+    for path in (folder / "records").rglob("*.json"):
+        edit_record(path, _forget)
+    run = load_run(folder)
+    table = build_table(run)
+    assert "edges_most" not in table and "identical" in table
+    line = lay_out(compared(run)).blocks[0].lines[0]
+    assert line.cells["edges"].text.rstrip("*") == f"{table['edges'][0]:.4f}"
+    assert line.cells["psnr"].text.rstrip("*") == f"{table['psnr'][0]:.2f}"
+    page = write_report(folder, tmp_path / "report.html").page.read_text()
+    assert ">edges</span>" in page and ">PSNR</span>" in page
+
+
+def test_a_record_with_too_many_digits_is_refused(run_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "hostile"
+    subprocess.run(["cp", "-r", str(run_folder), str(folder)], check=True)
+    cells = json.loads((folder / "run.json").read_text())["cells"]
+    path = folder / "records" / f"{next(c for c in cells if 'edges' in c)}.json"
+    content = json.loads(path.read_text())
+    content["metric"]["digits"] = 10**9
+    path.write_text(json.dumps(content))
+    with pytest.raises(Exception, match=r"metric\.digits"):
+        load_run(folder)
