@@ -1,4 +1,4 @@
-"""The networks behind the restorers' specs: range, size and randomness put right."""
+"""Adapters of the restorers: value range, size and deterministic noise."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ SIZE = 512
 
 
 class FaceRestorer:
-    """LR (N, 3, h, w) in [0, 1] to SR (N, 3, s*h, s*w) by way of a 512-pixel face in [-1, 1]."""
+    """Map LR (N, 3, h, w) in [0, 1] to SR (N, 3, s*h, s*w) via a 512-pixel face in [-1, 1]."""
 
     def __init__(self, network: nn.Module, name: str, scale: int, w: float = 0.5) -> None:
         self.network, self.scale = network, scale
         self._options: dict[str, Any] = {}
         if name == "gfpgan":
-            # Its decoder adds noise, which must be the same for the same face.
+            # Its decoder adds noise, which must be identical for identical faces.
             self._options = {"randomize_noise": False}
         elif name == "codeformer":
             self._options = {"weight": w}
 
     def __call__(self, lr: torch.Tensor) -> torch.Tensor:
-        """SR of LR; faces go one by one, since 512 pixels take much memory."""
+        """Return SR of LR, one face at a time, since 512 pixels take much memory."""
         height, width = (side * self.scale for side in lr.shape[-2:])
         large = resample(lr, SIZE, SIZE, "bicubic").clamp(0.0, 1.0)
         faces = [self.network(face[None] * 2.0 - 1.0, **self._options)[0] for face in large]
@@ -47,7 +47,7 @@ def load_restorer(
     options: Mapping[str, str],
     device: torch.device,
 ) -> AdaptedNetwork:
-    """The model of a restorer with the weights of `options`; InputError for another scale."""
+    """Return a restorer with the weights of `options`; InputError for another scale."""
     descriptor = _recognised(options["weights"], restorer, device)
     parameters = sum(p.numel() for p in descriptor.model.parameters())
     spec = replace(spec, parameters=parameters)
@@ -62,7 +62,7 @@ def load_restorer(
 
 
 def _recognised(path: str, restorer: Restorer, device: torch.device) -> Any:
-    """spandrel's descriptor of a file; WeightsError if it is of another architecture."""
+    """Return spandrel's descriptor of a file; WeightsError for another architecture."""
     try:
         from spandrel import MAIN_REGISTRY, ModelLoader, UnsupportedModelError
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""The public restorers: their names, terms and training."""
+"""The public restorers: names, licences and training."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from affectbench.errors import InputError
 
 @dataclass(frozen=True)
 class Restorer:
-    """A public architecture: how spandrel names it, what is known of its public weights.
+    """A public architecture: its spandrel name, and the facts about its public weights.
 
-    `face` is for those that restore a 512-pixel face; the other enlarges an image.
+    `face` marks those that restore a 512-pixel face; the others upscale an image.
     """
 
     name: str
@@ -62,7 +62,7 @@ RESTORERS = (
 
 
 def fidelity(options: Mapping[str, str]) -> float:
-    """CodeFormer's w: 0 is its prior alone, 1 follows the input most; 0.5 as published."""
+    """Return CodeFormer's w: 0 uses its prior alone, 1 follows the input most; 0.5 as published."""
     text = options.get("w", "0.5")
     try:
         value = float(text)

@@ -1,13 +1,13 @@
-"""GFPGAN, CodeFormer, RestoreFormer and Real-ESRGAN with the user's weights: `gfpgan@weights=FILE`.
+"""GFPGAN, CodeFormer, RestoreFormer, Real-ESRGAN with a user's weights: `gfpgan@weights=FILE`.
 
-Read through spandrel, which knows the architectures; CodeFormer needs the package
-spandrel_extra_arches beside it, which is not installed with this one because the terms of some of
-its architectures (CodeFormer's own among them) forbid commercial use.
+Loaded through spandrel, which recognises the architectures. CodeFormer also needs the package
+spandrel_extra_arches, which is not a dependency because the licences of some of its architectures
+(CodeFormer's own among them) forbid commercial use.
 
-The three restorers take an aligned 512-pixel face in [-1, 1]. spandrel hands GFPGAN and CodeFormer
-the values as they are and clamps the result to [0, 1]; here the networks are called directly and
-converted both ways. LR is brought to 512 by Pillow's bicubic, in floating point, and the result to
-the size asked for. They were trained on FFHQ's alignment, which benchmark faces do not have.
+The three restorers take an aligned 512-pixel face in [-1, 1]. spandrel passes values to GFPGAN and
+CodeFormer unchanged and clamps the result to [0, 1]; here the networks are called directly, with
+conversion in both directions. LR is resized to 512 by Pillow's bicubic in floating point, and the
+result to the requested size. They were trained on FFHQ's alignment, which benchmark faces lack.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _load_restorer = Late("affectbench_baselines.restorers.adapted:load_restorer")
 
 
 def plugin(restorer: Restorer) -> ModelPlugin:
-    """The plug-in of a public architecture."""
+    """Return the plug-in of a public architecture."""
     name = restorer.name
     own = ("then",) if not restorer.face else ("w",) if name == "codeformer" else ()
 
