@@ -53,7 +53,7 @@ def config_of_param(content: bytes, label: str) -> RRDBConfig:
     if blocks < 1 or others:
         raise WeightsError(
             f"{label}: is of another network, with {len(convolutions)} convolutions; an x4 RRDBNet "
-            f"has {_IN_A_BLOCK} in each block, and {_AROUND_BLOCKS}"
+            f"has {_IN_A_BLOCK} in each block, and {_AROUND_BLOCKS} more"
         )
     features, growth = (_channels(layer, label) for layer in convolutions[:2])
     config = RRDBConfig(features, growth, blocks, scale=4)
