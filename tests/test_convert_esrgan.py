@@ -249,6 +249,16 @@ def test_bytes_are_the_same_each_time(small: RRDBNet, tmp_path: Path) -> None:
     assert first.read_bytes() == second.read_bytes()
 
 
+def test_a_wheel_for_windows_gives_the_same(small: RRDBNet, tmp_path: Path) -> None:
+    """Its text files have other ends of lines."""
+    first, second = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    assert convert(tmp_path / "unpacked", "--out", first) == 0
+    param = tmp_path / "unpacked" / FOLDER / f"{STEM}.param"
+    param.write_bytes(param.read_bytes().replace(b"\n", b"\r\n"))
+    assert convert(tmp_path / "unpacked", "--out", second) == 0
+    assert first.read_bytes() == second.read_bytes()
+
+
 def damaged_sources(folder: Path) -> dict[str, tuple[Path, str]]:
     """What can be wrong with a source: its path, and what has to be said."""
     models = folder / "unpacked" / FOLDER

