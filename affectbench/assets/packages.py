@@ -153,13 +153,33 @@ def _whole(answer: http.client.HTTPResponse) -> bytes:
     return content
 
 
-def read_member(archive: Path, name: str) -> bytes:
-    """Read a regular file of a wheel, a zip or a tar archive; raise KeyError if there is none."""
+def read_member(archive: Path, name: str, most: int | None = None) -> bytes:
+    """Read a regular file of a wheel, a zip or a tar archive; raise KeyError if there is none.
+
+    Raises WeightsError, having unpacked nothing, if it has more than `most` bytes.
+    """
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as file:
+            require_at_most(most, file.getinfo(name).file_size, archive, name)
             return file.read(name)
-    with tarfile.open(archive) as file:
-        content = file.extractfile(name) if file.getmember(name).isfile() else None
+    with _opened_tar(archive) as file:
+        member = file.getmember(name)
+        content = file.extractfile(name) if member.isfile() else None
         if content is None:
             raise KeyError(f"{name} is not a regular file")
+        require_at_most(most, member.size, archive, name)
         return content.read()
+
+
+def _opened_tar(archive: Path) -> tarfile.TarFile:
+    try:
+        return tarfile.open(archive)
+    except tarfile.ReadError:
+        # Its own message has a line for each kind of compression that it tried.
+        raise tarfile.ReadError("it is no wheel, zip or tar archive, or damaged") from None
+
+
+def require_at_most(most: int | None, size: int, archive: Path, name: str) -> None:
+    """Raise WeightsError for a file of more than `most` bytes, if that is given."""
+    if most is not None and size > most:
+        raise WeightsError(f"{archive}: {name} has {size:,} bytes, more than the {most:,} expected")

@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from affectbench.errors import InputError
+from affectbench_baselines.restorers.real_esrgan import X4PLUS, X4PLUS_ANIME, Published
 
 
 @dataclass(frozen=True)
 class Restorer:
     """A public architecture: its spandrel name, and the facts about its public weights.
 
-    `face` marks those that restore a 512-pixel face; the others upscale an image.
+    `face` marks those that restore a 512-pixel face; the others upscale an image. `published`
+    are weights that can be fetched, and are used where the user names none.
     """
 
     name: str
@@ -22,6 +24,7 @@ class Restorer:
     trained_on: tuple[str, ...]
     trained_against: tuple[str, ...]
     face: bool = True
+    published: Published | None = None
 
 
 RESTORERS = (
@@ -57,6 +60,17 @@ RESTORERS = (
         ("div2k", "flickr2k", "outdoor-scene-training"),
         ("vgg19",),
         face=False,
+        published=X4PLUS,
+    ),
+    Restorer(
+        "real-esrgan-anime",
+        "Real-ESRGAN for drawn pictures (Wang et al., 2021)",
+        "ESRGAN",
+        "BSD-3-Clause",
+        ("unpublished-drawings",),
+        ("vgg19",),
+        face=False,
+        published=X4PLUS_ANIME,
     ),
 )
 

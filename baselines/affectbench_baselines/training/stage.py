@@ -41,7 +41,7 @@ def train(job: Job, options: argparse.Namespace, advance: Advance) -> None:
     fabric.barrier()
     faces = load_faces(options.data, options.landmarks, cache)
     held_out = validation_ids()
-    network, extra = _before(options.init)
+    network, extra = read_previous(options.init)
     trainer = Trainer(
         fabric,
         job,
@@ -61,7 +61,7 @@ def train(job: Job, options: argparse.Namespace, advance: Advance) -> None:
     trainer.run()
 
 
-def _before(init: Path | None) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+def read_previous(init: Path | None) -> tuple[dict[str, Any] | None, dict[str, Any]]:
     """Return the weights of the previous stage, and the metadata of its run."""
     if init is None:
         return None, {}
