@@ -1,6 +1,6 @@
 """affectbench: does a super-resolved face still show the emotion of the original?
 
-The public names are loaded on first use: importing the package loads no torch.
+Public names are imported lazily: importing the package does not import torch.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""How per-image columns become a record's values, and how two models' columns become pairs.
+"""Aggregation of per-image columns into a record's values, and pairing of models' columns.
 
-Values are paired by image id, never by position. A face whose value is NaN has no value: it is
-left out of means and pairs, and `n` says how many are behind a number.
+Values are paired by image id, never by position. NaN means no value: such a face is excluded from
+means and pairs, and `n` is the number of faces behind a value.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from affectbench.stats import Interval, bca_interval, set_mean, shared_rng
 from affectbench.types import Columns, MetricPlugin, MetricSpec
 
 MIN_CLASS_FACES = 10
-"""A class with fewer reference faces has no say in a macro mean: its own mean is too uncertain."""
+"""A class with fewer reference faces is excluded from macro means: its mean is too uncertain."""
 
 STATISTICS = 2
-"""The version of how intervals are made; records of before have none."""
+"""The version of the interval's definition; older records have none."""
 
 Floats = NDArray[np.float64]
 Classes = NDArray[np.intp]
 
 
 def macro_classes(labels: ArrayLike) -> tuple[Classes, tuple[str, ...]]:
-    """The class index per face (N,) for a macro mean, and the names of the classes it counts.
+    """Return the class index per face (N,) for a macro mean, and the names of its classes.
 
     Classes with at least `MIN_CLASS_FACES` faces count, in alphabetical order; -1 marks the faces
     of the others. Without such a class all are -1, and `set_mean` is the plain mean.
@@ -46,13 +46,13 @@ def macro_classes(labels: ArrayLike) -> tuple[Classes, tuple[str, ...]]:
 def set_values(
     columns: Columns, plugin_spec: MetricSpec, extra: Mapping[str, float], seed: int
 ) -> dict[str, Any]:
-    """The set's values of one cell, as its record keeps them.
+    """Return the set-level values of one cell, as stored in its record.
 
-    `value` is what tables show, `low` and `high` its 95 % interval (NaN under 6 faces or if a
-    value is infinite), `mean` the plain mean, `n` the number of faces with a value. A macro metric
-    adds `classes`, the faces and mean of every class, and `macro_classes`, how many of them count;
-    with 0 of them `value` is the plain mean. `statistics` is the version of the interval. `extra`
-    comes on top.
+    `value` is what tables show, `low` and `high` its 95 % interval (NaN for fewer than 6 faces or
+    if a value is infinite), `mean` the plain mean, `n` the number of faces with a value. A macro
+    metric adds `classes`, the face count and mean of every class, and `macro_classes`, how many of
+    them count; if none does, `value` is the plain mean. `statistics` is the version of the
+    interval. `extra` is added to these.
 
     The draws depend on `seed` and `n` alone: cells with equal values have equal intervals.
     """
@@ -71,9 +71,9 @@ def set_values(
 
 
 def interval_of(columns: Columns, metric: Mapping[str, Any], seed: int) -> Interval:
-    """The interval of a cell whose record has one of another version.
+    """Return the interval of a cell whose record holds one of another version.
 
-    `metric` is a record's; its `name` and `aggregate` are used.
+    `metric` is that of the record; its `name` and `aggregate` are used.
     """
     scored = _with_value(columns, str(metric["name"]))
     values = _floats(scored[str(metric["name"])])
@@ -83,7 +83,7 @@ def interval_of(columns: Columns, metric: Mapping[str, Any], seed: int) -> Inter
 
 
 def cell_values(columns: Columns, plugin: MetricPlugin, seed: int) -> dict[str, Any]:
-    """The values of one cell, as its record keeps them, for a metric of any kind."""
+    """Return the values of one cell, as stored in its record, for a metric of any kind."""
     if plugin.finish is not None:
         return dict(plugin.finish(columns))
     return set_values(columns, plugin.spec, plugin.summarise(columns), seed)
@@ -92,10 +92,10 @@ def cell_values(columns: Columns, plugin: MetricPlugin, seed: int) -> dict[str, 
 def align(
     columns_a: Columns, columns_b: Columns, metric: Mapping[str, Any]
 ) -> tuple[Floats, Floats, Classes | None]:
-    """Two models' values on the faces that both have, and the class index of these faces.
+    """Return two models' values on their common faces, and the class index of these faces.
 
-    What `affectbench.stats.paired_difference` takes. `metric` is a record's (its `name` and
-    `aggregate` are used); the classes are None for a metric that is a plain mean.
+    They are the arguments of `affectbench.stats.paired_difference`. `metric` is that of a record
+    (its `name` and `aggregate` are used); the classes are None for a metric with a plain mean.
     """
     values, classes = align_all([columns_a, columns_b], metric)
     return values[0], values[1], classes
@@ -104,10 +104,10 @@ def align(
 def align_all(
     columns: Sequence[Columns], metric: Mapping[str, Any]
 ) -> tuple[Floats, Classes | None]:
-    """The values (M, N) of M >= 1 models on the faces that all of them have, sorted by id.
+    """Return the values (M, N) of M >= 1 models on their common faces, sorted by id.
 
-    What `affectbench.stats.best_set` takes; otherwise as `align`. The classes are those of the
-    references, which are the same for all models, and are counted on the faces that are left.
+    They are the arguments of `affectbench.stats.best_set`; otherwise like `align`. The classes are
+    those of the references, which all models share, and are counted on the common faces.
     """
     name = str(metric["name"])
     scored = [_with_value(one, name) for one in columns]
@@ -122,7 +122,7 @@ def align_all(
 
 
 def common_faces(columns_a: Columns, columns_b: Columns) -> tuple[Columns, Columns]:
-    """Two models' columns on the faces that both have, sorted by id: for a metric of a set."""
+    """Return two models' columns on their common faces, sorted by id, for a set metric."""
     rows_a, rows_b = (
         {str(i): row for row, i in enumerate(one["id"])} for one in (columns_a, columns_b)
     )
@@ -135,7 +135,7 @@ def common_faces(columns_a: Columns, columns_b: Columns) -> tuple[Columns, Colum
 
 
 def _with_value(columns: Columns, name: str) -> Columns:
-    """The rows whose value is not NaN."""
+    """Return the rows whose value is not NaN."""
     known = ~np.isnan(_floats(columns[name]))
     return {key: np.asarray(column)[known] for key, column in columns.items()}
 

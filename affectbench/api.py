@@ -1,4 +1,4 @@
-"""`compare`, `score` and the re-run of leaderboards: where running and reporting meet."""
+"""`compare`, `score` and `rerun_leaderboard`: the functions that both run and report."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ from affectbench.types import Kernel, Role, TestProtocol
 
 @dataclass(frozen=True)
 class Comparison:
-    """A finished comparison: its table, what failed, and where it is kept.
+    """A finished comparison: its table, its failures, and its folder.
 
-    `table` has the columns of `table.csv`, a row per model, anchor and data set.
+    `table` has the columns of `table.csv`, and a row per model, anchor and data set.
     """
 
     run: Run
@@ -45,30 +45,30 @@ class Comparison:
 
     @property
     def folder(self) -> Path:
-        """The results' folder; for a call without `out` it is gone."""
+        """The folder of the results; deleted already if the call had no `out`."""
         return self.outcome.folder
 
     @property
     def gaps(self) -> tuple[str, ...]:
-        """Metrics that a group brought and that were left out, and why, one text each."""
+        """Metrics of a requested group that were skipped, each with its reason."""
         return tuple(str(gap) for gap in self.run.settings.get("gaps", ()))
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What is odd about the faces' and the results' files, one text each."""
+        """Remarks on unusual files among the faces and the results."""
         return tuple(str(remark) for remark in self.run.settings.get("remarks", ()))
 
     @property
     def failed(self) -> tuple[str, ...]:
-        """Why cells of models have no values, one text each."""
+        """The error of each model's cell that has no values."""
         return tuple(f"{r.row} on {r.dataset['name']}: {r.error}" for r in self.outcome.failed)
 
     def images(
         self, row: str, dataset: str, metric: str = "ecm", role: Role | None = None
     ) -> pd.DataFrame:
-        """The per-image values of one row; with several judges those of the first.
+        """Return the per-image values of one row; with several judges, those of the first.
 
-        Of a model and an anchor of one name those of the model, unless `role` says otherwise.
+        If a model and an anchor have the same name, the model is meant unless `role` is given.
         """
         for record in self.run.records:
             found = (record.row, record.dataset["name"], record.metric["name"])
@@ -105,21 +105,20 @@ def compare(
     note: Note = lambda _text: None,
     progress: Advance = lambda _text, _done, _total: None,
 ) -> Comparison:
-    """Run models on data sets and measure what they make of the faces.
+    """Run super-resolution models on data sets and evaluate the faces that they produce.
 
-    `models`, `datasets`, `metrics` and `judges` are comma lists or sequences of what the command
-    takes; `data_root` holds a folder per data set, `data` names folders one by one. Without
-    `datasets` those of `data` are taken, and without either the two faces of `demo`. `framing` says
-    where the face is in folders of your own (default: in the centre). `metrics` are
-    names of metrics and groups (`affectbench metrics`) or `all`: a metric of a group that cannot be
-    computed here is left out, and `gaps` says why. The first of `judges` is the headline judge;
-    `panel` stands for all judges that come with the library. `crop` is the version of the face
-    region that ECM is taken on: `crop/1`, the framing's box, or `crop/2`, from the landmarks of
-    each reference. With `isolate` each model runs in a process of its own, so that one that crashes
-    costs its row alone; so does `timeout`, which is also how many seconds it may take to load, and
-    for a batch. Results are kept in `out` and reused by the next call; without `out` nothing is
-    kept. Raises an AffectBenchError for input that cannot be used; a model that fails while it runs
-    is reported in `failed`.
+    `models`, `datasets`, `metrics` and `judges` take what the command line takes, as comma lists or
+    sequences; `data_root` holds a folder per data set, `data` maps names to folders. `datasets`
+    defaults to the keys of `data`, and without either to the two faces of `demo`. `framing` says
+    where the face is in folders of your own (default: in the centre). `metrics` are names of
+    metrics and groups (`affectbench metrics`) or `all`: a metric of a group that cannot be computed
+    here is skipped, and `gaps` says why. The first of `judges` is the headline judge; `panel` means
+    all judges that come with the library. `crop` is the version of the face region used for
+    ECM: `crop/1`, the framing's box, or `crop/2`, from the landmarks of each reference. With
+    `isolate` each model runs in its own process, so that a crash costs only its row; `timeout`
+    implies this, and limits the seconds for loading a model and for each batch. Results are stored
+    in `out` and reused by the next call; without `out` nothing is kept. Raises an AffectBenchError
+    for unusable input; a model that fails while it runs is reported in `failed`.
 
     >>> result = compare("nearest,bicubic", metrics=["psnr"])
     >>> list(result.table.model[:2])
@@ -170,13 +169,13 @@ def score(
     note: Note = lambda _text: None,
     progress: Advance = lambda _text, _done, _total: None,
 ) -> Comparison:
-    """Measure a folder of results against the folder of originals, paired by file name.
+    """Evaluate a folder of results against the folder of originals, paired by file name.
 
-    Images are taken as they are: nothing is resized. `framing` says where the face is, `scale`
-    matters to conventions whose border depends on it, and `crop` to ECM as in `compare`. Results
-    that do not look like the originals of their names are refused (they are in `failed`), unless
-    `allow_mismatch` insists on them. Raises InputError, naming the files, if the folders do not
-    pair up or sizes differ.
+    Images are used as they are: nothing is resized. `framing` says where the face is, `scale`
+    matters only to conventions whose border depends on it, and `crop` selects the face region for
+    ECM as in `compare`. Results that do not look like the originals of the same name are rejected
+    (they are in `failed`) unless `allow_mismatch` is set. Raises InputError, naming the files, if
+    the folders do not pair up or sizes differ.
     """
     sizes = _require_pairs(usable_path(sr), usable_path(hr))
     uniform = len(set(sizes.values())) == 1
@@ -212,9 +211,10 @@ def rerun_leaderboard(
     seed: int = 0,
     note: Note = lambda _text: None,
 ) -> list[str]:
-    """Run seeded faces of every leaderboard row again, weights to metric; what differs.
+    """Run a seeded sample of faces of every leaderboard row again, and return what differs.
 
-    By all metrics of the boards, or only by those named. InputError for one that a board has not.
+    Each row is recomputed from weights to metrics, by all metrics of the boards or only those
+    named. Raises InputError for a metric that a board does not have.
     """
     problems = []
     for folder in board_folders(root):
@@ -274,7 +274,7 @@ def _folder(name: str, data_root: Path | str | None, data: Mapping[str, Path | s
 
 
 def _require_pairs(sr: Path, hr: Path) -> dict[Path, tuple[int, int]]:
-    """The sizes of the originals."""
+    """Return the sizes of the originals; raise InputError if the folders do not pair up."""
     results, originals = by_id(list_images(sr)), by_id(list_images(hr))
     missing = [stem for stem in originals if stem not in results]
     extra = [stem for stem in results if stem not in originals]

@@ -1,4 +1,4 @@
-"""What a caller gives, checked before anything is done: numbers, lists of names, paths."""
+"""Validation of arguments before any work starts: numbers, lists of names, paths."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOST = 2**63 - 1
 
 
 def whole(name: str, value: SupportsIndex, least: int = 1) -> int:
-    """A whole number of any type, such as numpy's; InputError for anything else.
+    """Return an integer of any type, such as numpy's, as int; raise InputError for anything else.
 
     >>> whole("--scale", 8)
     8
@@ -34,14 +34,14 @@ def whole(name: str, value: SupportsIndex, least: int = 1) -> int:
 
 
 def one_of(name: str, value: str, known: Sequence[str]) -> str:
-    """A value that is one of those known; InputError, naming them, for any other."""
+    """Return the value if it is a known one; raise InputError, naming those known, otherwise."""
     if value not in known:
         raise InputError(f"{name} {value}: is none of {', '.join(known)}")
     return value
 
 
 def names(given: str | Sequence[str]) -> tuple[str, ...]:
-    """A comma list, or a sequence of them, as single names.
+    """Split a comma list, or a sequence of them, into single names.
 
     >>> names("psnr, ssim"), names(["ecm", "psnr,ssim"])
     (('psnr', 'ssim'), ('ecm', 'psnr', 'ssim'))
@@ -54,7 +54,7 @@ def names(given: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def usable_path(given: str | os.PathLike[str]) -> Path:
-    """A path that a file system can hold; InputError for one that is too long, or has a NUL."""
+    """Return the path; raise InputError if no file system can hold it (too long, or has a NUL)."""
     path = Path(given)
     shown = printable(str(path))
     shown = shown if len(shown) <= 80 else f"{shown[:60]}... ({len(str(path))} characters)"
@@ -62,9 +62,9 @@ def usable_path(given: str | os.PathLike[str]) -> Path:
         longest = max((len(os.fsencode(part)) for part in path.parts), default=0)
         length = len(os.fsencode(path))
     except UnicodeEncodeError:
-        raise InputError(f"{shown}: is no path, it holds half a character") from None
+        raise InputError(f"{shown}: is not a valid path: it holds a lone surrogate") from None
     if "\0" in str(path):
-        raise InputError(f"{shown}: is no path, it holds a NUL")
+        raise InputError(f"{shown}: is not a valid path: it holds a NUL")
     if longest > LONGEST_NAME:
         raise InputError(f"{shown}: has a part of {longest} bytes, and {LONGEST_NAME} is the most")
     if length > LONGEST_PATH:
@@ -73,7 +73,7 @@ def usable_path(given: str | os.PathLike[str]) -> Path:
 
 
 def is_file(path: str | os.PathLike[str]) -> bool:
-    """Whether it is a file that can be reached; never an error, whatever the text is."""
+    """Return whether the path is an accessible file; never raise, whatever the path is."""
     try:
         return Path(path).is_file()
     except (OSError, ValueError):
@@ -81,7 +81,7 @@ def is_file(path: str | os.PathLike[str]) -> bool:
 
 
 def is_folder(path: str | os.PathLike[str]) -> bool:
-    """Whether it is a folder that can be reached; never an error, whatever the text is."""
+    """Return whether the path is an accessible folder; never raise, whatever the path is."""
     try:
         return Path(path).is_dir()
     except (OSError, ValueError):

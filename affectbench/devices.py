@@ -1,4 +1,4 @@
-"""The device that torch is asked for: one place that says whether it can be used."""
+"""Selection of the torch device, with a check that it can be used."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ if TYPE_CHECKING:
     import torch
 
 _UNUSABLE = (RuntimeError, AssertionError, ImportError, AttributeError, TypeError, ValueError)
-"""What torch raises for a device that it has no name, no build, no driver or no backend for."""
+"""What torch raises for a device with an unknown name or without a build, driver or backend."""
 
 
 def usable_device(name: str | torch.device, called: str = "") -> torch.device:
-    """The device of that name; `auto` is the GPU if there is one. `called` is what an error says.
+    """Return the torch device of that name; `auto` is the GPU if there is one.
 
-    InputError for one that is not there, or that holds no values (`meta`).
+    `called` is the name to use in error messages. Raises InputError for a device that does not
+    exist, or that holds no values (`meta`).
     """
     import torch
 

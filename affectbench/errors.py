@@ -1,7 +1,7 @@
-"""The one error tree of affectbench.
+"""The exception hierarchy of affectbench.
 
-Every error a user can cause derives from `AffectBenchError`, names the thing that is wrong, and
-says what to do about it. `affectbench.cli` catches exactly this class and exits with `exit_code`.
+Every error that a user can cause derives from `AffectBenchError`, names what is wrong, and says how
+to fix it. `affectbench.cli` catches exactly this class and exits with `exit_code`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from affectbench.texts import printable
 
 
 class AffectBenchError(Exception):
-    r"""Base of all errors that a user can cause or mend.
+    r"""Base class of all errors that a user can cause or fix.
 
-    The message may quote what a file, a path or a model says: control characters are escaped.
+    The message may quote a file, a path or a model: control characters are escaped.
 
     >>> print(InputError("unknown expression 'sad\x1b[2J'"))
     unknown expression 'sad\x1b[2J'
@@ -44,7 +44,7 @@ class MissingExtraError(AffectBenchError, ImportError):
 
 
 class MissingPackageError(MissingExtraError):
-    """A package is not installed that none of our extras brings; `command` is for `pip install`."""
+    """A package that no extra provides is not installed; `command` is for `pip install`."""
 
     def __init__(self, what: str, command: str) -> None:
         AffectBenchError.__init__(self, f"{what} needs another package: pip install {command}")
@@ -52,11 +52,11 @@ class MissingPackageError(MissingExtraError):
 
 
 class WeightsError(AffectBenchError):
-    """A weights file is missing, damaged, refused, or not what was asked for."""
+    """A weights file is missing, damaged, refused, or not the expected one."""
 
 
 class AssetMissingError(WeightsError):
-    """A weights file that does not come with the library has not been fetched yet."""
+    """A weights file that does not come with the library has not been downloaded yet."""
 
     def __init__(self, asset: str, origin: str, target: object) -> None:
         super().__init__(
@@ -73,20 +73,20 @@ class ModelError(AffectBenchError):
 
 
 class MetricError(AffectBenchError):
-    """A metric or its judge failed on faces: it raised, or gave something that is no values."""
+    """A metric or its judge failed on faces: it raised, or did not return valid values."""
 
     exit_code = 1
 
 
 class ChangedError(InputError):
-    """A face is another one than at the beginning of the run: nothing can be measured against it.
+    """A face changed while the run was under way: nothing can be measured against it.
 
-    A changed result is a ModelError instead: its row fails alone.
+    A changed result is a ModelError instead: only its row fails.
     """
 
 
 class RecordError(AffectBenchError):
-    """A stored record is damaged, or written by a newer affectbench."""
+    """A stored record is damaged, or was written by a newer affectbench."""
 
 
 class BusyError(AffectBenchError):
@@ -98,7 +98,7 @@ class StorageError(AffectBenchError):
 
 
 def listed(names: Iterable[str], limit: int = 10) -> str:
-    """The first `limit` names, comma separated, and how many more there are.
+    """Return the first `limit` names, separated by commas, and the number of the others.
 
     >>> listed(["a", "b", "c"], limit=2)
     'a, b and 1 more'
@@ -109,7 +109,7 @@ def listed(names: Iterable[str], limit: int = 10) -> str:
 
 
 def closest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """Return the known name that a misspelt one may mean, else None.
+    """Return the known name closest to a misspelt one, else None.
 
     >>> closest("bicubik", ["bicubic", "nearest"])
     'bicubic'
@@ -119,7 +119,7 @@ def closest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
 
 
 def hint(name: str, known: Iterable[str], shown: str = "'{}'", listed_as: str = "{}") -> str:
-    """Return what an error says below an unknown name: the closest known one, or all of them.
+    """Return the hint for an unknown name: the closest known one, or all of them.
 
     >>> hint("bicubik", ["bicubic", "nearest"])
     "did you mean 'bicubic'?"

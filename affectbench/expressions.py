@@ -1,7 +1,7 @@
-"""The words for expressions: one source for every spelling that data sets and judges use.
+"""Expression labels: the one mapping from every spelling in data sets and judges to its label.
 
-"Happy", "HAPPY", "happiness" and "joy" are one word, `happy`. A word that is not known is refused:
-a label that no judge can give would only look like a judge that is always wrong.
+"Happy", "HAPPY", "happiness" and "joy" all map to `happy`. Unknown words are rejected: a label that
+no judge can predict would look like a judge that is always wrong.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import unicodedata
 from affectbench.errors import InputError, closest
 
 CONTEMPT = "contempt"
-"""An expression, but no class of the bundled judges."""
+"""An expression that is not a class of the bundled judges."""
 
 NOT_EXPRESSIONS = ("unknown", "nf")
-"""Answers in tables of votes that name no expression: "unknown", and "not a face"."""
+"""Answers in vote tables that name no expression: "unknown", and "not a face"."""
 
 _SPELLINGS = {
     "angry": ("anger",),
@@ -31,12 +31,12 @@ _WORDS = {word: name for name, others in _SPELLINGS.items() for word in (name, *
 
 
 def plain_word(text: str) -> str:
-    """Return a word without capitals, compatibility forms and surrounding spaces."""
+    """Normalise a word: case folded, NFKC, without surrounding spaces."""
     return unicodedata.normalize("NFKC", text).strip().casefold()
 
 
 def find_expression(text: str) -> str | None:
-    """Return the expression (`EXPRESSIONS` or `contempt`) that a word means, else None.
+    """Return the expression label (`EXPRESSIONS` or `contempt`) of a word, else None.
 
     >>> find_expression("Happiness"), find_expression("ANGER"), find_expression("age")
     ('happy', 'angry', None)
@@ -45,9 +45,9 @@ def find_expression(text: str) -> str | None:
 
 
 def expression_word(text: str) -> str:
-    """Return the expression that a word means, as `find_expression` does.
+    """Return the expression label of a word, like `find_expression`.
 
-    Raises InputError, with a suggestion, for a word that is not known.
+    Raises InputError, with a suggestion, for an unknown word.
     """
     if found := find_expression(text):
         return found
@@ -57,6 +57,6 @@ def expression_word(text: str) -> str:
 
 
 def close_expression(text: str) -> str | None:
-    """Return the expression that a misspelt word may mean, else None."""
+    """Return the expression label closest to a misspelt word, else None."""
     close = closest(plain_word(text), _WORDS, cutoff=0.7)
     return _WORDS[close] if close else None

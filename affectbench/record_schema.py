@@ -1,7 +1,7 @@
-"""What a record and its per-image values have to be: the one place where they are checked.
+"""The schema of records and their per-image values, and its validation.
 
-Nothing here knows where a file lies. A check says why something cannot be used, and gives the
-empty text if it can: the caller knows the file and what can be done.
+Nothing here knows file paths. A check returns the reason why something is invalid, or an empty
+string: the caller knows the file and the remedy.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from affectbench.types import Columns, content_id
 
 SCHEMA = 1
 Check = Callable[[str, Any], str]
-"""Takes where a value stands and the value."""
+"""Takes the place of a value, for the message, and the value; returns the problem or an empty
+string."""
 
 _SHA256 = re.compile("([0-9a-f]{64})?")
 _ID = re.compile("[0-9a-f]{16}")
 
 
 def record_problem(data: Any) -> str:
-    """Why JSON data are not a record of this schema; empty if they are."""
+    """Return why JSON data are not a valid record; an empty string if they are."""
     if problem := _RECORD("record", data):
         return problem
     metric, failed = data["metric"], [image_id for image_id, _ in data["failed"]]
@@ -48,12 +49,12 @@ def record_problem(data: Any) -> str:
 
 
 def settings_problem(settings: Any) -> str:
-    """Why the `settings` of a `run.json` cannot be used; empty if they can."""
+    """Return why the `settings` of a `run.json` are invalid; an empty string if they are not."""
     return _SETTINGS("settings", settings)
 
 
 def cells_problem(cells: Any) -> str:
-    """Why the `cells` of a `run.json` cannot be used; empty if they can."""
+    """Return why the `cells` of a `run.json` are invalid; an empty string if they are not."""
     if problem := _texts("cells", cells):
         return problem
     if not cells:
@@ -67,7 +68,10 @@ def cells_problem(cells: Any) -> str:
 def columns_problem(
     columns: Columns, metric: Mapping[str, Any], n: int, failed: Sequence[tuple[str, str]]
 ) -> str:
-    """Why columns are not the per-image values of a record (its metric, faces and failures)."""
+    """Return why columns are not the per-image values of a record; an empty string if they are.
+
+    `metric`, `n` and `failed` are the record's.
+    """
     of_set = metric["kind"] == "set"
     needed = ["id"] if of_set else ["id", metric["name"]]
     needed += ["label_hr"] if metric["aggregate"] == "macro" else []
@@ -86,7 +90,7 @@ def columns_problem(
 
 
 def _fits(name: str, column: np.ndarray, or_bytes: bool) -> bool:
-    """Whether a column holds what its name says: numbers, or texts without gaps."""
+    """Return whether a column has the type its name implies: numbers, or strings without gaps."""
     if name in ("id", "label_hr", "label_sr"):
         return all(isinstance(value, str) for value in column.tolist())
     if column.dtype.kind == "O":
@@ -95,7 +99,7 @@ def _fits(name: str, column: np.ndarray, or_bytes: bool) -> bool:
 
 
 def _is_inside(path: str) -> bool:
-    """Whether a relative path stays in its folder, on every system."""
+    """Return whether a relative path stays inside its folder, on every platform."""
     odd = re.search(r"[\\:\x00-\x1f]", path) or path.startswith("/")
     parts = PurePosixPath(path).parts
     return not odd and bool(parts) and ".." not in parts
@@ -106,7 +110,7 @@ def _is(what: str, test: Callable[[Any], bool]) -> Check:
 
 
 def _object(needed: Mapping[str, Check], other: Mapping[str, Check] | None = None) -> Check:
-    """A check of an object: `needed` must be there, `other` may; more is not looked at."""
+    """Return a check of an object: `needed` keys are required, `other` ones optional."""
     every = {**needed, **(other or {})}
 
     def check(where: str, value: Any) -> str:
@@ -126,7 +130,7 @@ def _within(where: str, name: str) -> str:
 
 
 def _each(check: Check) -> Check:
-    """A check of an object whose values are all of one kind."""
+    """Return a check of an object whose values must all pass `check`."""
     return lambda where, value: _object(
         dict.fromkeys(value, check) if isinstance(value, Mapping) else {}
     )(where, value)

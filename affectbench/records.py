@@ -1,8 +1,8 @@
-"""Results on disk: where `run`, which writes them, and `report`, which reads them, meet.
+"""Results on disk: the format that `run` writes and `report` reads.
 
-A record is one JSON file for one cell (model, data set, protocol, metric). It describes and
-versions itself, and names the Parquet file that holds the cell's per-image values. Writing is
-atomic: a file is there whole, or not at all.
+A record is one JSON file per cell (model, data set, protocol, metric). It describes and versions
+itself, and names the Parquet file that holds the cell's per-image values. Writes are atomic: a file
+is complete or does not exist.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ Status = Literal["ok", "failed"]
 class Record:
     """One cell's result and everything needed to rebuild it.
 
-    `id` is derived from `cell`, the content that decides the numbers. `values` are the set's
+    `id` is derived from `cell`, the content that determines the numbers. `values` are the set-level
     values, computed from the per-image values in `images` (a path relative to the run folder).
     `failed` lists `[image id, reason]` for images without a value; they are counted, never
-    averaged away. `error` says why a cell has no values at all. `images_sha256` is that of the
-    Parquet file, and ties it to the record; `sha256` is that of all the record says, and is put in
-    when it is written. Both are empty in records that are older than they are.
+    silently dropped. `error` says why a cell has no values at all. `images_sha256` is that of the
+    Parquet file, and ties it to the record; `sha256` is that of the whole record, and is set on
+    writing. Both are empty in older records.
     """
 
     id: str
@@ -67,11 +67,11 @@ class Record:
 
 @dataclass(frozen=True)
 class SavedFaces:
-    """Where a run keeps the faces of one data set as PNG.
+    """The paths of a run's saved faces of one data set, as PNG files.
 
     `faces/<set>-<revision>/hr/<id>.png`, `.../lr/<id>.png` and `.../sr/<row>-<revision>/<id>.png`.
-    The revisions are those of the cells, so that a face is never taken for one that another
-    protocol or other weights made.
+    The revisions are those of the cells, so that faces of another protocol or other weights are
+    never confused with these.
     """
 
     root: Path
@@ -84,26 +84,26 @@ class SavedFaces:
         return self.root / "faces" / f"{slug(self.dataset)}-{self.revision[:8]}"
 
     def hr(self, image_id: str) -> Path:
-        """The reference."""
+        """Return the path of the reference."""
         return self.folder / "hr" / f"{image_id}.png"
 
     def lr(self, image_id: str) -> Path:
-        """What the models are given."""
+        """Return the path of the models' input."""
         return self.folder / "lr" / f"{image_id}.png"
 
     def sr(self, row: str, model_revision: str, image_id: str) -> Path:
-        """What a row made of it."""
+        """Return the path of a row's result."""
         return self.folder / "sr" / f"{slug(row)}-{model_revision[:8]}" / f"{image_id}.png"
 
 
 _OF_WINDOWS = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
-"""Names that no file of Windows can have."""
+"""Reserved file names on Windows."""
 
 
 def slug(name: str) -> str:
-    """A name as a file name: unusual characters become `_`, and nothing hides.
+    """Return a name as a file name: unusual characters become `_`, and no file is hidden.
 
-    Names that differ have slugs that differ, but for upper and lower case (see `distinct_slugs`).
+    Different names have different slugs, except for case (see `distinct_slugs`).
 
     >>> slug("my model/v2"), slug("bicubic")
     ('my_model_v2-b76e73', 'bicubic')
@@ -115,7 +115,7 @@ def slug(name: str) -> str:
 
 
 def distinct_slugs(keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    """File names of keys (kind, name), distinct also where files ignore upper and lower case.
+    """Return the file names of keys (kind, name), distinct even on case-insensitive file systems.
 
     >>> distinct_slugs([("model", "x"), ("anchor", "x"), ("model", "X")])
     {('model', 'x'): 'x', ('anchor', 'x'): 'x-071e19', ('model', 'X'): 'X-927e23'}
@@ -131,22 +131,22 @@ def distinct_slugs(keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str
 
 
 def write_record(record: Record, path: Path) -> None:
-    """Write a record as indented JSON with sorted keys, and with the SHA-256 of all it says."""
+    """Write a record as indented JSON with sorted keys and the SHA-256 of its content."""
     data = _plain(asdict(record))
     data["sha256"] = _digest(data)
     write_json(data, path, sort_keys=True)
 
 
 def write_json(data: Mapping[str, Any], path: Path, *, sort_keys: bool = False) -> None:
-    """Write indented JSON; of text that is not Unicode the escaped bytes."""
+    """Write indented JSON; bytes that are not valid Unicode are escaped."""
     text = json.dumps(_plain(data), indent=1, sort_keys=sort_keys, ensure_ascii=False)
     write_atomic(path, text.encode() + b"\n")
 
 
 def read_record(path: Path) -> Record:
-    """Read a record; RecordError if it is not what was written, or of a newer schema.
+    """Read a record; raise RecordError if it was modified, is damaged, or has a newer schema.
 
-    Records without a SHA-256 were written before there was one, and are taken as they are.
+    Records without a SHA-256 predate that field, and are accepted as they are.
     """
     try:
         data = parse_json(path.read_bytes())
@@ -179,7 +179,7 @@ _MEND_IMAGES = "restore it, or delete the record of the same name and run the sa
 
 
 def write_columns(columns: Columns, path: Path, *, durable: bool = True) -> str:
-    """Write per-image columns as Parquet (zstd), exact to the last bit; return its SHA-256."""
+    """Write per-image columns as Parquet (zstd), bit-exact, and return the file's SHA-256."""
     table = pa.table({name: pa.array(np.asarray(values)) for name, values in columns.items()})
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
@@ -189,9 +189,9 @@ def write_columns(columns: Columns, path: Path, *, durable: bool = True) -> str:
 
 
 def read_columns(path: Path, sha256: str = "") -> dict[str, np.ndarray]:
-    """Read per-image columns; RecordError if the file is missing, damaged, or not that of `sha256`.
+    """Read per-image columns; raise RecordError if the file is missing, damaged or not `sha256`.
 
-    An empty `sha256` is that of a record which was written before records knew it.
+    An empty `sha256` is not checked: it comes from a record that predates the field.
     """
     try:
         content = path.read_bytes()
@@ -209,7 +209,7 @@ def read_columns(path: Path, sha256: str = "") -> dict[str, np.ndarray]:
 
 
 def _parsed(content: bytes) -> dict[str, np.ndarray]:
-    """The columns of a Parquet file; ValueError for anything that is not a plain table."""
+    """Parse the columns of a Parquet file; raise ValueError for anything but a plain table."""
     try:
         with pq.ParquetFile(pa.BufferReader(content)) as file:
             names = file.schema_arrow.names
@@ -228,15 +228,15 @@ _MOST_ROWS = 100_000_000
 
 
 def concatenate(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Columns of several batches, one after the other."""
+    """Concatenate the columns of several batches."""
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def write_atomic(path: Path, content: bytes, *, durable: bool = True) -> None:
-    """Write a whole file or none: a temporary file beside it, then a rename.
+    """Write a file atomically: a temporary file beside it, then a rename.
 
-    A durable one is whole after a power failure too. Others can be empty then, which is fine for
-    what is checked before use, and much faster for many files. Who may read it is up to the
+    A `durable` file also survives a power failure. Others can then be empty, which is acceptable
+    for files that are checked before use, and much faster for many files. Permissions follow the
     process's umask, as for every file. Raises StorageError, naming the folder, if the disk is full
     or the folder is not writable.
     """
@@ -255,11 +255,11 @@ def write_atomic(path: Path, content: bytes, *, durable: bool = True) -> None:
         raise StorageError(_storage_message(path, error)) from error
     finally:
         with suppress(OSError, ValueError):
-            temporary.unlink(missing_ok=True)  # only there if something went wrong
+            temporary.unlink(missing_ok=True)  # exists only if something went wrong
 
 
 def is_kept(path: Path) -> bool:
-    """Whether a file is there and not empty, as one can be that was not written durably."""
+    """Return whether a file exists and is not empty (a non-durable write can leave it empty)."""
     return path.is_file() and path.stat().st_size > 0
 
 
@@ -275,7 +275,7 @@ def _storage_message(path: Path, error: OSError | ValueError) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """The value as JSON data: it has no infinity, no NaN and no text that is not Unicode."""
+    """Convert a value to JSON data without infinity, NaN and invalid Unicode."""
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
@@ -290,14 +290,14 @@ def _plain(value: Any) -> Any:
 
 
 def _numbers(value: Any) -> Any:
-    """What `_plain` made of infinity and NaN, as numbers again."""
+    """Convert what `_plain` wrote for infinity and NaN back to numbers."""
     if isinstance(value, dict):
         return {k: _numbers(v) for k, v in value.items()}
     return float(value) if value in ("inf", "-inf", "nan") else value
 
 
 def _digest(data: Mapping[str, Any]) -> str:
-    """The SHA-256 of everything that a record says, but for the SHA-256 itself."""
+    """Return the SHA-256 of a record's content, except its `sha256` field."""
     said = {name: value for name, value in data.items() if name != "sha256"}
     text = json.dumps(said, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Plug-ins found through entry points: lazy and typed; duplicates raise, unknown names suggest."""
+"""Plug-ins found through entry points: lazy, typed, with errors for duplicate and unknown names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from affectbench.errors import AffectBenchError, UnknownNameError, hint
 T = TypeVar("T")
 
 OPTIONAL_DISTRIBUTIONS = {"affectbench.models": "affectbench-baselines"}
-"""What adds plug-ins to a group, where it is installed."""
+"""Optional distributions that add plug-ins to a group."""
 
 
 class PluginError(AffectBenchError):
@@ -23,10 +23,10 @@ class PluginError(AffectBenchError):
 
 @dataclass(frozen=True)
 class Late:
-    """A function whose module is imported when it is called: `Late("package.module:name")`.
+    """A function whose module is imported on the first call: `Late("package.module:name")`.
 
-    Called with the arguments `given` here before its own. What names a module this way stands
-    above it without importing it: nothing is loaded that is not used.
+    The arguments in `given` are passed before those of the call. A module can thus refer to another
+    without importing it, and nothing is loaded that is not used.
     """
 
     place: str
@@ -41,7 +41,7 @@ class Late:
 class Registry(Generic[T]):
     """The plug-ins of one entry-point group. Nothing is imported before `load`.
 
-    `own` are plug-ins by name that need no entry point: those of a catalogue of the library.
+    `own` maps names to built-in plug-ins, which need no entry point.
 
     >>> "psnr" in Registry("affectbench.metrics", "metric", object).names()
     True
@@ -62,7 +62,7 @@ class Registry(Generic[T]):
             if point.name in self._own:
                 raise PluginError(
                     f"a plug-in is named {self.noun} '{point.name}', as one of affectbench's own: "
-                    f"{_origin(point)}; uninstall it, or install affectbench again if that is it"
+                    f"{_origin(point)}; uninstall it, or reinstall affectbench if it is affectbench"
                 )
             known = found.setdefault(point.name, point)
             if known.value != point.value:
@@ -73,7 +73,7 @@ class Registry(Generic[T]):
         return found
 
     def names(self) -> tuple[str, ...]:
-        """All known names, sorted."""
+        """Return all known names, sorted."""
         return tuple(sorted({*self._own, *self._points}))
 
     def __contains__(self, name: object) -> bool:
@@ -83,12 +83,12 @@ class Registry(Generic[T]):
         return iter(self.names())
 
     def load(self, name: str) -> T:
-        """The plug-in of that name.
+        """Return the plug-in of that name.
 
         Raises UnknownNameError, with a suggestion, if there is none, and PluginError if it
-        cannot be imported or is not what its group promises.
+        cannot be imported or has the wrong type for its group.
         """
-        points = self._points  # before anything else: a name must not stand twice
+        points = self._points  # first of all, since this raises for duplicate names
         if name in self._own:
             return self._own[name]
         if name not in points:

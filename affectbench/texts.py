@@ -1,8 +1,8 @@
-"""Text from outside: JSON that is read without surprises, and names that are safe to show.
+"""Untrusted text: strict JSON parsing, and names that are safe to display.
 
-File names, messages of decoders, keys of pickles and records of others may hold anything. A
-terminal obeys escape sequences, a file name need not be UTF-8, and JSON may be nested until the
-reader's stack is full.
+File names, decoder messages, pickle keys and other people's records may contain anything: escape
+sequences that a terminal would execute, file names that are not UTF-8, and JSON nested deeply
+enough to overflow the parser's stack.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 
 _UNSAFE = re.compile(
     "[\x00-\x1f\x7f-\x9f"  # control characters, the one-byte escape sequences among them
-    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # they turn the direction of what follows
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # bidirectional text controls
     "\u2028\u2029\ufeff"
-    "\ud800-\udfff]"  # bytes of a file name that is not UTF-8, and halves of characters
+    "\ud800-\udfff]"  # lone surrogates, among them bytes of a file name that is not UTF-8
 )
 _NO_ASCII = re.compile("[^\x20-\x7e]")
 _NOT_UNICODE = re.compile("[\ud800-\udfff]")
@@ -24,7 +24,7 @@ _LARGEST = 2**63
 
 
 def printable(text: str, keep: str = "") -> str:
-    r"""Text that a terminal shows and does not obey, on one line; `keep` are characters to leave.
+    r"""Escape control characters, so that text is safe to print on one line; `keep` some of them.
 
     >>> print(printable("a\x1b[2Jb\udcff\n"))
     a\x1b[2Jb\xff\x0a
@@ -33,12 +33,12 @@ def printable(text: str, keep: str = "") -> str:
 
 
 def unicode_text(text: str) -> str:
-    r"""Text that every encoding of Unicode takes: bytes that were none are written `\xff`."""
+    r"""Return text that every Unicode encoding accepts: bytes that are invalid become `\xff`."""
     return _NOT_UNICODE.sub(lambda found: _escaped(found[0]), text)
 
 
 def shown_json(text: str, ascii_only: bool = False) -> str:
-    r"""A JSON text of the same meaning that a terminal shows and does not obey.
+    r"""Return an equivalent JSON text that is safe to print on a terminal.
 
     >>> shown_json('{"a": "\x9b ü"}'), shown_json('["ü"]', ascii_only=True)
     ('{"a": "\\u009b ü"}', '["\\u00fc"]')
@@ -48,10 +48,10 @@ def shown_json(text: str, ascii_only: bool = False) -> str:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """The data of a JSON text. ValueError says what is wrong with it.
+    """Parse a JSON text strictly; raise ValueError, saying what is wrong with it.
 
-    Refused beside what is no JSON: keys that are there twice, NaN and infinity, numbers beyond 64
-    bits, strings that are not Unicode, and more than 32 levels.
+    Besides invalid JSON, this refuses duplicate keys, NaN and infinity, numbers beyond 64 bits,
+    strings that are not Unicode, and more than 32 levels of nesting.
     """
     plain = text.decode("utf-8") if isinstance(text, bytes) else text
     try:
@@ -67,7 +67,7 @@ _TOO_DEEP = "it is nested too deeply"
 
 def _escaped(character: str) -> str:
     code = ord(character)
-    if 0xDC80 <= code <= 0xDCFF:  # how Python keeps a byte that is not UTF-8
+    if 0xDC80 <= code <= 0xDCFF:  # how Python represents a byte that is not UTF-8
         return f"\\x{code - 0xDC00:02x}"
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 

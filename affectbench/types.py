@@ -1,4 +1,4 @@
-"""What the parts of affectbench tell each other: frozen specs and structural protocols.
+"""Shared types of affectbench: frozen specs and structural protocols.
 
 Nothing here imports torch, so that specs can be listed, compared and stored without it.
 """
@@ -29,19 +29,19 @@ EXPRESSIONS = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"
 
 
 def content_id(content: Mapping[str, Any]) -> str:
-    """A name derived from content alone: 16 hexadecimal digits of the SHA-256 of its JSON form."""
+    """Return an id derived from content alone: 16 hex digits of the SHA-256 of its JSON form."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
 class JudgeSpec:
-    """A facial-expression classifier: what it wants, what it says, and where it comes from.
+    """A facial-expression classifier: its inputs, its outputs, and where it comes from.
 
     `input_size` is the side in pixels of the square network input; `temperature` divides the
-    logits before the softmax and belongs to the judge's revision. `features` is the length D of
-    its feature vectors, 0 for a judge that gives none (see `FeatureJudge`); `affect` says whether
-    it gives valence and arousal (see `AffectiveJudge`).
+    logits before the softmax and is part of the judge's revision. `features` is the length D of
+    its feature vectors, 0 for a judge without any (see `FeatureJudge`); `affect` is whether it
+    predicts valence and arousal (see `AffectiveJudge`).
     """
 
     name: str
@@ -60,7 +60,7 @@ class JudgeSpec:
 
     @property
     def revision(self) -> str:
-        """Changes whenever the judge's numbers can change."""
+        """An id that changes whenever the judge's outputs can change."""
         return content_id(
             {
                 "sha256": self.sha256,
@@ -76,15 +76,15 @@ class JudgeSpec:
 class ModelSpec:
     """What a super-resolution model needs and what it was trained with.
 
-    `scale` is the network's own; None for a model that serves any scale, or if it is not known.
-    `size_multiple` is what LR height and width have to be a multiple of, and `value_range` the
-    range of the tensors that the network itself takes and gives; the adapter pads and converts,
-    so the runner only sees faces of any size in [0, 1].
+    `scale` is the network's own; None for a model that supports any scale, or if it is unknown.
+    LR height and width must be multiples of `size_multiple`, and `value_range` is the range of the
+    network's own input and output tensors; the adapter pads and converts, so the runner only sees
+    faces of any size in [0, 1].
     `trained_on` lists data sets (`celeba`), or id lists as `celeba:PATH_OR_RANGE`;
     `trained_against` lists every learned scorer (judge, identity, landmark or perceptual network)
     that a training loss used. `revision` changes whenever the outputs can change; `revision_from`
-    says what it was made of, and `revision_lacks` what decides outputs and could not be covered:
-    results of a model that lacks anything are never reused.
+    says what it was derived from, and `revision_lacks` what affects outputs but could not be
+    covered: results of a model that lacks anything are never reused.
     """
 
     name: str
@@ -105,7 +105,7 @@ class ModelSpec:
 
 @dataclass(frozen=True)
 class DatasetSpec:
-    """A set of aligned face images, as the field knows it.
+    """A published set of aligned face images.
 
     `framing` names the relative face region of `affectbench.faces.regions` that all of its HR
     images share.
@@ -126,8 +126,8 @@ Kernel = Literal["pil-bicubic", "matlab-bicubic", "opencv-area"]
 class TestProtocol:
     """How HR and LR faces are made: HR is resized to `hr_size`, LR is HR reduced by `scale`.
 
-    Both are uint8. Everything a model sees is the LR face. `hr_size` None leaves images at the
-    size they have, square or not: for scoring results that exist already.
+    Both are uint8. A model sees only the LR face. `hr_size` None keeps images at their own size,
+    square or not, for scoring existing results.
     """
 
     __test__ = False  # not a test class, whatever pytest thinks of the name
@@ -138,7 +138,7 @@ class TestProtocol:
 
     @property
     def name(self) -> str:
-        """For example `x8-128-pil-bicubic`; `x8-any-pil-bicubic` where sizes are left alone."""
+        """For example `x8-128-pil-bicubic`; `x8-any-pil-bicubic` if images keep their size."""
         return f"x{self.scale}-{self.hr_size or 'any'}-{self.kernel}"
 
 
@@ -146,22 +146,22 @@ class TestProtocol:
 class MetricSpec:
     """What a metric measures: identity (`name`, `version`), unit, range, direction and source.
 
-    `aggregate` says how per-image values become the set's value: `mean`, or `macro` (the mean of
+    `aggregate` is how per-image values become the set's value: `mean`, or `macro` (the mean of
     class means over the reference's expression classes). `per_judge` metrics are computed once
-    for each judge of a run. `min_size` is the shorter side in pixels that an image needs;
-    `by_convention` says what the run's convention adds to it: its border on both sides (`border`),
-    or the border and the SSIM window in place of `min_size` (`window`).
-    A value over fewer than `few_faces` faces is shown with a warning, and the metrics `beside` it
-    are computed with it.
+    for each judge of a run. `min_size` is the least length in pixels of an image's shorter side;
+    `by_convention` is what the run's convention adds to it: its border on both sides (`border`),
+    or the border and the SSIM window instead of `min_size` (`window`).
+    A value over fewer than `few_faces` faces is shown with a warning, and the metrics in `beside`
+    are computed along with it.
 
-    The rest is how it is presented and checked. `label` is the display name (empty: `name`),
-    `digits` the decimals shown, `summaries` the values of `MetricPlugin.summarise` that tables
-    show beside its own. `tolerance` is how far a face's value may be off when it is run again on
-    another machine. `network` names the network that it looks through: a model trained against it,
-    or against another metric of that network, is not ranked. Figures take the metric with the
-    highest `quality_axis` of a run as its measure of image quality (0: never), and draw the columns
-    in `regions`, the metric for each region of the face. One that `leads` is the first of its
-    group.
+    The other fields control presentation and checks. `label` is the display name (empty: `name`),
+    `digits` the number of decimals shown, `summaries` the values of `MetricPlugin.summarise` that
+    tables show next to the metric. `tolerance` is how far a face's value may deviate when it is
+    recomputed on another machine. `network` names the network that the metric is based on: a model
+    trained against it, or against another metric of that network, is not ranked. Figures use the
+    metric of a run with the highest `quality_axis` as the measure of image quality (0: never), and
+    plot the columns in `regions`, the metric for each region of the face. A metric that `leads`
+    comes first in its group.
     """
 
     name: str
@@ -208,25 +208,25 @@ class Judge(Protocol):
         ...
 
     def logits(self, x: torch.Tensor) -> torch.Tensor:
-        """Class logits (N, K), temperature applied, of face crops (N, 3, H, W) in [0, 1]."""
+        """Return the class logits (N, K), temperature applied, of crops (N, 3, H, W) in [0, 1]."""
         ...
 
 
 @runtime_checkable
 class FeatureJudge(Protocol):
-    """A judge that also gives the features that its classifier decides on."""
+    """A judge that also returns the features that its classification layer uses."""
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
-        """Features (N, D) of face crops (N, 3, H, W) in [0, 1]."""
+        """Return the features (N, D) of face crops (N, 3, H, W) in [0, 1]."""
         ...
 
 
 @runtime_checkable
 class AffectiveJudge(Protocol):
-    """A judge that also gives valence and arousal, on AffectNet's scale of -1 to 1."""
+    """A judge that also predicts valence and arousal, on AffectNet's scale of -1 to 1."""
 
     def logits_and_affect(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Class logits (N, K), and valence and arousal (N, 2), of face crops, in one pass."""
+        """Return class logits (N, K), and valence and arousal (N, 2), of face crops in one pass."""
         ...
 
 
@@ -239,13 +239,13 @@ class Model(Protocol):
         ...
 
     def __call__(self, lr: torch.Tensor) -> torch.Tensor:
-        """SR of LR."""
+        """Return SR for LR."""
         ...
 
 
 @runtime_checkable
 class StoredResults(Protocol):
-    """Super-resolved faces that exist already, found by the id of their reference."""
+    """Existing super-resolved faces, looked up by the id of their reference."""
 
     @property
     def spec(self) -> ModelSpec:
@@ -253,12 +253,12 @@ class StoredResults(Protocol):
         ...
 
     def read(self, image_id: str) -> NDArray[np.uint8]:
-        """The SR image (H, W, 3); InputError if there is none or it cannot be read."""
+        """Read the SR image (H, W, 3); raise InputError if there is none or it cannot be read."""
         ...
 
 
 class Dataset(Protocol):
-    """An opened set of face images. Reading one never depends on another: threads do at once."""
+    """An opened set of face images. `read` is safe to call concurrently."""
 
     @property
     def spec(self) -> DatasetSpec:
@@ -271,7 +271,7 @@ class Dataset(Protocol):
         ...
 
     def read(self, image_id: str) -> NDArray[np.uint8]:
-        """The square face image (H, W, 3) that the protocol makes HR from."""
+        """Read the square face image (H, W, 3) from which the protocol makes HR."""
         ...
 
 
@@ -279,8 +279,8 @@ class Dataset(Protocol):
 class DatasetPlugin:
     """What an `affectbench.datasets` entry point names.
 
-    `open(folder)` finds the layout and the ids of a set without reading pixels; None is for sets
-    that come with their faces. It raises InputError, naming the layouts that it knows.
+    `open(folder)` detects the layout and the ids of a set without reading pixels; the folder is
+    None for sets that include their faces. It raises InputError, naming the supported layouts.
     """
 
     spec: DatasetSpec
@@ -292,7 +292,7 @@ class JudgePlugin:
     """What an `affectbench.judges` entry point names: a spec, and how to load it on a device.
 
     Weights that do not ship with the library have no SHA-256 until their file is found: their
-    `spec.sha256` is empty, and `found()` finds or downloads the file and gives the spec with it.
+    `spec.sha256` is empty, and `found()` finds or downloads the file and returns the full spec.
     """
 
     spec: JudgeSpec
@@ -304,9 +304,8 @@ class JudgePlugin:
 class ModelPlugin:
     """What an `affectbench.models` entry point names.
 
-    `describe(scale, options)` gives the spec without running anything heavy;
-    `load(scale, options, device)` gives the model. `options` come from the command line
-    (`name@key=value@key=value`).
+    `describe(scale, options)` returns the spec without heavy work; `load(scale, options, device)`
+    returns the model. `options` come from the command line (`name@key=value@key=value`).
     """
 
     name: str
@@ -319,7 +318,7 @@ class ModelPlugin:
 class MetricSettings:
     """The options of a run that can change a metric's numbers.
 
-    `crop` is the version of the face region that ECM is taken on (`faces.regions.CROPS`).
+    `crop` is the version of the face region used for ECM (`faces.regions.CROPS`).
     """
 
     convention: str
@@ -337,11 +336,11 @@ class ImageMetric(Protocol):
     """A metric ready to run on batches of uint8 images (N, 3, H, W)."""
 
     def reference(self, hr: torch.Tensor) -> Any:
-        """Small results of the HR images alone, computed once for all models."""
+        """Return small results of the HR images alone, computed once for all models."""
         ...
 
     def score(self, sr: torch.Tensor, hr: torch.Tensor, reference: Any) -> Columns:
-        """Per-image columns; the one named like the metric is its value."""
+        """Return the per-image columns; the one named like the metric is its value."""
         ...
 
 
@@ -365,28 +364,29 @@ def _any_judge(_judge: JudgeSpec) -> str:
 class MetricPlugin:
     """What an `affectbench.metrics` entry point names.
 
-    `identify(settings)` gives everything beside the images that decides the numbers: it becomes
-    part of the cell's name and of its record. `build(settings, judge, device)` makes the metric.
-    `summarise(columns)` adds set values that are not a mean of the metric itself, such as a count.
-    A metric with `spec.aggregate == "macro"` gives a column `label_hr`, the reference's class.
+    `identify(settings)` returns everything besides the images that determines the numbers: it
+    becomes part of the cell's id and of its record. `build(settings, judge, device)` creates the
+    metric. `summarise(columns)` adds set-level values that are not a mean of the metric itself,
+    such as a count. A metric with `spec.aggregate == "macro"` returns a column `label_hr`, the
+    reference's class.
 
-    `derive(columns)` is what a cell keeps of the columns that the built metric gives. Metrics with
-    one `build` and the same settings are computed once for each batch of a run, and each derives
-    its own columns from that: what a judge says of a face is asked once.
+    `derive(columns)` selects or computes a cell's columns from those of the built metric. Metrics
+    with the same `build` and settings are computed once per batch of a run, and each derives its
+    own columns from the result: a judge runs only once per face.
 
     `require()` raises MissingExtraError or AssetMissingError if the metric cannot run on this
-    machine. It is cheap: a run asks before it does anything else. `unfit(judge)` says why a judge
-    cannot serve the metric; it is empty for one that can.
+    machine. It is cheap, and a run calls it before anything else. `unfit(judge)` returns why a
+    judge cannot be used for the metric, or an empty string.
 
-    A metric of the kind `set` has no value per image. Its columns are what the set's value is
-    made of, such as features, and `finish(columns)` makes it: a record's `value`, `low` and `high`
-    (NaN where no interval is known), `n`, and whatever else the metric says of the set. Its
-    columns hold one entry per image as usual; a vector is an entry of bytes, little-endian float32
-    (`metrics.distances`). `difference(a, b, rng)` compares two models' columns of the same faces in
-    the same order: `diff` (a less b), `diff_low`, `diff_high` and two-sided `p`, NaN where one is
-    not known. Both are None for all other kinds.
+    A metric of kind `set` has no value per image. Its columns are the inputs of the set-level
+    value, such as features, and `finish(columns)` computes it: a record's `value`, `low` and `high`
+    (NaN where no interval is known), `n`, and anything else that the metric reports for the set.
+    Its columns hold one entry per image as usual; a vector is an entry of bytes, little-endian
+    float32 (`metrics.distances`). `difference(a, b, rng)` compares two models' columns of the same
+    faces in the same order: `diff` (a minus b), `diff_low`, `diff_high` and two-sided `p`, NaN
+    where unknown. Both are None for all other kinds.
 
-    A metric of the kind `cost` is measured of a model in every run: see `metrics.cost`.
+    A metric of kind `cost` is measured for each model in every run: see `metrics.cost`.
     """
 
     spec: MetricSpec
@@ -401,5 +401,5 @@ class MetricPlugin:
 
 
 def as_json(spec: Any) -> dict[str, Any]:
-    """A frozen dataclass as plain JSON data (tuples become lists)."""
+    """Convert a frozen dataclass to plain JSON data (tuples become lists)."""
     return dict(json.loads(json.dumps(asdict(spec))))

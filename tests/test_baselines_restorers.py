@@ -58,7 +58,7 @@ def test_networks_see_512_pixels_from_minus_one_to_one(name, options):
 
 
 def test_weights_are_asked_for(tmp_path):
-    for name in ("gfpgan", "codeformer", "restoreformer", "real-esrgan"):
+    for name in ("gfpgan", "codeformer", "restoreformer"):
         with pytest.raises(WeightsError, match=f"do not come with this package.*{name}@weights="):
             parse_model(name).describe(8)
     save_file({"a": torch.zeros(1)}, tmp_path / "a.safetensors")

@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from affectbench_baselines import train
 from affectbench_baselines.affectsrnet.graph import contour_edges
 from affectbench_baselines.base import Details
 from affectbench_baselines.configs import Config
@@ -45,6 +44,7 @@ from affectbench_baselines.training.settings import (
     learning_rate,
     make_job,
 )
+from affectbench_baselines.training.stage import read_previous
 from affectbench_baselines.training.validate import Validation, validation_ids
 from affectbench_baselines.training.vgg16 import FirstStages
 from affectbench_baselines.variants import VARIANTS
@@ -421,7 +421,7 @@ def test_only_the_emotion_variants_are_trained_against_a_judge():
 def test_last_stage_starts_from_the_base_and_declares_what_it_used(archive, faces, tmp_path):
     base = job_of("affectsrnet", 2)
     trainer_of(base, faces, tmp_path / "base").run()
-    network, extra = train._before(tmp_path / "base")
+    network, extra = read_previous(tmp_path / "base")
     last = trainer_of(
         job_of("affectsrnet", 2, stage_name="last", emotion_weight=0.01),
         faces,

@@ -319,7 +319,7 @@ def test_arguments_of_other_types(toy_faces: Path, tmp_path: Path, options: dict
         ({"device": "meta"}, "--device meta: cannot be used"),
         ({"data": {"demo": "a\0b"}}, "holds a NUL"),
         ({"out": "a\0b"}, "holds a NUL"),
-        ({"out": "a\ud800b"}, "half a character"),
+        ({"out": "a\ud800b"}, "a lone surrogate"),
     ],
 )
 def test_arguments_that_cannot_be_used(options: dict[str, Any], says: str) -> None:

@@ -1,4 +1,4 @@
-"""Models of every kind behind one interface: LR faces in [0, 1] go in, SR faces come out.
+"""Models of every kind behind one interface, from LR faces in [0, 1] to SR faces.
 
 A model is written as the name of an installed plug-in (`bicubic`) or as `PREFIX:TARGET`
 (`checkpoint:x4.pth`), with options `@key=value`. Nothing here imports torch before `load`.
@@ -45,16 +45,16 @@ _load_isolated = Late("affectbench.adapters.isolation:load_isolated")
 MODELS: Registry[ModelPlugin] = Registry("affectbench.models", "model", ModelPlugin)
 
 BASELINES = ("affectsrnet", "fadn", "rrdbnet", "sadn", "wnet")
-"""The plug-ins of the distribution affectbench-baselines."""
+"""The plug-ins of the affectbench-baselines distribution."""
 
 
 @dataclass(frozen=True)
 class ModelRequest:
-    """A model that was asked for: small, picklable, and nothing loaded.
+    """A requested model: small, picklable, and not loaded yet.
 
     `argument` is the text it was parsed from; `label` names its row. `kind` is a prefix, or
-    empty for a plug-in. `isolate` loads and runs it in a process of its own, `timeout` as well:
-    the seconds that loading it and each batch may take.
+    empty for a plug-in. `isolate` loads and runs it in its own process, and so does `timeout`:
+    the limit in seconds for loading it and for each batch.
     """
 
     argument: str
@@ -71,16 +71,16 @@ class ModelRequest:
 
     @property
     def _runs_apart(self) -> bool:
-        """Whether a process of its own loads it: of stored results and resampling none runs."""
+        """Whether it runs in its own process; stored results and resampling never need one."""
         own = self.kind == "images" or (not self.kind and self.target in KERNELS)
         return not own and (self.isolate or self.timeout is not None)
 
     def describe(self, scale: int) -> ModelSpec:
-        """What is known of the model without loading it. Cheap; imports no torch.
+        """Return the spec as far as it is known without loading the model or importing torch.
 
-        The revision is final but for a model that is `known_when_built`; scale, parameters and
-        what the model declares itself come with `load`. Raises an
-        AffectBenchError if a file cannot be read or an option is unknown.
+        The revision is final unless the model is `known_when_built`; scale, parameters and what the
+        model itself declares are known after `load`. Raises an AffectBenchError if a file cannot
+        be read or an option is unknown.
         """
         options = dict(self.options)
         with contained(self.argument):
@@ -91,17 +91,17 @@ class ModelRequest:
 
     @property
     def known_when_built(self) -> bool:
-        """Whether only the built model shows what its revision has to cover."""
+        """Whether the revision can be computed only from the built model."""
         return self.kind == "python" and "revision" not in dict(self.options)
 
     def load(
         self, scale: int, device: str | torch.device = "cpu", lr_size: int = LR_SIZE
     ) -> Model | StoredResults:
-        """The model itself, ready for `scale` on `device`.
+        """Load the model, ready for `scale` on `device`.
 
-        A model that is `known_when_built` is tried with a face of `lr_size` pixels.
-        Raises InputError if it cannot serve that scale or the device is not there, WeightsError for
-        weights that cannot be used, MissingExtraError, and ModelError if user code raises.
+        A model that is `known_when_built` is called once with a face of `lr_size` pixels.
+        Raises InputError if it does not support that scale or the device is not available,
+        WeightsError for unusable weights, MissingExtraError, and ModelError if user code raises.
         """
         usable, options = usable_device(device), dict(self.options)
         if self._runs_apart:
@@ -118,7 +118,7 @@ class ModelRequest:
             return model
 
     def remarks(self, faces: Collection[str]) -> list[str]:
-        """What a user should know before a model is run on a set of these faces, a line each."""
+        """Return remarks for the user before the model is run on these faces, one line each."""
         if not self.kind:
             return []
         return PREFIXES[self.kind].remarks(self.target, dict(self.options), faces)
@@ -126,7 +126,7 @@ class ModelRequest:
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """A line of `affectbench models`: a plug-in's name, or how a prefix adapter is written."""
+    """A line of `affectbench models`: a plug-in's name, or the syntax of a prefix adapter."""
 
     name: str
     title: str
@@ -134,10 +134,10 @@ class ModelEntry:
 
 
 def parse_models(text: str) -> list[ModelRequest]:
-    """The models of a comma list, such as `bicubic,checkpoint:x4.pth@then=bicubic`.
+    """Parse a comma list of models, such as `bicubic,checkpoint:x4.pth@then=bicubic`.
 
     Raises UnknownNameError (with a suggestion), WeightsError or InputError for a model that does
-    not exist, and InputError if two of them would have one row name.
+    not exist, and InputError if two of them would have the same row name.
     """
     pieces = [piece.strip() for piece in text.split(",") if piece.strip()]
     if not pieces:
@@ -154,7 +154,7 @@ def parse_models(text: str) -> list[ModelRequest]:
 
 
 def parse_model(argument: str) -> ModelRequest:
-    """One model; commas are not special. Raises as `parse_models` does."""
+    """Parse one model, without splitting at commas; errors as in `parse_models`."""
     head, options = split_options(argument)
     kind, colon, target = head.partition(":")
     if colon and kind in PREFIXES:
@@ -177,10 +177,10 @@ def parse_model(argument: str) -> ModelRequest:
 def load_model(
     name: str, scale: int = 8, device: str | torch.device = "cpu"
 ) -> Model | StoredResults:
-    """The model of an argument such as `bicubic` or `checkpoint:x4.pth@then=bicubic`.
+    """Load the model of an argument such as `bicubic` or `checkpoint:x4.pth@then=bicubic`.
 
     It maps float32 LR (N, 3, h, w) in [0, 1] to SR (N, 3, scale*h, scale*w), which may overshoot
-    [0, 1] a little. `images:` gives stored results instead.
+    [0, 1] slightly. `images:` returns stored results instead.
 
     >>> load_model("bicubic", scale=4).spec.name
     'bicubic'
@@ -189,7 +189,7 @@ def load_model(
 
 
 def list_models() -> list[ModelEntry]:
-    """The installed plug-ins, and how each prefix adapter is written."""
+    """Return the installed plug-ins, and the syntax of each prefix adapter."""
     entries = [ModelEntry(name, _title(name)) for name in MODELS]
     for adapter in PREFIXES.values():
         entries.append(ModelEntry(adapter.syntax, adapter.title, adapter.known_options))

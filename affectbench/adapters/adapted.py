@@ -1,4 +1,4 @@
-"""A network of any range, size multiple and scale, as a model that the runner can use."""
+"""Adapter from a network of any value range, size multiple and scale to the runner's interface."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ Network = Callable[[torch.Tensor], Any]
 
 
 class AdaptedNetwork:
-    """LR in [0, 1] to SR in about [0, 1] through a network with needs of its own.
+    """A map from LR in [0, 1] to SR in about [0, 1] through a network with other requirements.
 
-    `spec.size_multiple`: LR is padded at right and bottom (reflected, then replicated) and SR cut
-    back. `spec.value_range`: converted on the way in and out. `then`: a Pillow kernel that brings
-    the output of a network of another scale to the size asked for, in floating point.
+    `spec.size_multiple`: LR is padded at the right and bottom (reflected, then replicated) and SR
+    is cropped. `spec.value_range`: input and output are converted. `then`: a Pillow kernel that
+    resamples the output of a network of another scale to the requested size, in floating point.
     """
 
     def __init__(
@@ -35,10 +35,10 @@ class AdaptedNetwork:
         self._then = then
 
     def __call__(self, lr: torch.Tensor) -> torch.Tensor:
-        """SR (N, 3, scale*h, scale*w); ModelError if the network gives something else."""
+        """Return SR (N, 3, scale*h, scale*w); raise ModelError for any other network output."""
         low, high = self.spec.value_range
         padded = pad_to_multiple(lr, self.spec.size_multiple)
-        # Exactly the given values where nothing is to convert.
+        # Without a conversion the values are passed on exactly.
         plain = (low, high) == (0.0, 1.0)
         out = self.network(padded if plain else padded * (high - low) + low)
         sr = plain_tensor(out, self.spec.name)
@@ -54,11 +54,11 @@ class AdaptedNetwork:
 
 
 def network_for(network: Network, device: torch.device) -> tuple[Network, int | None]:
-    """Return a network on the device and for evaluation, and how many parameters it has.
+    """Return a network on the device in evaluation mode, and its number of parameters.
 
-    Functions stay as they are, and so does what a class of networks refuses: a program of
-    torch.export has no modes, a quantised network may not be moved. That hides nothing: on the
-    wrong device it raises, and in training mode a face alone gives another result than in a batch.
+    Functions are returned unchanged, and unsupported calls are skipped: a torch.export program has
+    no modes, and a quantised network may not be movable. This hides no errors: a network on the
+    wrong device raises, and in training mode a face alone gives another result than in a batch.
     """
     if isinstance(network, torch.export.ExportedProgram):
         network = network.module()
@@ -69,7 +69,7 @@ def network_for(network: Network, device: torch.device) -> tuple[Network, int | 
         network = moved if isinstance(moved, torch.nn.Module) else network
     except torch.cuda.OutOfMemoryError:
         raise
-    except Exception:  # as its class likes
+    except Exception:  # each class raises its own
         pass
     with suppress(Exception):
         network.eval()
@@ -82,10 +82,10 @@ def network_for(network: Network, device: torch.device) -> tuple[Network, int | 
 
 
 def plain_tensor(out: Any, name: str) -> torch.Tensor:
-    """Return what a model gave as a tensor of torch's own class, dense and with values.
+    """Return a model's output as a plain `torch.Tensor`, dense and with values.
 
-    A subclass that only adds to a tensor (an image of torchvision, a parameter) becomes one; one
-    that stands for something else is refused, since it could answer any question as it likes.
+    A subclass that only wraps a tensor (a torchvision image, a parameter) is unwrapped; one that
+    overrides dispatch is refused, since it could return anything for any operation.
     """
     if not isinstance(out, torch.Tensor):
         raise ModelError(f"{name}: gave a {type(out).__name__}, not a tensor")
@@ -97,13 +97,13 @@ def plain_tensor(out: Any, name: str) -> torch.Tensor:
         if out.layout is not torch.strided:
             raise ModelError(f"{name}: gave a tensor of {out.layout}; a dense one is needed")
         tensor = torch.Tensor.as_subclass(out, torch.Tensor)
-    # Nothing can be computed with floats of 8 bits; all of them are floats of 32 bits too.
+    # 8-bit floats support no arithmetic; float32 represents all of them exactly.
     tiny = tensor.is_floating_point() and tensor.element_size() == 1
     return tensor.float() if tiny else tensor
 
 
 def scale_of(sr: torch.Tensor, lr: torch.Tensor, name: str) -> int:
-    """How many times larger SR is than LR; ModelError unless it is SR of that LR at all."""
+    """Return the scale factor from LR to SR; raise ModelError if the shapes do not match."""
     factor = sr.shape[-1] // lr.shape[-1] if sr.ndim == 4 else 0
     expected = (*lr.shape[:2], lr.shape[-2] * factor, lr.shape[-1] * factor)
     if factor < 1 or tuple(sr.shape) != expected:
@@ -115,7 +115,7 @@ def scale_of(sr: torch.Tensor, lr: torch.Tensor, name: str) -> int:
 
 
 def pad_to_multiple(lr: torch.Tensor, multiple: int) -> torch.Tensor:
-    """LR with height and width brought to a multiple, reflected as far as there are pixels."""
+    """Pad LR to a multiple in height and width: reflect as far as possible, then replicate."""
     down, right = (-lr.shape[-2] % multiple, -lr.shape[-1] % multiple)
     if not down and not right:
         return lr
@@ -125,7 +125,7 @@ def pad_to_multiple(lr: torch.Tensor, multiple: int) -> torch.Tensor:
 
 
 def resample(batch: torch.Tensor, height: int, width: int, kernel: str) -> torch.Tensor:
-    """A float batch (N, C, H, W) resized by a Pillow kernel, channel by channel, not rounded."""
+    """Resize a float batch (N, C, H, W) by a Pillow kernel, per channel and without rounding."""
     filter_ = Image.Resampling[kernel.upper()]
     planes = batch.detach().float().cpu().numpy().reshape(-1, *batch.shape[-2:])
     resized = [

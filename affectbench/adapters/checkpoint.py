@@ -1,6 +1,6 @@
 """`checkpoint:PATH`: any super-resolution architecture that `spandrel` recognises by its weights.
 
-spandrel is given tensors only; files are read by `affectbench.assets.untrusted`.
+Files are read by `affectbench.assets.untrusted`; spandrel only receives tensors.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def _content(target: str) -> dict[str, Any]:
 
 @cache
 def _spandrel_version() -> str:
-    """Its networks are what the weights are put into."""
+    """Return spandrel's version, which determines the networks that the weights are loaded into."""
     try:
         return version("spandrel")
     except PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""What a function's code refers to, read from its instructions without running it."""
+"""Static analysis of a function's bytecode: what it refers to, without running it."""
 
 from __future__ import annotations
 
@@ -65,7 +65,8 @@ PURE_MODULES = frozenset(
         "zlib",
     ]
 )
-"""Modules of Python whose functions depend on arguments, random generators and opened files."""
+"""Standard library modules whose functions depend only on arguments, random generators and opened
+files."""
 
 PURE_NAMES = frozenset(
     [
@@ -93,7 +94,7 @@ PURE_NAMES = frozenset(
         "time.sleep",
     ]
 )
-"""What else may be used; of these modules everything else asks for something that is not traced."""
+"""Other names that are allowed; the rest of these modules depends on untraced state."""
 
 _ASKING = frozenset(
     [
@@ -127,7 +128,7 @@ _ATTRIBUTES = ("LOAD_ATTR", "LOAD_METHOD")
 
 @dataclass(frozen=True)
 class Reference:
-    """Something outside that code uses: a value, or, if it cannot be known, the reason."""
+    """An external value that code uses, or the reason why it cannot be determined."""
 
     name: str
     value: Any = None
@@ -135,7 +136,7 @@ class Reference:
 
 
 def references(function: FunctionType, code: CodeType) -> Iterator[Reference]:
-    """The globals of a function that its code uses, down to the attribute of a module."""
+    """Yield the globals that a function's code uses, resolved down to a module's attributes."""
     instructions = [i for i in dis.get_instructions(code) if i.opname not in _FILLING]
     module: ModuleType | None = None
     for index, instruction in enumerate(instructions):
@@ -157,7 +158,7 @@ def references(function: FunctionType, code: CodeType) -> Iterator[Reference]:
 
 
 def names_in(code: CodeType) -> set[str]:
-    """All attribute names that code mentions, in strings as well."""
+    """Return all attribute names that code mentions, including those in strings."""
     found = set(code.co_names)
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
@@ -168,9 +169,9 @@ def names_in(code: CodeType) -> set[str]:
 
 
 def refusal(value: Any) -> str:
-    """Why a function or class of a trusted origin cannot be relied on; empty if it can."""
+    """Return why a function or class of a trusted origin is not reproducible; empty if it is."""
     module = str(getattr(value, "__module__", None) or _home_of(value))
-    if isinstance(value, FunctionType):  # `functools.wraps` gives it another's module
+    if isinstance(value, FunctionType):  # `functools.wraps` copies the wrapped function's module
         module = str(value.__globals__.get("__name__"))
     name = str(getattr(value, "__qualname__", getattr(value, "__name__", "")))
     if module.startswith(_UNSEEN):
@@ -188,7 +189,7 @@ def refusal(value: Any) -> str:
 
 
 def source_code(path: Path) -> tuple[str, dict[tuple[str, int], list[CodeType]]]:
-    """The SHA-256 of a source file and its code objects by name and first line."""
+    """Return the SHA-256 of a source file and its code objects by name and first line."""
     content = path.read_bytes()
     return hashlib.sha256(content).hexdigest(), _code_objects(content)
 
@@ -232,11 +233,11 @@ def _global(function: FunctionType, name: str, attributes: list[str]) -> Iterato
         if name in _DYNAMIC:
             yield Reference(name, reason=f"uses {name}")
     else:
-        yield Reference(name)  # not there yet: it is not the same once it is
+        yield Reference(name)  # not defined yet; defining it changes the hash
 
 
 def _along(value: Any, attributes: list[str], name: str = "") -> Iterator[Reference]:
-    """Follow attributes as long as they lead from a module to what it holds."""
+    """Follow attributes from a module to the value that they name."""
     for attribute in attributes:
         if not isinstance(value, ModuleType):
             break
@@ -246,7 +247,7 @@ def _along(value: Any, attributes: list[str], name: str = "") -> Iterator[Refere
             return
         name, value = f"{name}.{attribute}", getattr(value, attribute, None)
         if f"{home}.{attribute}" in PURE_NAMES and not isinstance(value, ModuleType):
-            yield Reference(name)  # such as os.environ: what is read of it is noted on reading
+            yield Reference(name)  # such as os.environ, whose reads are recorded at run time
             return
     if isinstance(value, ModuleType) and _refused(value, ""):
         yield Reference(name, reason=f"uses {value.__name__}")
@@ -263,7 +264,7 @@ def _refused(module: ModuleType, attribute: str) -> str:
 
 
 def _import(name: str, module: ModuleType | None, code: CodeType) -> Iterator[Reference]:
-    """An import inside a function."""
+    """Yield the reference of an import inside a function."""
     origin = module_origin(module) if module else named_origin(name)
     if module is None and origin == LOCAL:
         yield Reference(name, reason=f"imports {name} when called")
@@ -274,7 +275,7 @@ def _import(name: str, module: ModuleType | None, code: CodeType) -> Iterator[Re
 
 
 def _from_only(name: str, code: CodeType) -> bool:
-    """Whether a module is only imported from, and each name looked at by itself."""
+    """Return whether a module is used only in `from` imports, whose names are checked singly."""
     instructions = list(dis.get_instructions(code))
     following = {
         instructions[index + 1].opname

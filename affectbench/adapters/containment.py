@@ -1,13 +1,13 @@
-"""Calls into the code of models: whatever that does, nothing but its result comes of it.
+"""Containment of model code: a call has no effect but its result.
 
-Every call into a model goes through `contained`: building it, running it, and measuring what it
-costs. What the code raises or exits with becomes a ModelError, what it prints goes to stderr, and
-the state of the process is afterwards what it was before: see `affectbench.adapters.global_state`.
-The code itself starts from fixed random numbers, so a network that draws its weights draws the
-same ones in each run. A call costs less than a millisecond.
+Every call into a model goes through `contained`: building it, running it, and measuring its cost.
+Exceptions and exits become a ModelError, output goes to stderr, and the state of the process is
+restored afterwards: see `affectbench.adapters.global_state`. The code starts from a fixed random
+seed, so a network with random initialisation gets the same weights in each run. The overhead is
+less than a millisecond per call.
 
-What the process itself cannot survive (a crash in native code, a call that never returns) or cannot
-undo (functions of other modules that were replaced) needs a process of its own:
+What the process cannot survive (a crash in native code, a call that never returns) or undo
+(functions of other modules that were replaced) needs a separate process:
 `affectbench.adapters.isolation`.
 """
 
@@ -26,15 +26,15 @@ from affectbench.adapters.global_state import restore, seeded, snapshot
 from affectbench.errors import AffectBenchError, ModelError
 
 _LONGEST = 2000  # characters of a message: TorchScript quotes whole programs
-_STATE = threading.RLock()  # the state belongs to all threads, so one call is made at a time
+_STATE = threading.RLock()  # the state is global to the process: one call at a time
 
 
 @contextmanager
 def contained(name: str, seed: int = 0) -> Iterator[None]:
-    """Run the code of the model `name` without letting it change anything else.
+    """Run the code of the model `name` without lasting effects on the process.
 
-    Errors of affectbench and an interrupt by the user are passed on; all else that is raised,
-    SystemExit too, becomes a ModelError. `seed` is where global random numbers start.
+    AffectBenchError and KeyboardInterrupt are passed on; any other exception, even SystemExit,
+    becomes a ModelError. `seed` seeds the global random generators.
     """
     with _STATE, ExitStack() as stack:
         stack.callback(restore, snapshot())
@@ -50,17 +50,17 @@ def contained(name: str, seed: int = 0) -> Iterator[None]:
 
 
 def _words(error: BaseException) -> str:
-    """Return class and message in one line; a message that cannot be made is left out."""
+    """Return an exception's class and message on one line, even if `str(error)` raises."""
     try:
         message = " ".join(str(error).split())
-    except Exception:  # the class of an error is the model's code as well
+    except Exception:  # the exception class may be model code as well
         message = "its message cannot be shown"
     return f"{type(error).__name__}: {message}"[:_LONGEST]
 
 
 @contextmanager
 def _same_inference_mode() -> Iterator[None]:
-    """Undo inference mode, autocast and gradient mode that were entered and never left."""
+    """Undo inference mode, autocast and gradient mode that the model entered and did not exit."""
     torch: Any = sys.modules.get("torch")
     if torch is None:
         yield
@@ -73,9 +73,9 @@ def _same_inference_mode() -> Iterator[None]:
 
 @contextmanager
 def _printing_to_stderr() -> Iterator[None]:
-    """Lead to stderr what Python, native code and subprocesses write to stdout.
+    """Redirect the stdout of Python, native code and subprocesses to stderr.
 
-    The streams of `sys` are put back with the rest of the state.
+    The streams of `sys` are restored with the rest of the state.
     """
     if sys.stdout is not None:
         with suppress(OSError, ValueError):
@@ -96,14 +96,14 @@ def _printing_to_stderr() -> Iterator[None]:
 
 
 def _stderr_of_its_own() -> Any:
-    """Return a stream to stderr that code can close or take apart without harm to others."""
+    """Return a separate stream to stderr, which model code can close without side effects."""
     if sys.stderr is None:
         return io.StringIO()
     try:
         number = sys.stderr.fileno()
         return os.fdopen(number, "w", 1, "utf-8", "backslashreplace", closefd=False)
     except (AttributeError, OSError, ValueError):
-        return _Lent(sys.stderr)  # that of a notebook: no file
+        return _Lent(sys.stderr)  # in a notebook stderr has no file descriptor
 
 
 class _Lent:
@@ -120,12 +120,12 @@ class _Lent:
 
 
 def _open_descriptors() -> list[int]:
-    """Return 1 and 2 where they are stdout and stderr: once closed, they name other files."""
+    """Return those of 1 and 2 that are stdout and stderr; once closed, they may be other files."""
     streams = {1: sys.__stdout__, 2: sys.__stderr__}
     return [number for number, stream in streams.items() if stream is not None]
 
 
 def _flush_native_output() -> None:
-    """Write what `printf` of a library holds back, as long as that goes to stderr."""
-    with suppress(AttributeError, OSError, TypeError):  # where there is no C library by that way
+    """Flush the C library's stdio buffers while they still go to stderr."""
+    with suppress(AttributeError, OSError, TypeError):  # no C library can be loaded this way
         ctypes.CDLL(None).fflush(None)

@@ -1,8 +1,8 @@
-"""What every model promises: how the runner calls one, and a check of the whole promise.
+"""The contract of every model: how the runner calls it, and a check of the whole contract.
 
-A model is given LR faces and nothing else. SR has the shape (N, 3, s*h, s*w), is finite and lies
-about in [0, 1]: a little overshoot is normal and clamped, and so are single pixels far off. More
-than one value in a thousand beyond [-0.5, 1.5] means that the network works in another range.
+A model receives LR faces and nothing else. SR has the shape (N, 3, s*h, s*w), is finite and lies
+roughly in [0, 1]: a slight overshoot and single outlier pixels are normal, and are clamped. More
+than one value in a thousand beyond [-0.5, 1.5] means that the network uses another value range.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _FACES = 4
 
 @dataclass(frozen=True)
 class Finding:
-    """One part of the contract: whether it is kept, and what was seen."""
+    """One part of the contract: whether it holds, and what was observed."""
 
     name: str
     ok: bool
@@ -39,10 +39,10 @@ class Finding:
 
 
 def run_model(model: Model, lr: torch.Tensor, scale: int) -> torch.Tensor:
-    """SR faces uint8 (N, 3, scale*h, scale*w) of LR faces (N, 3, h, w) in [0, 1].
+    """Return SR faces uint8 (N, 3, scale*h, scale*w) for LR faces (N, 3, h, w) in [0, 1].
 
-    Clamped and rounded half to even. Raises ModelError if the model raises or gives something of
-    another shape or range, or that is not finite.
+    Clamped and rounded half to even. Raises ModelError if the model raises, or if its output has
+    another shape or range or is not finite.
     """
     return quantise(checked_sr(model, lr, scale))
 
@@ -50,7 +50,7 @@ def run_model(model: Model, lr: torch.Tensor, scale: int) -> torch.Tensor:
 def check_contract(
     request: ModelRequest, scale: int, device: str | torch.device = "cpu", lr_size: int = 16
 ) -> list[Finding]:
-    """Every part of the contract, tried on made-up images; a broken one is a finding."""
+    """Test every part of the contract on synthetic images, and return the findings."""
     try:
         model = request.load(scale, device, lr_size)
     except AffectBenchError as error:
@@ -74,9 +74,9 @@ def check_contract(
 
 
 def checked_sr(model: Model, lr: torch.Tensor, scale: int, seed: int = 0) -> torch.Tensor:
-    """SR as float32, neither clamped nor rounded; raises as `run_model` does.
+    """Return SR as float32, neither clamped nor rounded; errors as in `run_model`.
 
-    `seed` is where global random numbers start: a model whose results differ by it draws some.
+    `seed` seeds the global random generators: a model whose results depend on it is random.
     """
     name = model.spec.name
     try:
@@ -92,7 +92,7 @@ def checked_sr(model: Model, lr: torch.Tensor, scale: int, seed: int = 0) -> tor
             if not sr.is_floating_point():
                 raise ModelError(f"{name}: gave {sr.dtype}; floats in [0, 1] are needed")
             _require_range(sr, name)
-            # A copy: the model may use its tensor again for the next batch.
+            # A copy: the model may reuse its output tensor for the next batch.
             return sr.to(torch.float32, copy=True)
     except ModelError:
         raise
@@ -128,7 +128,7 @@ def _revision(
     device: str | torch.device,
     lr_size: int,
 ) -> Finding:
-    """Whether loading again gives the same revision, and whether it covers the whole model."""
+    """Check that loading again gives the same revision, and that it covers the whole model."""
     spec = model.spec
     try:
         again = request.load(scale, device, lr_size).spec.revision
@@ -205,7 +205,7 @@ _PARTS: tuple[_Part, ...] = (_range, _repeats, _batches, _input_kept, _odd_sizes
 
 
 def _faces(n: int, height: int, width: int) -> torch.Tensor:
-    """Smooth images from black to white, 8-bit like every LR face, always the same."""
+    """Return fixed smooth images from black to white, 8-bit like every LR face."""
     if min(height, width) < 2:
         raise InputError(f"an LR size of {min(height, width)} is too small to check a model")
     coarse = torch.rand((n, 3, 4, 4), generator=torch.Generator().manual_seed(0))

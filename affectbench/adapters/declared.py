@@ -1,4 +1,4 @@
-"""What models say about themselves: a `spec` on user code, and whether any spec can be used."""
+"""Specs that models declare: the `spec` of user code, and the validation of every spec."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _RULES: dict[str, Rule] = {
 
 
 def require_sound(spec: object, argument: str) -> ModelSpec:
-    """Return a spec all of whose fields have the types that they promise; ModelError otherwise."""
+    """Return the spec; raise ModelError if a field has the wrong type."""
     if not isinstance(spec, ModelSpec):
         raise ModelError(f"{argument}: its spec is a {type(spec).__name__}, not a ModelSpec")
     for field, (fits, needed) in _RULES.items():
@@ -69,7 +69,7 @@ def require_sound(spec: object, argument: str) -> ModelSpec:
 
 
 def declared(argument: str, options: Mapping[str, str], *places: object) -> dict[str, Any]:
-    """Return what the first `spec` among the places says; the user's options win over it."""
+    """Return the fields of the first `spec` found in the places; the user's options override it."""
     specs = (getattr(place, "spec", None) for place in places)
     found = next((spec for spec in specs if spec is not None), None)
     if found is None:
@@ -86,7 +86,7 @@ def declared(argument: str, options: Mapping[str, str], *places: object) -> dict
 
 
 def _plain(key: str, value: Any) -> Any:
-    """Return lists as tuples, one name as a list of one, numbers of other libraries as Python's."""
+    """Convert lists and single names to tuples, and numbers of other libraries to Python's."""
     if key in ("trained_on", "trained_against") and isinstance(value, str):
         return (value,)
     if isinstance(value, list | tuple):

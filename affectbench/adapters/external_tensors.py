@@ -1,8 +1,8 @@
-"""Which files an ONNX graph keeps tensors in, read from its protobuf without the onnx package.
+"""The external data files of an ONNX graph, parsed from its protobuf without the onnx package.
 
-A tensor may stand anywhere a graph has one: as initialiser, dense or sparse, or as a node's
-attribute, in the main graph, in the branches of If, Loop and Scan, in functions and in training
-graphs. Every one is looked at.
+A tensor can occur anywhere in a graph: as an initialiser, dense or sparse, or as a node's
+attribute, in the main graph, in the bodies of If, Loop and Scan, in functions and in training
+graphs. All of them are checked.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _PARTS: dict[str, dict[int, str]] = {
     "tensor": {13: "entry"},
     "entry": {},
 }
-"""The fields of onnx.proto that lead to a tensor, by message."""
+"""The fields of onnx.proto that can contain a tensor, by message."""
 
 _KEY, _VALUE = 1, 2
 _DEEPEST = 200
@@ -41,13 +41,13 @@ _ORT_FORMAT = b"ORTM"
 
 
 class NotOnnxError(ValueError):
-    """The bytes are no protobuf message that could be a graph."""
+    """The bytes are not a protobuf message that could be a graph."""
 
 
 def content_of(target: str) -> dict[str, Any]:
-    """The hashes of a graph and of the files that it keeps tensors in.
+    """Return the hashes of a graph and of its external data files.
 
-    WeightsError for a file that is not there, or lies outside of the graph's folder.
+    Raises WeightsError for a file that is missing, or outside the graph's folder.
     """
     weights = file_hash(target)
     try:
@@ -65,24 +65,24 @@ def _require_beside(path: Path, name: str) -> None:
         raise WeightsError(f"{path}: keeps tensors outside of its folder, in {name}: refused")
     try:
         there = (path.parent / name).is_file()
-    except (OSError, ValueError):  # a name that no file can have
+    except (OSError, ValueError):  # an invalid file name
         there = False
     if not there:
         raise WeightsError(f"{path}: keeps tensors in {name}, which is not beside it")
 
 
 def external_files(data: bytes) -> set[str]:
-    """The file names of all external tensors. Raises NotOnnxError."""
-    if data[4:8] == _ORT_FORMAT:  # onnxruntime's own format keeps its tensors inside
+    """Return the file names of all external tensors. Raises NotOnnxError."""
+    if data[4:8] == _ORT_FORMAT:  # onnxruntime's own format has no external tensors
         return set()
     return set(_locations(memoryview(data)))
 
 
 def leaves_folder(name: str) -> bool:
-    """Whether a file name leads out of the folder that it is relative to, on any system."""
+    """Return whether a relative file name leaves its folder, on any platform."""
     windows = PureWindowsPath(name)
     absolute = PurePosixPath(name).is_absolute() or bool(windows.drive or windows.root)
-    return absolute or ".." in windows.parts  # it takes both kinds of slash for one
+    return absolute or ".." in windows.parts  # Windows paths treat both slashes as separators
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def _locations(data: memoryview) -> Iterator[str]:
 
 
 def _fields(data: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """The number and content of every field that has a length; others are skipped."""
+    """Yield the number and content of every length-delimited field; skip the others."""
     position = 0
     while position < len(data):
         key, position = _varint(data, position)

@@ -1,9 +1,9 @@
-"""The state of a process that code can change for everybody else: read it, and put it back.
+"""Snapshots of process-wide state that model code can change: read it, and restore it.
 
-A table, one row for each thing. What cannot be read in this process (a directory that is gone, a
-setting that this version of torch lacks) is left as it is. Where torch is not loaded, there is no
-state of it. Not in the table: the number of torch's inter-op threads, which can be set only once,
-and functions of other modules that were replaced; a process of its own is the remedy for those.
+The state is a table with one row per item. An item that cannot be read in this process (a deleted
+directory, a setting that this version of torch lacks) is left alone. If torch is not loaded, it has
+no state. Not covered: the number of torch's inter-op threads, which can be set only once, and
+functions of other modules that were replaced; a separate process is the remedy for those.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ Snapshot = list[tuple[State, Any]]
 
 
 def snapshot() -> Snapshot:
-    """Return what the process looks like now."""
+    """Return the current state of the process."""
     read = ((state, state.read()) for state in _states("torch" in sys.modules))
     return [(state, value) for state, value in read if value is not UNKNOWN]
 
 
 def restore(saved: Snapshot) -> None:
-    """Set whatever differs from the snapshot."""
+    """Reset whatever differs from the snapshot."""
     for state, value in saved:
         if state.read() != value:
             with suppress(Exception):
@@ -45,18 +45,18 @@ def restore(saved: Snapshot) -> None:
 
 
 def portable_state() -> dict[str, Any]:
-    """Return the settings of torch that decide results, as plain data."""
+    """Return the settings of torch that affect results, as plain data."""
     return {state.name: value for state, value in snapshot() if state.portable}
 
 
 def set_portable_state(values: Mapping[str, Any]) -> None:
-    """Give this process the settings of another one."""
+    """Apply the portable settings of another process to this one."""
     restore([(state, values[state.name]) for state in _states(True) if state.name in values])
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Start every global generator of random numbers from a seed, and put it back afterwards."""
+    """Seed every global random generator, and restore its state afterwards."""
     generators = list(_generators())
     saved = [get() for get, _, _ in generators]
     for _, _, start in generators:
@@ -133,14 +133,14 @@ def _signals() -> dict[int, Any]:
 
 
 def _set_signals(wanted: dict[int, Any]) -> None:
-    """Outside of the main thread Python changes no handler, neither here nor in a model."""
+    """Restore signal handlers; only the main thread can change them, here and in a model."""
     for number, handler in wanted.items():
         if handler is not None and signal.getsignal(number) != handler:
             signal.signal(number, handler)
 
 
 def _set_warnings(wanted: list[Any]) -> None:
-    warnings.resetwarnings()  # also forgets which warnings were shown under the other filters
+    warnings.resetwarnings()  # also resets which warnings have already been shown
     warnings.filters[:] = wanted  # type: ignore[index]
 
 

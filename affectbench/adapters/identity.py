@@ -1,10 +1,10 @@
-"""The revision of a model that a user's code builds: see "What makes it the same model" in
+"""The revision of a model that user code builds: see "What makes it the same model" in
 `docs/add-a-model.md`.
 
-It covers the value of what the factory returned (`adapters.values`), the local source files, the
-files and environment variables that were read while it was built and tried (`adapters.reads`) and
-the declared range, multiple and scale. What it cannot cover is said in `ModelSpec.revision_lacks`:
-such a model is computed again in every run, unless `@revision=TEXT` vouches for it.
+It covers the value that the factory returned (`adapters.values`), the local source files, the files
+and environment variables that were read while it was built and called (`adapters.reads`) and the
+declared range, multiple and scale. What it cannot cover is listed in `ModelSpec.revision_lacks`:
+such a model is recomputed in every run, unless `@revision=TEXT` vouches for it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SHOWN = 3
 
 @dataclass
 class Built:
-    """What a factory returned, and what was read and imported meanwhile."""
+    """What a factory returned, and what was read and imported while it ran."""
 
     adapted: AdaptedNetwork
     reads: Reads
@@ -39,20 +39,20 @@ class Built:
 
 @runtime_checkable
 class Watched(Protocol):
-    """A model whose calls are watched for what its revision does not cover."""
+    """A model whose calls are monitored for dependencies that its revision does not cover."""
 
     @property
     def unforeseen(self) -> str:
-        """What calls have depended on and the revision does not cover."""
+        """Dependencies seen in calls that the revision does not cover."""
         ...
 
     def final_spec(self) -> ModelSpec:
-        """The spec after the last call, with all that its revision turned out not to cover."""
+        """Return the spec after the last call, including every uncovered dependency seen."""
         ...
 
 
 class UserModel:
-    """A model from a user's factory. What it reads when called is compared with its trial calls."""
+    """A model from a user's factory. What its calls read is compared with its trial calls."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class UserModel:
         return self._adapted.network
 
     def __call__(self, lr: torch.Tensor) -> torch.Tensor:
-        """SR of LR."""
+        """Return SR for LR."""
         if not self._watched:
             return self._adapted(lr)
         self._unchecked = True
@@ -86,11 +86,11 @@ class UserModel:
 
     @property
     def unforeseen(self) -> str:
-        """What calls have depended on and the revision does not cover."""
+        """Dependencies seen in calls that the revision does not cover."""
         return _listed(self._unforeseen)
 
     def final_spec(self) -> ModelSpec:
-        """The spec after the last call, with all that its revision turned out not to cover."""
+        """Return the spec after the last call, including every uncovered dependency seen."""
         if self._unchecked and self._state() != self._first_state:
             self._unforeseen[_KEEPS] = None
         self._unchecked = False
@@ -108,7 +108,7 @@ def identified(
     lr_size: int,
     device: torch.device,
 ) -> UserModel:
-    """Build a model and give it its revision. `source` is what is known without building."""
+    """Build a model and compute its revision. `source` is what is known without building it."""
     built = build()
     values = Values(aliases)
     digest = values.digest(built.adapted.network)
@@ -123,7 +123,7 @@ def identified(
 
     if state() != digest:
         lacks[_KEEPS] = None
-        adapted = build().adapted  # the trial must not be seen in its results
+        adapted = build().adapted  # the trial calls must not affect its results
     spec, hashes = adapted.spec, known.content()
     lacks.update(dict.fromkeys(known.changed()))
     content = {
@@ -151,7 +151,7 @@ class _Trial:
 
 
 def _tried(adapted: AdaptedNetwork, lr_size: int, device: torch.device) -> _Trial:
-    """Call a model twice with a made-up face, and note what it read and whether it repeats."""
+    """Call a model twice with a synthetic face; record what it reads and if it is deterministic."""
     reads, lacks = Reads(), dict[str, None]()
     ramp = torch.linspace(0, 1, 3 * lr_size * lr_size, device=device)
     lr, results = ramp.reshape(1, 3, lr_size, lr_size), []
@@ -161,11 +161,11 @@ def _tried(adapted: AdaptedNetwork, lr_size: int, device: torch.device) -> _Tria
             try:
                 with watching(reads, calling=True):
                     results.append(adapted(lr.clone()).cpu().clone())
-            except (Exception, SystemExit) as error:  # the run itself will say so of real faces
+            except (Exception, SystemExit) as error:  # the run will report it for real faces
                 lacks[f"its trial call raised {type(error).__name__}"] = None
                 break
             finally:
-                restore(saved)  # such as the directory that relative names are looked up in
+                restore(saved)  # such as the working directory, which relative paths depend on
             if chance() != before:
                 lacks["draws random numbers when called"] = None
     if len(results) == _TRIALS and not torch.equal(*results):
@@ -175,7 +175,7 @@ def _tried(adapted: AdaptedNetwork, lr_size: int, device: torch.device) -> _Tria
 
 @contextlib.contextmanager
 def _noted(known: Reads, unforeseen: dict[str, None]) -> Iterator[None]:
-    """Note what a call depends on beside `known`."""
+    """Record what a call depends on besides `known`."""
     reads, before = Reads(), chance()
     with watching(reads, calling=True):
         yield
@@ -185,7 +185,7 @@ def _noted(known: Reads, unforeseen: dict[str, None]) -> Iterator[None]:
 
 
 def _made(values: Values, content: Mapping[str, Any]) -> str:
-    """How a revision was made, in words."""
+    """Return a description of what a revision was derived from."""
     counts = [
         (len(content["sources"]), "source file", "source files"),
         (sum(found is not None for found in content["files"]), "file read", "files read"),

@@ -1,7 +1,7 @@
-"""`images:FOLDER`: super-resolved faces that exist already, paired with references by file name.
+"""`images:FOLDER`: existing super-resolved faces, paired with references by file name.
 
 The runner refuses results that do not look like the faces that they are paired with (see
-`images.resemblance`), unless `@mismatch=allow` insists on them.
+`images.resemblance`), unless `@mismatch=allow` is given.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ ALLOWED = "pairs were not checked (@mismatch=allow)"
 
 @dataclass(frozen=True)
 class ImageFolder:
-    """The images of a folder by the ids of their faces. Those that no id asks for are ignored.
+    """The images of a folder by face id. Images without a matching face are ignored.
 
-    `hashes` are the SHA-256 of the files by name when the revision was made of them: what is
-    scored is what was hashed.
+    `hashes` maps file names to the SHA-256 from which the revision was computed, so that the files
+    scored are the files hashed.
     """
 
     spec: ModelSpec
@@ -46,9 +46,9 @@ class ImageFolder:
         return by_id(self.folder / name for name in self.hashes)
 
     def read(self, image_id: str) -> Pixels:
-        """The SR image (H, W, 3); InputError if there is none or it is no usable image.
+        """Read the SR image (H, W, 3); raise InputError if there is none or it is not usable.
 
-        Raises ModelError for a file that is not what it was when the run began.
+        Raises ModelError for a file that has changed since the run began.
         """
         if image_id not in self._paths:
             raise InputError(f"{self.folder}: holds no result for '{image_id}' (such as a .png)")
@@ -100,7 +100,7 @@ def _is_allowed(options: Mapping[str, str]) -> bool:
 
 
 def _remarks(target: str, options: Mapping[str, str], faces: Collection[str]) -> list[str]:
-    """Files that are no images, faces without a result and results without a face."""
+    """Return remarks on files that are not images, and on unpaired faces and results."""
     listing = list_folder(target)
     found = [face_id(path.name) for path in listing.images]
     lacking = sorted(set(faces).difference(found))

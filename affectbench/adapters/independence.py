@@ -1,8 +1,8 @@
-"""Whether what a model makes of a face depends on that face alone.
+"""A check that a model's result for a face depends on that face alone.
 
-The value of a face is kept under the names of model and face, whatever else was in its batch, and
-is used again by runs with batches of another size. So every run compares the first batch of each
-model with faces of it one by one, and a model that answers those otherwise has no row.
+A face's value is stored by model and face, regardless of its batch, and is reused by runs with
+another batch size. So every run compares each model's first batch with single faces of it, and a
+model whose results differ gets no row.
 """
 
 from __future__ import annotations
@@ -14,27 +14,27 @@ from affectbench.errors import ModelError
 from affectbench.types import Model
 
 ROUNDING = 1 / 255
-"""How far a face alone may be off where few digits are computed with (CUDA, half precision).
+"""How far a single face may deviate at reduced precision (CUDA, half precision).
 
-There the size of a batch decides how sums are rounded; what is in it may still change nothing.
+There the batch size affects how sums are rounded; the content of a batch must still not matter.
 """
 
-_MORE_SEEDS = range(1000, 1004)  # of random numbers: four tosses of a coin seldom agree
-_UNLIKE = 0.05  # mean distance of two faces, from which their statistics differ for sure
+_MORE_SEEDS = range(1000, 1004)  # a random model seldom agrees with itself four times
+_UNLIKE = 0.05  # mean distance between two faces at which their statistics certainly differ
 
 
 def require_independent(model: Model, lr: torch.Tensor, sr: torch.Tensor, scale: int) -> None:
     """Raise ModelError unless the first and the last face of a batch give the same SR alone.
 
-    `sr` is what the model gave for `lr`, not rounded. Where the batch could show no difference (one
-    face, or nearly the same one throughout), a made-up image keeps the face company.
+    `sr` is the model's unrounded output for `lr`. If the batch could not reveal a difference (a
+    single face, or nearly identical ones), a synthetic image is added to it.
     """
     if float((lr - lr[:1]).abs().mean((1, 2, 3)).max()) < _UNLIKE:
         company = torch.cat([lr[:-1] if len(lr) > 1 else lr, _unlike(lr[:1])])
         try:
             lr, sr = company, checked_sr(model, company.clone(), scale)
         except ModelError:
-            if len(lr) == 1:  # it serves faces one by one, and so it will
+            if len(lr) == 1:  # it supports single faces only, and is called with those
                 return
     for index in (0, len(lr) - 1):
         _require_same_alone(model, lr, sr, index, scale)
@@ -73,18 +73,18 @@ def _distance(one: torch.Tensor, other: torch.Tensor) -> float:
 
 
 def _unlike(face: torch.Tensor) -> torch.Tensor:
-    """An image of another brightness and contrast than any face it is made of."""
+    """Return an image whose brightness and contrast differ from those of `face`."""
     return face / 4 + (0.75 if float(face.mean()) < 0.5 else 0.0)
 
 
 def _has_few_digits(sr: torch.Tensor) -> bool:
-    """Whether sums may have been rounded to less than float32."""
+    """Return whether SR may have been computed at less than float32 precision."""
     halves = (torch.float16, torch.bfloat16)
     return sr.is_cuda or any(torch.equal(sr, sr.to(dtype).float()) for dtype in halves)
 
 
 def _is_rounding(model: Model, lr: torch.Tensor, sr: torch.Tensor, index: int, scale: int) -> bool:
-    """Whether a batch of the same size with other faces gives this face to the last bit."""
+    """Return whether a batch of the same size with other faces gives bitwise the same result."""
     others = torch.cat([_unlike(face[None]) for face in lr])
     others[index] = lr[index]
     return torch.equal(checked_sr(model, others, scale, seed=1)[index], sr[index])

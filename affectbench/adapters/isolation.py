@@ -1,11 +1,11 @@
-"""A model in a process of its own: one that crashes, exits or never returns costs its row alone.
+"""A model in its own process: one that crashes, exits or never returns costs only its row.
 
-Results are to the last bit those of the same process: the child has the same threads and settings
-and runs the same code. Its standard output is stderr, it has no input, and it ends with this
+Results are bitwise the same as in-process: the child has the same threads and settings and runs the
+same code. Its standard output is redirected to stderr, it has no input, and it ends with this
 process, however that ends: the kernel sends SIGIO to the child's process group once the other end
-of a pipe, which nobody writes to, is closed.
+of a pipe, to which nobody writes, is closed.
 
-The child is `adapters.isolation_child`. It is no sandbox: it has the rights of its user.
+The child is `adapters.isolation_child`. It is not a sandbox: it has the user's permissions.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ ModelFunction = Callable[[Model, torch.Tensor], dict[str, float]]
 def load_isolated(
     argument: str, scale: int, device: torch.device, lr_size: int, timeout: float | None
 ) -> Model:
-    """Return the model of an argument, loaded and run by a child.
+    """Return the model of an argument, loaded and run in a child process.
 
-    ModelError if it cannot be loaded; the same of each call that the child does not survive, or
-    that takes longer than `timeout` seconds.
+    Raises ModelError if it cannot be loaded; calls raise ModelError if the child dies or takes
+    longer than `timeout` seconds.
     """
     if fcntl is None:
         raise InputError("--isolate and --timeout need the pipes of Linux or macOS")
@@ -63,7 +63,7 @@ def load_isolated(
 
 
 class IsolatedModel:
-    """A model that a child runs."""
+    """A model that runs in a child process."""
 
     def __init__(self, child: _Child, spec: ModelSpec) -> None:
         self.spec = spec
@@ -71,22 +71,22 @@ class IsolatedModel:
         self._child = child
 
     def final_spec(self) -> ModelSpec:
-        """The spec after the last call: see `identity.Watched`."""
+        """Return the spec after the last call: see `identity.Watched`."""
         try:
             about, _ = self._child.ask({"do": "spec"})
-        except ModelError:  # the child is gone, and the row has failed of that
+        except ModelError:  # the child has died, and the row has failed already
             return self.spec
         return _spec(about["spec"])
 
     def __call__(self, lr: torch.Tensor) -> torch.Tensor:
-        """What the model gives for LR."""
+        """Return SR for LR."""
         about, data = packed(lr)
         about, data = self._child.ask({"do": "run", "seed": torch.initial_seed(), **about}, data)
         self.unforeseen = str(about["lacks"])
         return unpacked(about, data).to(lr.device)
 
     def apply(self, measure: ModelFunction, lr: torch.Tensor) -> dict[str, float]:
-        """What a function of this library, importable by its name, says of the model and LR."""
+        """Call a function of this library, importable by name, on model and LR in the child."""
         about, data = packed(lr)
         where = {"module": measure.__module__, "function": measure.__name__}
         answer, _ = self._child.ask({"do": "apply", **where, **about}, data)
@@ -94,7 +94,7 @@ class IsolatedModel:
 
 
 def apply(measure: ModelFunction, model: Model, lr: torch.Tensor) -> dict[str, float]:
-    """Return `measure(model, lr)`, computed where the model is."""
+    """Return `measure(model, lr)`, computed in the model's process."""
     if isinstance(model, IsolatedModel):
         return model.apply(measure, lr)
     with contained(model.spec.name):
@@ -102,7 +102,7 @@ def apply(measure: ModelFunction, model: Model, lr: torch.Tensor) -> dict[str, f
 
 
 class _Child:
-    """The process of one model, and what to say of it once it is gone."""
+    """The process of one model, and why it ended."""
 
     def __init__(self, argument: str, timeout: float | None) -> None:
         self._argument = argument
@@ -127,7 +127,7 @@ class _Child:
     def ask(
         self, header: dict[str, Any], data: bytes = b"", timed: bool = True
     ) -> tuple[dict[str, Any], bytes]:
-        """Return what the child answers; ModelError if that is an error or nothing."""
+        """Send a request and return the response; raise ModelError for an error or no response."""
         clock = None
         if timed and self._timeout is not None:
             clock = threading.Timer(self._timeout, self._stop_late)
@@ -136,12 +136,12 @@ class _Child:
         try:
             send(self._to, {**header, "argument": self._argument}, data)
             while not wait([self._from.fileno()], _PATIENCE):
-                if self._process.poll() is not None:  # and another one holds its end of the pipe
+                if self._process.poll() is not None:  # but a descendant keeps the pipe open
                     raise EOFError
             about, answer = receive(self._from)
         except (OSError, EOFError, ValueError, struct.error, MemoryError) as error:
             raise ModelError(f"{self._argument}: {self._fate()}") from error
-        except BaseException:  # such as Ctrl-C: an answer that nobody waits for is under way
+        except BaseException:  # such as Ctrl-C: the pending response would be read out of order
             self._end()
             raise
         finally:
@@ -172,7 +172,7 @@ class _Child:
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """End the child and whatever it started."""
+    """Kill the child and its descendants."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
 

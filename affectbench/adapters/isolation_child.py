@@ -1,4 +1,4 @@
-"""The child that runs an isolated model: see `adapters.isolation`."""
+"""The child process that runs an isolated model: see `adapters.isolation`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ except ImportError:  # Windows
 
 
 def serve(asked: int, answering: int, lifeline: int) -> None:
-    """Answer, as the child, until nobody asks any more."""
+    """Serve requests in the child until the parent closes the pipe."""
     for number in (asked, answering, lifeline):
         os.set_inheritable(number, False)
     _end_with(lifeline)
@@ -39,18 +39,18 @@ def serve(asked: int, answering: int, lifeline: int) -> None:
             send(replies, *served.answer(header, data))
         except AffectBenchError as error:
             send(replies, {"error": str(error)})
-        except KeyboardInterrupt:  # the user's do not come here: this is a session of its own
+        except KeyboardInterrupt:  # raised by the model: Ctrl-C does not reach this session
             send(replies, {"error": f"{header['argument']}: raised KeyboardInterrupt"})
 
 
 class _Served:
-    """The model of a child."""
+    """The model in the child."""
 
     _model: Model
     _device: torch.device
 
     def answer(self, header: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
-        """Do what a header says."""
+        """Handle one request."""
         if header["do"] == "start":
             set_portable_state(header["state"])
             return {}, b""
@@ -73,7 +73,7 @@ class _Served:
 
 
 def _end_with(lifeline: int) -> None:
-    """Have the kernel end this process, and what it starts, once the other end is closed."""
+    """Have the kernel end this process group once the other end of the pipe is closed."""
     fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
     fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
     if wait([lifeline], 0):  # it is closed already

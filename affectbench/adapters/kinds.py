@@ -1,4 +1,4 @@
-"""What kinds of objects there are for `adapters.values`: which are plain, opaque or compiled."""
+"""Classification of objects for `adapters.values`: plain, opaque or compiled."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ PLAIN = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis), type
 
 
 def random_state(generator: Any) -> Any:
-    """The state of a random generator of Python, numpy or torch."""
+    """Return the state of a random generator of Python, numpy or torch."""
     if isinstance(generator, random.Random):
         return generator.getstate()
     if isinstance(generator, np.random.Generator):
@@ -60,10 +60,10 @@ def random_state(generator: Any) -> Any:
 
 
 def attributes(value: Any) -> list[tuple[str, Any]]:
-    """What an object keeps under names: in its dictionary and in slots."""
+    """Return an object's attributes, from its `__dict__` and its slots."""
     pairs = list(getattr(value, "__dict__", {}).items())
     if isinstance(value, torch.nn.Module):
-        # What torch keeps in every module counts where it is used, in any version of torch.
+        # Empty internals of torch.nn.Module are skipped: they vary with torch's version.
         pairs = [(k, v) for k, v in pairs if k not in _BARE_MODULE or v or k == "training"]
         pairs = [(k, _plain_part(k, v) if k in _BARE_MODULE else v) for k, v in pairs]
     for base in type(value).__mro__:
@@ -78,17 +78,17 @@ _BARE_MODULE = torch.nn.Module().__dict__
 
 
 def _plain_part(name: str, kept: Any) -> Any:
-    """What torch keeps in a module as a plain dict; hooks without their running numbers."""
+    """Return an internal dict of a module as a plain dict; for hooks, its values without ids."""
     if not isinstance(kept, dict):
         return kept
     return list(kept.values()) if "hooks" in name else dict(kept)
 
 
 def function_origin(function: types.FunctionType) -> Origin:
-    """Where the code of a function comes from."""
+    """Return the origin of a function's code."""
     file: str | None = function.__code__.co_filename
     names = function.__globals__
-    if not Path(str(file)).is_file():  # made by `exec`: it belongs to the module that did it
+    if not Path(str(file)).is_file():  # created by `exec`: it belongs to the executing module
         file = names.get("__file__") if names.get("__name__") in sys.modules else None
         if file is None:
             return LOCAL
@@ -96,7 +96,7 @@ def function_origin(function: types.FunctionType) -> Origin:
 
 
 def names_itself(value: Any) -> bool:
-    """Whether it is compiled code that is known by its name."""
+    """Return whether a value is compiled code that is identified by its name."""
     named = isinstance(value, (types.BuiltinFunctionType, *DESCRIPTORS))
     own = getattr(value, "__module__", None) or ""
     compiled = own.partition(".")[0] in ("numpy", "torch") and not hasattr(value, "__dict__")
@@ -104,13 +104,13 @@ def names_itself(value: Any) -> bool:
 
 
 def module_of(value: Any) -> str:
-    """The module of a method or descriptor of compiled code; empty if it has none."""
+    """Return the module of a method or descriptor of compiled code; empty if it has none."""
     home = getattr(value, "__self__", None) or getattr(value, "__objclass__", None)
     return home.__name__ if isinstance(home, types.ModuleType) else getattr(home, "__module__", "")
 
 
 def is_overseen(base: type) -> bool:
-    """Whether a base calls no other methods of its subclasses than those with known names."""
+    """Return whether a base class calls only methods of its subclasses with known names."""
     if base in _PLAIN_BASES or base.__module__ in ("abc", "typing", "collections", "builtins"):
         return True
     module = sys.modules.get(base.__module__)
@@ -118,13 +118,13 @@ def is_overseen(base: type) -> bool:
 
 
 def is_made_in_python(kind: type) -> bool:
-    """Whether a class or one of its bases has a class statement."""
+    """Return whether a class or one of its bases is defined in Python by a class statement."""
     marks = {"__dict__", "__weakref__", "__slots__"}
     return bool(marks & vars(kind).keys()) or any(map(is_made_in_python, kind.__bases__))
 
 
 def is_transparent(kind: type) -> bool:
-    """Whether instances hold nothing beside attributes and slots: no compiled state."""
+    """Return whether instances hold only attributes and slots, and no compiled state."""
     flags, slots = kind.__flags__, 0
     for base in kind.__mro__:
         own = vars(base).get("__slots__", ())

@@ -1,6 +1,7 @@
 """`onnx:PATH`: an ONNX graph run by onnxruntime on the CPU, RGB, (N, 3, h, w) float32.
 
-The graph's range is [0, 1], or as `@range=-1:1` says. Threads are as many as torch uses.
+The graph's value range is [0, 1] unless an option such as `@range=-1:1` sets another. It uses as
+many threads as torch.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A graph of ONNX as a model: onnxruntime runs it."""
+"""An ONNX graph as a model, run by onnxruntime."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _PROBE = 16
 
 
 def load_graph(loading: Loading, device: torch.device) -> Model:
-    """The graph as a model; WeightsError for a file that onnxruntime cannot load."""
-    content = content_of(loading.target)  # paths are checked before anything follows them
+    """Load the graph as a model; raise WeightsError for a file that onnxruntime cannot load."""
+    content = content_of(loading.target)  # checks external paths before onnxruntime opens them
     graph = _Graph(_session(loading.target, torch.get_num_threads()), loading.target)
     if "unreadable" in content:
         raise WeightsError(f"{loading.target}: cannot be read ({content['unreadable']})")
@@ -59,9 +59,10 @@ def _session(path: str, threads: int) -> Any:
 
 
 class _Graph:
-    """One input (N, 3, h, w) float32, one output. A batch fixed at one is served one by one.
+    """A graph with one input (N, 3, h, w), float32, and one output.
 
-    `height` and `width` are None where the graph takes any.
+    A graph with a fixed batch of 1 is called once per face. `height` and `width` are None if they
+    are dynamic.
     """
 
     def __init__(self, session: Any, path: str) -> None:
@@ -85,7 +86,7 @@ class _Graph:
         self.height, self.width = shape[2:]
 
     def __call__(self, lr: torch.Tensor) -> torch.Tensor:
-        """The graph's output for a batch, on the CPU."""
+        """Return the graph's output for a batch, on the CPU."""
         batches = lr.tensor_split(len(lr)) if self._one_by_one else (lr,)
         return torch.cat([self._run(batch) for batch in batches])
 

@@ -1,7 +1,7 @@
-"""A model of a run: who it is, known before anything is computed, and the model when it is wanted.
+"""A model of a run: its spec, known before anything is computed, and the model on demand.
 
-Who a `python:` model is shows only once it is built. It is built once, and kept until it is first
-wanted; a model of any other kind is loaded then.
+The spec of a `python:` model is known only once the model is built. It is built once and kept until
+its first use; a model of any other kind is loaded on its first use.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class OpenedModel:
-    """A model by request. One that is pickled is loaded anew where it arrives."""
+    """A model loaded on demand. A pickled one is loaded again in the other process."""
 
     request: ModelRequest
     scale: int
@@ -29,9 +29,9 @@ class OpenedModel:
     kept: Model | StoredResults | AffectBenchError | None = None
 
     def load(self, device: torch.device) -> Model | StoredResults:
-        """The model; the one that is kept the first time. Raises as `ModelRequest.load` does.
+        """Return the kept model on the first call, else load it; errors as in `ModelRequest.load`.
 
-        Raises ModelError if it is no longer the one that the run began with.
+        Raises ModelError if the model has changed since the run began.
         """
         kept, self.kept = self.kept, None
         if isinstance(kept, AffectBenchError):
@@ -56,10 +56,9 @@ def open_model(
     lr_size: int = LR_SIZE,
     device: str | torch.device = "cpu",
 ) -> OpenedModel:
-    """Find out who a model is, and build it if that takes it: on `device`, where it will run.
+    """Determine a model's spec, and build the model on `device` if the spec requires it.
 
-    A model that cannot be built has the revision of what is known of it, and fails when it is
-    wanted.
+    A model that cannot be built gets a revision from what is known of it, and fails on first use.
     """
     spec = request.describe(scale)
     if not request.known_when_built:

@@ -1,8 +1,8 @@
-"""Where code comes from: Python itself, an installed distribution, or files that anyone may edit.
+"""The origin of code: Python itself, an installed distribution, or local files.
 
-Installed code is known by the distribution's name and version. Code that is run from where it is
-edited is known by the content of its files: a source file, its neighbours, an editable or local
-installation, and whatever else lies on the path.
+Installed code is identified by the distribution's name and version. Local code, which is run from
+where it is edited, is identified by the content of its files: a source file, its neighbours, an
+editable or local installation, and anything else on `sys.path`.
 """
 
 from __future__ import annotations
@@ -21,24 +21,25 @@ from types import ModuleType
 from typing import Any, Literal
 
 AMBIENT = ("affectbench", "numpy", "PIL", "scipy", "torch")
-"""What every model runs on. Its versions are in each record's provenance, not in revisions."""
+"""The packages that every model runs on. Their versions are in each record's provenance, not in
+revisions."""
 
 KNOWN = (*AMBIENT, "einops", "kornia", "skimage", "spandrel", "timm", "torchvision")
-"""Packages whose functions are taken to depend on their arguments and on files alone."""
+"""Packages whose functions are assumed to depend only on their arguments and on files."""
 
 _OWN = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Who answers for a piece of code. `version` names a distribution; it is empty for AMBIENT."""
+    """Where code comes from. `version` names a distribution and version; empty for `AMBIENT`."""
 
     kind: Literal["python", "known", "package", "local"]
     version: str = ""
 
     @property
     def trusted(self) -> bool:
-        """Whether its inside need not be looked at."""
+        """Whether the code need not be inspected."""
         return self.kind in ("python", "known")
 
 
@@ -47,7 +48,7 @@ LOCAL = Origin("local")
 
 @cache
 def origin_of(module: str, file: str | None) -> Origin:
-    """The origin of code of that module name and file; no file means compiled into Python."""
+    """Return the origin of code by module name and file; without a file it is built in."""
     top = module.partition(".")[0]
     if file is None or file.startswith("<frozen "):
         return Origin("python") if top in sys.stdlib_module_names else LOCAL
@@ -66,7 +67,7 @@ def origin_of(module: str, file: str | None) -> Origin:
 
 
 def module_origin(module: ModuleType) -> Origin:
-    """The origin of a loaded module."""
+    """Return the origin of a loaded module."""
     file, top = getattr(module, "__file__", None), module.__name__.partition(".")[0]
     if file is None and top in sys.modules:  # a part of a compiled module
         file = getattr(sys.modules[top], "__file__", None)
@@ -74,7 +75,7 @@ def module_origin(module: ModuleType) -> Origin:
 
 
 def named_origin(name: str) -> Origin:
-    """The origin of the module of that name, whether it is loaded or only could be."""
+    """Return the origin of the module of that name, loaded or not."""
     module = sys.modules.get(name) or sys.modules.get(name.partition(".")[0])
     if module is not None:
         return module_origin(module)
@@ -88,7 +89,7 @@ def named_origin(name: str) -> Origin:
 
 
 def file_origin(path: Path) -> Origin:
-    """The origin of a module's file, by where it lies on the path that modules are looked up on."""
+    """Return the origin of a module's file, by its location on `sys.path`."""
     folders = [folder for entry in sys.path if (folder := Path(entry).resolve()) in path.parents]
     if not folders:
         return LOCAL
@@ -97,16 +98,16 @@ def file_origin(path: Path) -> Origin:
 
 
 def is_installed(path: Path) -> bool:
-    """Whether a file lies where Python, packages and this library are installed."""
+    """Return whether a file is part of Python, an installed package or this library."""
     return path.is_relative_to(_OWN) or any(
         path.is_relative_to(folder) for folder in _folders("stdlib", "platstdlib", *_SITES)
     )
 
 
 def local_sources(module: ModuleType, others: Iterable[ModuleType] = ()) -> set[Path]:
-    """The files of the local modules that `module` and `others` import, and their own.
+    """Return the files of the local modules that `module` and `others` import, and their own.
 
-    Import statements are followed wherever they stand, through the modules that are loaded now.
+    Import statements are followed wherever they occur, through the modules loaded now.
     """
     found: set[Path] = set()
     waiting = [module, *others]
@@ -137,12 +138,12 @@ def _folders(*names: str) -> tuple[Path, ...]:
 
 
 def _installed_version(top: str, path: Path) -> str | None:
-    """Name and version of the distributions that `path` belongs to; None if it is local."""
+    """Return name and version of the distributions that `path` belongs to; None if it is local."""
     versions = []
     for name in sorted(set(_distributions().get(top, ()))):
         distribution = importlib.metadata.distribution(name)
         direct = json.loads(distribution.read_text("direct_url.json") or "{}")
-        if "dir_info" in direct:  # installed from a folder: the version says nothing of its content
+        if "dir_info" in direct:  # installed from a folder: the version does not fix its content
             return None
         if path.is_relative_to(Path(str(distribution.locate_file(""))).resolve()):
             source = direct.get("vcs_info", direct.get("archive_info", {}))
@@ -157,7 +158,7 @@ def _distributions() -> Any:
 
 
 def _imports(module: ModuleType, path: Path) -> Iterator[str]:
-    """The full names of all modules that a source file may import."""
+    """Yield the full names of all modules that a source file may import."""
     try:
         tree = ast.parse(path.read_bytes())
     except (SyntaxError, ValueError, OSError):

@@ -1,8 +1,8 @@
-"""What the adapters of the form `PREFIX:TARGET` have in common.
+"""Common parts of the adapters of the form `PREFIX:TARGET`.
 
-The revision comes from content alone: of the target, and of every option but `name` (of the
-bytes where the value is a file, of all files below it where it is a folder). Moving or renaming a
-file changes nothing.
+The revision is derived from content alone: that of the target, and of every option but `name` (the
+bytes of a value that is a file, all files below one that is a folder). Moving or renaming a file
+does not change it.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     import torch
 
 LR_SIZE = 16
-"""The side in pixels of the LR faces that models are tried with, if nobody says otherwise."""
+"""The default side in pixels of the LR faces for trial calls of models."""
 
 MOST_FILES = 10_000
-"""Of a folder that an option names."""
+"""The most files in a folder that an option names."""
 
 COMMON_OPTIONS = ("name", "trained_on", "trained_against", "licence")
 """Options of every prefix adapter: what the user declares."""
@@ -32,7 +32,7 @@ COMMON_OPTIONS = ("name", "trained_on", "trained_against", "licence")
 
 @dataclass(frozen=True)
 class Loading:
-    """What an adapter is asked to load. `spec` is what is known so far: name, revision, options."""
+    """A request to an adapter. `spec` is what is known before loading: name, revision, options."""
 
     argument: str
     target: str
@@ -48,12 +48,12 @@ def _nothing_odd(_target: str, _options: Mapping[str, str], _faces: Collection[s
 
 @dataclass(frozen=True)
 class PrefixAdapter:
-    """An adapter. `options` are its own beside the common ones; `any_option` takes others too.
+    """An adapter. `options` extend the common ones; `any_option` accepts all others too.
 
-    `check(target)` gives the row name and raises if there is no such target; `content(target)`
-    is what decides the outputs; `load(loading, device)` is the only part that needs torch. `covers`
-    says in words what `content` is, and `lacks` what it does not cover before the model is loaded.
-    `remarks(target, options, faces)` says what is odd about it for the faces of a set.
+    `check(target)` returns the row name and raises if the target does not exist; `content(target)`
+    returns what determines the outputs; `load(loading, device)` is the only part that needs torch.
+    `covers` describes `content` in words, and `lacks` what it does not cover before the model is
+    loaded. `remarks(target, options, faces)` returns remarks for the user on the faces of a set.
     """
 
     prefix: str
@@ -70,11 +70,11 @@ class PrefixAdapter:
 
     @property
     def known_options(self) -> tuple[str, ...]:
-        """All options that have a meaning here."""
+        """All options that the adapter itself interprets."""
         return (*COMMON_OPTIONS, *self.options)
 
     def describe(self, name: str, target: str, options: Mapping[str, str]) -> ModelSpec:
-        """The spec as far as it is known without loading anything."""
+        """Return the spec as far as it is known without loading the model."""
         if self.any_option and "revision" in options:
             return self._vouched_for(name, options)
         content = {"adapter": self.prefix, **self.content(target)}
@@ -91,7 +91,7 @@ class PrefixAdapter:
         )
 
     def _vouched_for(self, name: str, options: Mapping[str, str]) -> ModelSpec:
-        """The user says what the revision is: nothing is read, and options count as written."""
+        """Return the spec for a revision that the user vouches for: no file is read."""
         given = {k: v for k, v in sorted(options.items()) if k != "name"}
         made = content_id({"adapter": self.prefix, "options": given})
         spec = _declared(name, options, made)
@@ -110,7 +110,7 @@ def _declared(name: str, options: Mapping[str, str], revision: str) -> ModelSpec
 
 
 def require_file(target: str) -> str:
-    """The stem of an existing weights file; WeightsError otherwise."""
+    """Return the stem of an existing weights file; raise WeightsError otherwise."""
     if is_folder(target):
         raise WeightsError(f"{target}: is a folder, a file is needed")
     if not is_file(target):
@@ -119,7 +119,7 @@ def require_file(target: str) -> str:
 
 
 def file_hash(path: str | Path) -> str:
-    """The SHA-256 of a file; InputError if it cannot be read."""
+    """Return the SHA-256 of a file; raise InputError if it cannot be read."""
     try:
         return sha256_of(path)
     except OSError as error:
@@ -127,7 +127,7 @@ def file_hash(path: str | Path) -> str:
 
 
 def option_content(key: str, value: str) -> str:
-    """What an option adds to the revision: its text, or the content of what it names."""
+    """Return an option's text, or the hash of the file or folder that it names."""
     if key in (*COMMON_OPTIONS, "then", "range"):
         return value
     if is_file(value):
@@ -136,9 +136,9 @@ def option_content(key: str, value: str) -> str:
 
 
 def folder_hash(folder: Path) -> str:
-    """The hash of all files below a folder, links followed: relative names and contents.
+    """Return a hash of all files below a folder, by relative name and content, following links.
 
-    InputError if there are more than `MOST_FILES` of them: then the folder holds more than a model.
+    Raises InputError for more than `MOST_FILES` files: such a folder holds more than a model.
     """
     files: dict[str, str] = {}
     for path in _files_below(folder, set()):
@@ -152,7 +152,7 @@ def folder_hash(folder: Path) -> str:
 
 
 def _files_below(folder: Path, above: set[Path]) -> Iterator[Path]:
-    """Regular files in the order of their names; a link to a folder above is not followed."""
+    """Yield regular files in order of name; links to a parent folder are not followed."""
     real = folder.resolve()
     if real in above:
         return

@@ -1,4 +1,4 @@
-"""One thing of a process that code can change for everybody else."""
+"""One item of process-wide state that model code can change."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ UNKNOWN = object()
 
 @dataclass(frozen=True)
 class State:
-    """One thing of the process: how to read it and how to set it.
+    """An item of process-wide state: how to read it and how to set it.
 
-    A `portable` one is a plain number or word, which another process can be given as well.
+    A `portable` item is a plain number or string, which can also be applied to another process.
     """
 
     name: str
@@ -23,14 +23,14 @@ class State:
     portable: bool = False
 
     def read(self) -> Any:
-        """Return its value, or a mark of its own where it cannot be read."""
+        """Return its value, or `UNKNOWN` if it cannot be read."""
         try:
             return self.get()
-        except Exception:  # whatever stands in the way: it could not be put back either
+        except Exception:  # whatever the cause, it could not be restored either
             return UNKNOWN
 
 
 def attribute(owner: Any, name: str, label: str = "", portable: bool = False) -> State:
-    """Return the state that is an attribute of a module."""
+    """Return a `State` for an attribute of a module."""
     get, put = partial(getattr, owner, name), partial(setattr, owner, name)
     return State(label or f"{owner.__name__}.{name}", get, put, portable)

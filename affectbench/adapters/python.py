@@ -1,12 +1,12 @@
 """`python:FILE:FACTORY` or `python:PACKAGE.MODULE:FACTORY`: a model built by the user's own code.
 
-**The code is run**; that is its purpose. `FACTORY(scale, ...)` returns a module or a function
-that maps LR (N, 3, h, w) to SR; it is given those of `scale` and `device` that it takes, and
-every option `@key=value` as the keyword `key="value"`. A `spec` (a ModelSpec, or a dict of its
+**The code is executed**; that is its purpose. `FACTORY(scale, ...)` returns a module or a function
+that maps LR (N, 3, h, w) to SR; it receives `scale` and `device` if it accepts them, and every
+option `@key=value` as the keyword argument `key="value"`. A `spec` (a ModelSpec, or a dict of its
 fields) on the model, the factory or the module declares scale, value_range, size_multiple,
-licence, parameters, trained_on, trained_against and note. The
-revision is known once the model is built: see `adapters.identity`. `@revision=TEXT` is one that
-the user vouches for; then nothing is looked at.
+licence, parameters, trained_on, trained_against and note. The revision is known once the model is
+built: see `adapters.identity`. With `@revision=TEXT` the user vouches for the revision, and the
+model is not inspected.
 """
 
 from __future__ import annotations

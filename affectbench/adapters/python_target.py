@@ -1,4 +1,4 @@
-"""The target of `python:`: `FILE:FACTORY` or `PACKAGE.MODULE:FACTORY`. No code of it is run."""
+"""The target of `python:`: `FILE:FACTORY` or `PACKAGE.MODULE:FACTORY`. Its code is not run here."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SYNTAX = "python:FILE_OR_MODULE:FACTORY"
 
 
 def split_target(target: str) -> tuple[str, str]:
-    """The file or module, and the factory's name."""
+    """Split a target into the file or module and the factory's name."""
     home, _, factory = target.rpartition(":")
     if not home or not factory.isidentifier():
         raise InputError(f"python:{target}: write {SYNTAX}, such as python:my_model.py:build")
@@ -21,12 +21,12 @@ def split_target(target: str) -> tuple[str, str]:
 
 
 def is_file(home: str) -> bool:
-    """Whether it is written as a file, not as a module."""
+    """Return whether a target names a file rather than a module."""
     return home.endswith(".py") or "/" in home or "\\" in home
 
 
 def source_of(target: str) -> Path:
-    """The source file of the factory. The parents of a dotted module name are imported."""
+    """Return the factory's source file. Parent packages of a dotted module name are imported."""
     home, _ = split_target(target)
     if is_file(home):
         if not Path(home).is_file():
@@ -44,5 +44,5 @@ def source_of(target: str) -> Path:
 
 
 def content_of(target: str) -> dict[str, Any]:
-    """What is known of a model before its code is run."""
+    """Return what is known of a model before its code is run."""
     return {"source": file_hash(source_of(target)), "factory": split_target(target)[1]}

@@ -1,8 +1,8 @@
-"""What code reads from outside while it runs: files, folders, environment variables, chance.
+"""Tracing of what code reads while it runs: files, folders, environment variables, random state.
 
-Python announces every file that it opens (audit events), whoever opens it: `open`, `pathlib`,
-`numpy`, `torch.load`. Compiled code that opens files by itself announces nothing; what it may
-have read is known by the values that it left (`adapters.values`) or not at all.
+Python raises an audit event for every file that it opens, by any caller: `open`, `pathlib`,
+`numpy`, `torch.load`. Compiled code that opens files itself raises none; what it read shows only
+in the values that it left (`adapters.values`), if at all.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from affectbench.adapters.origins import Origin, file_origin, is_installed, orig
 from affectbench.assets import sha256_of
 
 Signature = tuple[int, ...] | None
-"""What the file system says of a file: it changes whenever the content does. None: no file."""
+"""File metadata that change whenever the content does; None if there is no file."""
 
 _UNTRACED = {
     "ctypes.": "calls C functions (ctypes)",
@@ -51,7 +51,7 @@ _WRITING = os.O_WRONLY
 
 @dataclass
 class Reads:
-    """What was read, in the order of the first reading; `lacks` is what cannot be followed."""
+    """What was read, in order of first access; `untraced` lists what cannot be traced."""
 
     files: dict[Path, Signature] = field(default_factory=dict)
     folders: dict[Path, str] = field(default_factory=dict)
@@ -61,9 +61,9 @@ class Reads:
     _hashes: dict[Path, str | None] = field(default_factory=dict)
 
     def content(self) -> list[str | None]:
-        """The SHA-256 of each file in the order of reading; None for a file that is not there.
+        """Return the SHA-256 of each file in order of access; None for a missing file.
 
-        Names do not count: a file that was moved with the code that reads it is the same.
+        Names are ignored, so that files can be moved together with the code that reads them.
         """
         for path in self.files:
             if path not in self._hashes:
@@ -71,14 +71,14 @@ class Reads:
         return [self._hashes[path] for path in self.files]
 
     def join(self, later: Reads) -> None:
-        """Add what was read later."""
+        """Add later reads."""
         self.files = {**self.files, **later.files, **self.files}
         self.folders = {**self.folders, **later.folders, **self.folders}
         self.variables = {**self.variables, **later.variables, **self.variables}
         self.sources |= later.sources
 
     def changed(self) -> list[str]:
-        """The files that are not what they were when they were read."""
+        """Return a reason for each file that has changed since it was read."""
         return [
             f"reads {path.name}, which changed meanwhile"
             for path, signature in self.files.items()
@@ -86,7 +86,7 @@ class Reads:
         ]
 
     def unlike(self, known: Reads) -> list[str]:
-        """What is read here and was not read in `known`, or is another now."""
+        """Return a reason for each read that is not in `known`, or whose content differs."""
         found = [
             f"reads {path.name}, which is new or was changed meanwhile"
             for path, signature in self.files.items()
@@ -109,7 +109,7 @@ class Reads:
 
 @contextmanager
 def watching(reads: Reads, calling: bool) -> Iterator[None]:
-    """Note what this thread reads. `calling` also notes what leaves no value to look at later."""
+    """Record what this thread reads; `calling` also records what leaves no value to hash later."""
     _install()
     watch = _Watch(reads, calling, threading.get_ident())
     _WATCHES.append(watch)
@@ -123,7 +123,7 @@ def watching(reads: Reads, calling: bool) -> Iterator[None]:
 
 
 def chance() -> tuple[Any, ...]:
-    """The state of all global random generators; equal states mean that nothing was drawn."""
+    """Return the state of all global random generators; it is unchanged if nothing was drawn."""
     legacy = np.random.get_state(legacy=False)["state"]
     cuda = _cuda_states()
     generators = [torch.get_rng_state(), *cuda]
@@ -137,7 +137,7 @@ def chance() -> tuple[Any, ...]:
 
 @contextmanager
 def chance_kept() -> Iterator[None]:
-    """Put all global random generators back to where they were."""
+    """Restore the state of all global random generators afterwards."""
     own, legacy = random.getstate(), np.random.get_state()
     cuda = _cuda_states()
     state = torch.get_rng_state()
@@ -165,12 +165,12 @@ class _Watch:
 
 
 _WATCHES: list[_Watch] = []
-"""Those under way; only the last one is told."""
+"""The active watches; only the last one records."""
 
 
 @cache
 def _install() -> None:
-    """Audit hooks cannot be removed: there is one, and it rests while nothing is watched."""
+    """Install the audit hook once: it cannot be removed, and is idle while nothing is watched."""
     sys.addaudithook(_hook)
 
 
@@ -178,7 +178,7 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
     watch = _WATCHES[-1] if _WATCHES else None
     if watch is None or watch.busy or watch.thread != threading.get_ident():
         return
-    watch.busy = True  # looking at frames and folders raises events as well
+    watch.busy = True  # inspecting frames and folders raises events as well
     try:
         if event == "open":
             _opened(watch, *arguments)
@@ -194,7 +194,7 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
 
 def _opened(watch: _Watch, name: Any, mode: str | None, flags: int) -> None:
     if not isinstance(name, str | bytes | os.PathLike):
-        return  # a descriptor: the event of opening it came before
+        return  # a descriptor, whose opening raised an event before
     writes = mode[:1] in ("w", "x") or mode in ("a", "ab") if mode else flags & _WRITING
     path = Path(os.fsdecode(name)).absolute()
     if writes:
@@ -203,18 +203,18 @@ def _opened(watch: _Watch, name: Any, mode: str | None, flags: int) -> None:
     if frame is not None and frame.f_code.co_filename.startswith(_IMPORT):
         _imported(watch, path)
     elif path.suffix in (".py", ".pyc") and is_installed(path.resolve()):
-        return  # known by its version, whoever reads it
+        return  # identified by its version, whoever reads it
     elif not _is_importing():
         _noted_file(watch, path)
 
 
 def _imported(watch: _Watch, path: Path) -> None:
-    """A module's file: that of a local one decides what is computed."""
+    """Record the file of a local module, whose content affects the results."""
     if path.suffix == ".pyc":
         with suppress(ValueError):
             path = Path(importlib.util.source_from_cache(path))
     path = path.resolve()
-    # Installed distributions are known by their version.
+    # Installed distributions are identified by their version.
     if not is_installed(path) and path.is_file() and file_origin(path).kind == "local":
         watch.reads.sources.add(path)
 
@@ -235,7 +235,7 @@ def _signature(path: Path) -> Signature:
 
 
 def _listed(watch: _Watch, folder: Any) -> None:
-    """Listing matters while a model is called; when it is built, what was chosen is seen."""
+    """Record a folder listing in a call; on building, the files chosen from it are recorded."""
     if not watch.calling or _is_importing():
         return
     path = Path(os.fsdecode("." if folder is None else folder)).absolute()
@@ -264,7 +264,7 @@ def _noted_variable(original: Any, watch: _Watch) -> Any:
 
 
 def _is_known(frame: FrameType | None) -> bool:
-    """Whether a well-known package reads a variable: its results do not depend on that."""
+    """Return whether a trusted package reads a variable, which does not affect its results."""
     while frame is not None:
         origin = _origin(frame)
         if origin.kind != "python":
@@ -280,14 +280,14 @@ def _origin(frame: FrameType) -> Origin:
 
 
 def _is_importing() -> bool:
-    """Whether Python reads on its own behalf, such as when a library is imported."""
+    """Return whether Python itself is reading, such as when it imports a library."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         if (
             frame.f_code.co_filename.startswith(_IMPORT)
             or frame.f_globals.get("__name__") == "linecache"
         ):
-            return True  # the latter quotes source lines in warnings
+            return True  # linecache reads source lines for warnings
         if not _origin(frame).trusted:
             return False
         frame = frame.f_back

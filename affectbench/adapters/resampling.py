@@ -1,6 +1,6 @@
-"""Plain resampling by Pillow's kernels: what every model has to beat.
+"""Plain resampling by Pillow's kernels, the baseline that every model has to beat.
 
-The LR face is taken as 8-bit, which it is, so the result is Pillow's own, bit for bit.
+LR faces are 8-bit, so the result is bitwise that of Pillow.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Resampling:
     kernel: Method
 
     def __call__(self, lr: torch.Tensor) -> torch.Tensor:
-        """SR (N, 3, scale*h, scale*w), multiples of 1/255 in [0, 1]."""
+        """Return SR (N, 3, scale*h, scale*w), multiples of 1/255 in [0, 1]."""
         sr: torch.Tensor = _enlarged(lr, self.scale, self.kernel)
         return sr
 

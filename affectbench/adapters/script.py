@@ -1,4 +1,4 @@
-"""What decides the results of a TorchScript program, as bytes that can be hashed."""
+"""The parts of a TorchScript program that determine its results, as bytes for hashing."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import torch
 
 _MANGLED = re.compile(rb"[./]___torch_mangle_(\d+)")
 _NOTES = (".debug_pkl", "serialization_id")
-"""Parts of an archive that say where the code came from, not what it is."""
+"""Parts of an archive with debug information only."""
 
 
 def script_parts(program: Any) -> Iterator[bytes]:
-    """Names and contents of the archive that a ScriptModule or ScriptFunction is saved as.
+    """Yield names and contents of the archive that a ScriptModule or ScriptFunction is saved as.
 
-    torch gives equal names in one process numbers that go on from program to program; here they
-    begin at nothing. Raises what torch raises for a program that cannot be saved.
+    torch numbers duplicate names with a counter that is global to the process; here the numbering
+    starts anew for each program. Raises torch's own exception for a program that cannot be saved.
     """
     buffer = io.BytesIO()
     torch.jit.save(program, buffer)
@@ -34,7 +34,7 @@ def script_parts(program: Any) -> Iterator[bytes]:
 
 
 def _ranks(names: Iterator[bytes]) -> dict[bytes, bytes]:
-    """What stands for each number: nothing for the first use of a name, then .1, .2 and so on."""
+    """Map each number to its new suffix: none for the first use of a name, then .1, .2 etc."""
     uses: dict[bytes, set[int]] = defaultdict(set)
     for name in names:
         if name.endswith(b".py"):

@@ -1,4 +1,4 @@
-"""A weights file as a model: spandrel recognises the architecture. It is given tensors only."""
+"""A weights file as a model of an architecture that spandrel detects from its tensors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from affectbench.types import Model
 
 
 def load_checkpoint(loading: Loading, device: torch.device) -> Model:
-    """The network that spandrel builds for a weights file; WeightsError if it knows none."""
+    """Load a weights file by spandrel; raise WeightsError if it does not know the architecture."""
     descriptor = _recognise(loading.target)
     then = kernel_option(loading.options, loading.argument)
     require_scale(descriptor.scale, loading.scale, then, loading.argument)
@@ -36,16 +36,16 @@ def load_checkpoint(loading: Loading, device: torch.device) -> Model:
 
 
 def one_by_one(descriptor: Any) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Return a network that is given each image of a batch alone."""
+    """Wrap a network so that it is called on each image of a batch separately."""
     return lambda lr: torch.cat([descriptor(image[None]) for image in lr])
 
 
 def takes_batches(descriptor: Any, device: torch.device) -> bool:
-    """Whether a network serves batches: spandrel promises single images, most do both."""
+    """Return whether a network supports batches: spandrel guarantees only single images."""
     probe = torch.rand((2, 3, 16, 16), generator=torch.Generator().manual_seed(0)).to(device)
     try:
         together, alone = descriptor(probe), one_by_one(descriptor)(probe)
-    except Exception:  # whatever it raises, it does not take them
+    except Exception:  # whatever it raises, it does not support batches
         return False
     return together.shape == alone.shape and torch.allclose(together, alone, rtol=0, atol=1e-4)
 
@@ -64,7 +64,7 @@ def _recognise(path: str) -> Any:
             f"{path}: spandrel does not know this architecture; write a factory for it and use "
             "python:FILE:FACTORY"
         ) from None
-    except Exception as error:  # the weights of one architecture under the names of another
+    except Exception as error:  # weights that only have the key names of an architecture
         raise WeightsError(
             f"{path}: the weights do not fit the architecture that spandrel recognised "
             f"({type(error).__name__}: {error})"

@@ -1,7 +1,7 @@
-"""How a model is written: `NAME` or `PREFIX:TARGET`, then options `@key=value@key=value`.
+"""The syntax of a model argument: `NAME` or `PREFIX:TARGET`, then options `@key=value@key=value`.
 
-An option begins at an `@` that is followed by a word and `=`, so paths may hold `@` and spaces.
-Commas separate models; a path with a comma cannot stand in a list.
+An option starts at an `@` that is followed by a word and `=`, so paths may contain `@` and spaces.
+Commas separate models; a path with a comma cannot be part of a list.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ KERNELS = ("bicubic", "lanczos", "nearest")
 
 
 def without_options(argument: str) -> str:
-    """What stands before the options."""
+    """Return the part before the options."""
     return _OPTION.split(argument)[0].strip()
 
 
 def split_options(argument: str) -> tuple[str, dict[str, str]]:
-    """What stands before the options, and the options.
+    """Split an argument into the part before the options, and the options.
 
     >>> split_options("checkpoint:my@lab/x4.pth@then=bicubic@name=mine")
     ('checkpoint:my@lab/x4.pth', {'then': 'bicubic', 'name': 'mine'})
@@ -39,7 +39,7 @@ def split_options(argument: str) -> tuple[str, dict[str, str]]:
 
 
 def require_known(options: Mapping[str, str], known: Iterable[str], argument: str) -> None:
-    """Refuse options that do not exist, with a suggestion."""
+    """Refuse unknown options, with a suggestion."""
     names = tuple(known)
     for key in options:
         if key in names:
@@ -49,7 +49,7 @@ def require_known(options: Mapping[str, str], known: Iterable[str], argument: st
 
 
 def kernel_option(options: Mapping[str, str], argument: str) -> str | None:
-    """The kernel of `@then=`, which brings a network of another scale to the one asked for."""
+    """Return the kernel of `@then=`, which resamples the output of a network of another scale."""
     kernel = options.get("then")
     if kernel is not None and kernel not in KERNELS:
         raise InputError(f"{argument}: @then={kernel} is none of {', '.join(KERNELS)}")
@@ -57,7 +57,7 @@ def kernel_option(options: Mapping[str, str], argument: str) -> str | None:
 
 
 def require_scale(native: int, scale: int, then: str | None, argument: str) -> None:
-    """Refuse a network of another scale, unless `then` says how to make up for it."""
+    """Refuse a network of another scale, unless `then` names a kernel to resample its output."""
     if native != scale and then is None:
         raise InputError(
             f"{argument}: is a x{native} model and x{scale} is asked for; add @then=bicubic (or "
@@ -66,7 +66,7 @@ def require_scale(native: int, scale: int, then: str | None, argument: str) -> N
 
 
 def value_range(text: str, argument: str) -> tuple[float, float]:
-    """The two numbers of `@range=LOW:HIGH`.
+    """Return the two numbers of `@range=LOW:HIGH`.
 
     >>> value_range("-1:1", "onnx:x.onnx")
     (-1.0, 1.0)

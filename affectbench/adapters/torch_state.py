@@ -1,4 +1,4 @@
-"""The state of torch that code can change for everybody else: see `adapters.global_state`."""
+"""The global state of torch that model code can change: see `adapters.global_state`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from affectbench.adapters.process_state import State, attribute
 
 _BACKENDS = (
-    # The newer names first: an older one cannot be read while both disagree.
+    # Newer names first: an older one cannot be read while the two disagree.
     *("fp32_precision", "cuda.matmul.fp32_precision", "cudnn.fp32_precision"),
     *("cudnn.conv.fp32_precision", "cudnn.rnn.fp32_precision", "mkldnn.fp32_precision"),
     *("mkldnn.conv.fp32_precision", "mkldnn.matmul.fp32_precision", "mkldnn.rnn.fp32_precision"),
@@ -32,7 +32,7 @@ _HOOKS = (
 
 
 def states() -> Iterator[State]:
-    """Return torch's part: first what decides precision, then what decides where tensors are."""
+    """Yield torch's state: first what affects precision, then what affects tensor placement."""
     yield State("threads", torch.get_num_threads, torch.set_num_threads, True)
     yield State("denormals are zero", _denormals_are_zero, torch.set_flush_denormal, True)
     yield State("deterministic", _deterministic, _set_deterministic, True)
@@ -58,11 +58,11 @@ def states() -> Iterator[State]:
 
 
 def _denormals_are_zero() -> bool:
-    """Return what a library built with -ffast-math also changes, by being loaded."""
+    """Return whether denormals are flushed; loading a library built with -ffast-math sets this."""
     return _SMALLEST[0] * 1.0 == 0.0
 
 
-_SMALLEST = [5e-324]  # in a list, so that the product is not made when this file is compiled
+_SMALLEST = [5e-324]  # in a list, so that the compiler does not fold the product
 
 
 def _deterministic() -> tuple[bool, bool]:
@@ -80,7 +80,7 @@ def _cuda_device() -> int:
 
 
 def _default_device() -> Any:
-    """Return the mode behind `torch.set_default_device`, None where nobody called it."""
+    """Return the mode set by `torch.set_default_device`, or None if it was not called."""
     return getattr(torch._GLOBAL_DEVICE_CONTEXT, "device_context", None)
 
 
@@ -94,6 +94,6 @@ def _set_dict(known: dict[Any, Any], wanted: dict[Any, Any]) -> None:
 
 
 def _pop_modes(kind: str, length: int) -> None:
-    """Leave the modes that somebody entered and never left."""
+    """Exit the modes that were entered and never exited."""
     while getattr(torch._C, f"_len_torch_{kind}_stack")() > length:
         getattr(torch._C, f"_pop_torch_{kind}_stack")()

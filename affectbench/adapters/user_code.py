@@ -1,4 +1,4 @@
-"""Running a user's factory: import without traces, give what it takes, read what it declares."""
+"""Running a user's factory: a clean import, matching arguments, and the declared spec."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from affectbench.types import Model
 
 
 def load_user_model(loading: Loading, device: torch.device) -> Model:
-    """The model that the factory returns, adapted to what it declares. Runs the user's code."""
+    """Run the user's factory, and return its model adapted to the declared spec."""
     if "revision" in loading.options:
         return _build(loading, device).adapted
     source = {"adapter": "python", **content_of(loading.target)}
@@ -43,7 +43,7 @@ def load_user_model(loading: Loading, device: torch.device) -> Model:
 
 
 def _build(loading: Loading, device: torch.device) -> Built:
-    """Run the factory once, and note what it reads."""
+    """Run the factory once, and record what it reads."""
     home, name = split_target(loading.target)
     source = source_of(loading.target) if is_file(home) else None
     then = kernel_option(loading.options, loading.argument)
@@ -73,7 +73,7 @@ def _build(loading: Loading, device: torch.device) -> Built:
 
 @contextmanager
 def _without_traces(source: Path | None) -> Iterator[None]:
-    """Let a file import its neighbours; no .pyc and no module name stays behind."""
+    """Let a file import its neighbours, without leaving .pyc files or modules behind."""
     wrote, known, path = sys.dont_write_bytecode, set(sys.modules), list(sys.path)
     if source is not None:
         sys.dont_write_bytecode = True
@@ -88,7 +88,7 @@ def _without_traces(source: Path | None) -> Iterator[None]:
 
 
 def _forget_neighbours(folder: Path, known: set[str]) -> None:
-    """Another file's `import network` must not find this folder's network.py."""
+    """Unload the folder's modules: another file's `import network` must not find its network.py."""
     for name in set(sys.modules) - known:
         top = name.partition(".")[0]
         origin = getattr(sys.modules[name], "__file__", None)
@@ -100,7 +100,7 @@ def _forget_neighbours(folder: Path, known: set[str]) -> None:
 
 
 def _import_file(source: Path, text: bytes) -> ModuleType:
-    """The file as a module of a name of its own, compiled in memory."""
+    """Import a file as a module with a unique name, compiled in memory."""
     digest = hashlib.sha256(str(source.resolve()).encode() + text).hexdigest()[:16]
     module = ModuleType(f"affectbench_user_{digest}")
     module.__file__ = str(source)

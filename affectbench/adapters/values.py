@@ -1,10 +1,10 @@
-"""A name for what an object computes: a hash over all that its calls can depend on.
+"""A hash of everything that calls of an object can depend on.
 
-The object is followed through attributes, items, closures, default arguments and the globals that
-its functions use. Numbers, texts, tensors and arrays count by value, functions by their source,
-functions of well-known packages by name. What has no value that can be compared (a session of a
-foreign engine, an open file, a lock) is listed in `lacks`, and so is code that asks for something
-outside that nobody can trace, such as the time.
+The object is traversed through attributes, items, closures, default arguments and the globals that
+its functions use. Numbers, strings, tensors and arrays are hashed by value, functions by source,
+functions of trusted packages by name. Anything without a comparable value (an inference session, an
+open file, a lock) is listed in `lacks`, and so is code that depends on untraceable state, such as
+the time.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _NESTING = 120
 
 
 class Values:
-    """A walk over one object. `aliases` says what stands for a text, such as a path."""
+    """A traversal of one object. `aliases` maps strings, such as paths, to their replacements."""
 
     def __init__(self, aliases: Mapping[str, str] | None = None) -> None:
         self.lacks: dict[str, None] = {}
@@ -48,20 +48,20 @@ class Values:
         self._aliases = dict(aliases or {})
         self._hash = hashlib.sha256()
         self._seen: dict[int, int] = {}
-        self._alive: list[Any] = []  # an id is unique only while its object lives
+        self._alive: list[Any] = []  # an id is unique only while its object is alive
         self._names = {"forward"}
         self._dynamic = False
         self._waiting: dict[str, list[Any]] = {}
         self._depth = 0
 
     def digest(self, value: Any) -> str:
-        """The hash of everything that `value` depends on."""
+        """Return the hash of everything that `value` depends on."""
         try:
             self.add(value)
             self._add_methods()
         except RecursionError:
             self.lacks["is nested too deeply to be looked through"] = None
-        except Exception as error:  # an object of a user can answer any question with any error
+        except Exception as error:  # any access to a user's object can raise anything
             self.lacks[f"cannot be looked through ({type(error).__name__})"] = None
         return self._hash.hexdigest()
 
@@ -71,7 +71,7 @@ class Values:
             alias = self._aliases.get(value) if isinstance(value, str) else None
             self._put(type(value).__name__, repr(value) if alias is None else alias)
             return
-        if type(value) in (tuple, slice, range, types.CodeType):  # equal ones may be shared or not
+        if type(value) in (tuple, slice, range, types.CodeType):  # equal constants may be shared
             self._add_constant(value)
             return
         number = self._seen.get(id(value))
@@ -184,7 +184,7 @@ class Values:
             self._put("script")
             for part in script_parts(value):
                 self._hash.update(part)
-        except Exception as error:  # torch raises RuntimeError and internal kinds
+        except Exception as error:  # torch raises RuntimeError and internal types
             self._lack(f"holds TorchScript that cannot be saved ({type(error).__name__})")
 
     # Code
@@ -214,7 +214,7 @@ class Values:
                 self.add(found.value)
 
     def _code(self, value: types.FunctionType, origin: Origin) -> None:
-        """Its file and place in it, if it is what the file holds now; else its instructions."""
+        """Hash file and line of code if the file still contains it, else its instructions."""
         code = value.__code__
         if origin.version:
             self.distributions.add(origin.version)
@@ -257,7 +257,7 @@ class Values:
         self._add_all(type(value).__name__, parts)
 
     def _foreign(self, value: Any) -> None:
-        """Compiled code, known by its name."""
+        """Hash compiled code by its name."""
         module = str(getattr(value, "__module__", None) or kinds.module_of(value) or "builtins")
         home = getattr(value, "__self__", None)
         loaded = sys.modules.get(module)
@@ -273,7 +273,7 @@ class Values:
             self._lack(refusal(value))
 
     def _class(self, value: type, instance: bool = False) -> None:
-        """A class; the one of an `instance` is not built anew when the instance is called."""
+        """Hash a class; for that of an `instance`, skip the methods that only construct one."""
         if value in (*kinds.PLAIN, list, dict, set, frozenset, tuple):
             self._put("class", value.__name__)
             return
@@ -286,7 +286,7 @@ class Values:
         module = sys.modules.get(value.__module__)
         origin = module_origin(module) if module else named_origin(value.__module__)
         if module is builtins and getattr(builtins, value.__name__, None) is not value:
-            origin = LOCAL  # compiled, and does not say where it is from
+            origin = LOCAL  # compiled, and its origin is unknown
         self._put("class", value.__qualname__)
         if not origin.trusted and not kinds.is_made_in_python(value):
             self._lack(f"uses compiled code ({value.__qualname__})")
@@ -302,7 +302,7 @@ class Values:
     def _members(self, value: type, origin: Origin, instance: bool) -> None:
         anyone = not all(kinds.is_overseen(base) for base in value.__mro__)
         for name, member in vars(value).items():
-            if origin.trusted:  # only what somebody has put there since
+            if origin.trusted:  # only local functions patched into it since
                 function = isinstance(member, types.FunctionType)
                 if function and kinds.function_origin(member).kind == "local":
                     self._add_all(f"patched {name}", [member])
@@ -318,13 +318,13 @@ class Values:
                 self._add_all(name, [member])
 
     def _add_methods(self) -> None:
-        """Add the methods that any code so far mentions by name, until there are no more."""
+        """Add the methods that code seen so far mentions by name, until there are no more."""
         while names := [n for n in self._waiting if self._dynamic or n in self._names]:
             for name in names:
                 self._add_all(f"method {name}", self._waiting.pop(name))
 
     def _namespace(self, module: types.ModuleType) -> None:
-        """A module that code uses as a whole: all that it holds."""
+        """Hash a module that code uses as a whole, with everything in it."""
         origin = module_origin(module)
         self._put("module", module.__name__ if origin.trusted else "", origin.version)
         if origin.trusted or id(module) in self._seen:
@@ -363,7 +363,7 @@ class Values:
         self.add(value.value)
 
     def _by_kind(self, value: Any) -> None:
-        """What gives no values, or is noted when it is read (environment variables)."""
+        """Hash only the type: loggers have no value, and environment reads are recorded."""
         self._put(type(value).__name__)
 
     def _lack(self, reason: str) -> None:

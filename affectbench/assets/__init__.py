@@ -1,8 +1,9 @@
-"""Weights files: bundled ones as data, others fetched; each is known by its SHA-256.
+"""Weights files, bundled or downloaded, each identified by its SHA-256.
 
-A weights file is never executed. Bundled ones are read with safetensors. Fetched files live in the
-cache folder: `AFFECTBENCH_CACHE`, or the platform's place for caches (`~/.cache/affectbench` on
-Linux). `AFFECTBENCH_OFFLINE=1` forbids downloads. `affectbench.assets.catalogue` lists them all.
+A weights file is never executed. Bundled files are read with safetensors. Downloaded files live in
+the cache folder: `AFFECTBENCH_CACHE`, or the platform's cache location (`~/.cache/affectbench` on
+Linux). `AFFECTBENCH_OFFLINE=1` forbids downloads. `affectbench.assets.catalogue` describes the
+files.
 """
 
 from affectbench.assets.download import (

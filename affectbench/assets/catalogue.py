@@ -1,9 +1,9 @@
-"""What is known of each weights file that the library uses or can fetch.
+"""The description of each weights file that the library uses or can download.
 
 An `affectbench.assets` entry point names a tuple of `Asset`; each part of the library lists its
 own. To add one, add it to such a tuple (`faces/assets.py` is the shortest):
 
-    Asset("mine", "My network", "MIT", "my faces", "yes", Address(url, "mine", sha256, size))
+    Asset("mynet", "My network", "MIT", "my faces", "yes", Address(url, "mynet", sha256, size))
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ Commercial = Literal["yes", "no", "unknown"]
 
 
 class Source(Protocol):
-    """Where a weights file comes from. `sha256` is empty where none is known beforehand."""
+    """The source of a weights file. `sha256` is empty if it is not known in advance."""
 
     @property
     def origin(self) -> str:
-        """Where its publisher has it."""
+        """Where the publisher hosts it."""
         ...
 
     @property
     def sha256(self) -> str:
-        """Its SHA-256, or an empty text: then it is noted on first use."""
+        """Its SHA-256, or an empty string: then it is recorded on first use."""
         ...
 
     @property
@@ -50,20 +50,20 @@ class Source(Protocol):
         ...
 
     def path(self) -> Path:
-        """Where it lies, or has to be put."""
+        """Return where the file is, or has to be put."""
         ...
 
     def fetch(self, progress: Progress | None = None) -> None:
-        """Get it to `path()`; WeightsError if it cannot be had."""
+        """Download it to `path()`; raise WeightsError if that fails."""
         ...
 
 
 @dataclass(frozen=True)
 class Asset:
-    """A weights file: its terms and its source.
+    """A weights file: its terms of use and its source.
 
-    `licence` is that of the weights; `training_data` names what they learned from, and the terms
-    of that. `commercial` says whether both allow commercial use, as far as we know.
+    `licence` is that of the weights; `training_data` names the data they were trained on, and its
+    terms. `commercial` is whether both allow commercial use, to the best of our knowledge.
     """
 
     name: str
@@ -79,7 +79,7 @@ class Asset:
         return self.source.path().is_file()
 
     def require(self) -> Path:
-        """The path of the file, unread; AssetMissingError if it is not on this machine."""
+        """Return the path without reading the file; raise AssetMissingError if it is missing."""
         path = self.source.path()
         if not path.is_file():
             if self.source.bundled:
@@ -88,9 +88,10 @@ class Asset:
         return path
 
     def verified(self) -> tuple[Path, str]:
-        """The path of the file and its SHA-256, which is the known one, or that of first use.
+        """Return the path and the SHA-256, checked against the published one or that of first use.
 
-        Raises AssetMissingError if it is not on this machine, WeightsError if it is another file.
+        Raises AssetMissingError if the file is not on this machine, WeightsError if the SHA-256
+        differs.
         """
         path = self.require()
         if not self.source.sha256:
@@ -104,7 +105,7 @@ class Asset:
         return path, found
 
     def record(self) -> dict[str, Any]:
-        """All of it as plain JSON data, `sha256` with what was noted on first use."""
+        """Return all fields as plain JSON data, `sha256` being the one of first use if needed."""
         fields = {k: v for k, v in vars(self).items() if k != "source"}
         path, source = self.source.path(), self.source
         present = path.is_file()
@@ -134,16 +135,16 @@ class Bundled:
         return self.file.stat().st_size if self.file.is_file() else None
 
     def path(self) -> Path:
-        """Where it lies."""
+        """Return where it lies."""
         return self.file
 
     def fetch(self, progress: Progress | None = None) -> None:
-        """Nothing: it is there."""
+        """Do nothing: the file is bundled."""
 
 
 @dataclass(frozen=True)
 class Address:
-    """A file at an address, kept in a folder of the cache folder under the name it has there."""
+    """A file at a URL, kept in a subfolder of the cache under the URL's file name."""
 
     origin: str
     folder: str
@@ -152,7 +153,7 @@ class Address:
     bundled: bool = False
 
     def path(self) -> Path:
-        """Where it is kept."""
+        """Return where it is kept."""
         return cache_folder() / self.folder / unquote(urlsplit(self.origin).path).rpartition("/")[2]
 
     def fetch(self, progress: Progress | None = None) -> None:

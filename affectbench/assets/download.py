@@ -1,4 +1,4 @@
-"""The cache folder, and how files get there: whole or not at all, and known by their SHA-256."""
+"""The cache folder, and downloads into it: atomic, and identified by SHA-256."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from typing import IO
 from affectbench.errors import StorageError, WeightsError
 
 Progress = Callable[[int, int | None], None]
-"""Called with the bytes fetched so far and the size of the whole file, if that is known."""
+"""Called with the bytes downloaded so far and the total size, if known."""
 
 _BLOCK = 1 << 20
 TIMEOUT = 30.0
-"""Seconds without an answer after which a server is given up."""
+"""Seconds without a response after which a download is aborted."""
 _SLOWEST = 1024
-"""Bytes a second, over a span of `TIMEOUT`, below which a download is given up."""
+"""Bytes per second, over `TIMEOUT` seconds, below which a download is aborted."""
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:
-    """The SHA-256 of a file, 64 hexadecimal digits."""
+    """Return the SHA-256 of a file, 64 hexadecimal digits."""
     digest = hashlib.sha256()
     with Path(path).open("rb") as file:
         while block := file.read(_BLOCK):
@@ -36,7 +36,7 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
 
 
 def cache_folder() -> Path:
-    """Where fetched files are kept; it need not exist yet."""
+    """Return the folder of downloaded files; it need not exist yet."""
     chosen = os.environ.get("AFFECTBENCH_CACHE")
     if chosen:
         return Path(chosen).expanduser()
@@ -49,7 +49,7 @@ def cache_folder() -> Path:
 
 
 def offline() -> bool:
-    """Whether `AFFECTBENCH_OFFLINE` forbids downloads (anything but empty and 0 does)."""
+    """Return whether `AFFECTBENCH_OFFLINE` forbids downloads (anything but empty and 0 does)."""
     return os.environ.get("AFFECTBENCH_OFFLINE", "") not in ("", "0")
 
 
@@ -62,14 +62,13 @@ def fetch(
     hint: str = "",
     progress: Progress | None = None,
 ) -> str:
-    """Download a file to `target`, whole or not at all, and give its SHA-256.
+    """Download a file to `target` atomically, and return its SHA-256.
 
-    `sha256` and `size` are what it has to have, where they are known; a file that differs is
-    thrown away. `hint` is added to the message if it cannot be had, `progress` is called after
-    each block.
+    `sha256` and `size` are the expected values, if known; a file that differs is discarded. `hint`
+    is added to the message if the download fails, `progress` is called after each block.
 
-    Raises WeightsError, naming file, address and target, if downloads are forbidden, the address
-    cannot be reached, or the file is not the expected one; StorageError if it cannot be written.
+    Raises WeightsError, naming file, URL and target, if downloads are forbidden, the URL cannot be
+    reached, or the file is not the expected one; StorageError if it cannot be written.
     """
     if offline():
         raise WeightsError(_unreachable(url, target, "AFFECTBENCH_OFFLINE forbids downloads", hint))
@@ -92,10 +91,10 @@ def fetch(
 
 
 def first_use_sha256(path: Path) -> str:
-    """The SHA-256 of a file in the cache folder, which has to stay what it was on first use.
+    """Return the SHA-256 of a file in the cache folder, which must not change after first use.
 
-    It is noted in `NAME.sha256` beside the file the first time. Raises WeightsError if the file
-    was changed since.
+    The first use records it in `NAME.sha256` beside the file. Raises WeightsError if the file has
+    changed since.
     """
     digest, noted = sha256_of(path), first_use_note(path)
     if noted is None:
@@ -120,7 +119,7 @@ def _write_note(note: Path, digest: str) -> None:
 
 
 def first_use_note(path: Path) -> str | None:
-    """The SHA-256 that was noted of a file on first use, if it was used."""
+    """Return the SHA-256 recorded when a file was first used, or None."""
     note = _note_of(path)
     if not note.is_file():
         return None
@@ -134,7 +133,7 @@ def _note_of(path: Path) -> Path:
 def _blocks(
     url: str, target: Path, size: int | None, hint: str, progress: Progress | None
 ) -> Iterator[bytes]:
-    """The content of an address, block by block; what goes wrong becomes a WeightsError."""
+    """Yield the content of a URL in blocks; turn any failure into a WeightsError."""
     if not url.startswith(("http://", "https://")):
         raise WeightsError(f"{url}: is not an http or https address")
     done = 0
@@ -157,9 +156,10 @@ def _blocks(
 
 
 def open_url(request: str | urllib.request.Request) -> http.client.HTTPResponse:
-    """The answer to a request; OSError if its headers have not come within `TIMEOUT` seconds.
+    """Return the response to a request; raise OSError without its headers in `TIMEOUT` seconds.
 
-    A server that sends a header byte now and then never trips the timeout of a socket.
+    A socket timeout alone is not enough: a server that sends a header byte now and then never
+    triggers it.
     """
     answers: list[http.client.HTTPResponse] = []
     errors: list[Exception] = []
@@ -181,7 +181,7 @@ def open_url(request: str | urllib.request.Request) -> http.client.HTTPResponse:
 
 
 def steadily(answer: http.client.HTTPResponse) -> Iterator[bytes]:
-    """What is left of an answer, as it comes; TimeoutError if it only drips."""
+    """Yield the rest of a response as it arrives; raise TimeoutError if it is too slow."""
     began, done = time.monotonic(), 0
     while block := answer.read1(_BLOCK):
         yield block
@@ -214,9 +214,9 @@ def _require_expected(
 
 
 def _require_binary(url: str, path: Path) -> None:
-    """Refuse a text, such as a login page or a pointer of Git LFS, where weights are expected.
+    """Refuse text, such as a login page or a Git LFS pointer, where weights are expected.
 
-    Without a known SHA-256 nothing else would tell; no format of weights is a text.
+    Without a known SHA-256 this is the only check; no weights format is plain text.
     """
     with path.open("rb") as file:
         start = file.read(512)

@@ -1,7 +1,8 @@
-"""Arrays out of a pickle of nested dicts of numpy arrays, as JAX programs keep their weights.
+"""Safe reading of pickled nested dicts of numpy arrays, the format of many JAX checkpoints.
 
-A pickle is a program that calls what it names. Here three names are known, those that every pickled
-array has, and each stands for a class that only keeps what it is given; any other is refused.
+A pickle is a program that calls what it names. This reader knows only the names that every pickled
+array uses and maps each to a stand-in class that merely stores its arguments; any other name is
+refused.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from affectbench.errors import WeightsError
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[np.float32]]:
-    """The float32 arrays of a file by their names, the keys of nested dicts joined by `/`.
+    """Read the float32 arrays of a file by name, the keys of nested dicts joined by `/`.
 
     Raises WeightsError if the file is missing, damaged, or holds anything else. Nothing that it
     names is imported or called.
@@ -39,7 +40,7 @@ def read_arrays(path: Path) -> dict[str, NDArray[np.float32]]:
 
 
 class _DType:
-    """A dtype as a pickle spells it: its code, such as `f4`, and then its byte order."""
+    """Stand-in for a pickled dtype: its code, such as `f4`, then its byte order."""
 
     def __init__(self, code: object, *_rest: object) -> None:
         self.code, self.order = code, ""
@@ -49,7 +50,7 @@ class _DType:
 
 
 class _Array:
-    """An array as a pickle spells it: made empty, then given shape, dtype, order and bytes."""
+    """Stand-in for a pickled array: created empty, then given shape, dtype, order and bytes."""
 
     def __init__(self, *_arguments: object) -> None:
         self.values: NDArray[np.float32] | None = None
@@ -75,7 +76,7 @@ _NAMES: dict[str, type] = {
 
 class _Reader(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> type:
-        """A stand-in for one of the names of an array; nothing is imported."""
+        """Return the stand-in for a name that a pickled array uses; nothing is imported."""
         try:
             return _NAMES[f"{module}.{name}"]
         except KeyError:

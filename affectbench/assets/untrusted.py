@@ -1,9 +1,9 @@
-"""Reading weights files of strangers: tensors and plain containers only, nothing is executed.
+"""Reading of untrusted weights files: tensors and plain containers only, nothing is executed.
 
-`.safetensors` holds tensors by definition. The others are pickles, read by torch's restricted
-reader, which knows tensors and nothing else, and only within the bounds of `pickle_limits`, since
-a small file could end the process otherwise. Legacy tar archives, which could get around that
-reader before torch 2.6, are refused before torch sees them; TorchScript programs are refused too.
+`.safetensors` holds tensors by definition. The other formats are pickles, read by torch's
+restricted unpickler (`weights_only=True`) and only within the limits of `pickle_limits`, since a
+small file could otherwise crash the process. Legacy tar archives, which could bypass that unpickler
+before torch 2.6, are refused before torch opens them, and so are TorchScript programs.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from affectbench.errors import WeightsError
 PICKLED = (".pth", ".pt", ".ckpt")
 _ZIP = b"PK\x03\x04"
 _LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
-"""How files of `torch.save` began before torch 1.6: a pickled number, before four more pickles."""
+"""The start of `torch.save` files before torch 1.6: a pickled number, then four more pickles."""
 
 
 def read_weights(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The content of a weights file on the CPU: a state dict, or a dict that holds one.
+    """Read a weights file to the CPU: a state dict, or a dict that holds one.
 
     Raises WeightsError if it is missing, damaged, of another kind, or holds more than weights.
     """
@@ -50,7 +50,7 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _require_modest(content: dict[str, Any], path: Path) -> None:
-    """Refuse tensors that share so few bytes that copies of them would fill the memory."""
+    """Refuse tensors that share so little storage that copies of them could exhaust memory."""
     total = sum(tensor.numel() * tensor.element_size() for tensor in _tensors(content))
     if total > most_bytes(path.stat().st_size):
         raise WeightsError(
@@ -60,7 +60,7 @@ def _require_modest(content: dict[str, Any], path: Path) -> None:
 
 
 def _tensors(content: Any) -> Iterator[torch.Tensor]:
-    """All tensors in nested containers, each container once."""
+    """Yield all tensors in nested containers, visiting each container once."""
     seen, left = set(), [content]
     while left:
         item = left.pop()
@@ -116,7 +116,7 @@ def _require_bounded(path: Path) -> None:
 
 
 def _programs(path: Path) -> list[bytes]:
-    """The pickles of an archive as `torch.save` writes it: nothing compressed, each byte once."""
+    """Read the pickles of a `torch.save` archive, which is uncompressed and without overlaps."""
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
         names = {entry.filename for entry in entries}
@@ -130,7 +130,7 @@ def _programs(path: Path) -> list[bytes]:
 
 
 def _reason(error: Exception) -> str:
-    """What torch found, without its advice to read the file unsafely."""
+    """Return torch's finding without its advice to load the file unsafely."""
     for line in str(error).splitlines():
         for mark in ("Unsupported global: GLOBAL ", "GLOBAL "):
             if mark in line:

@@ -1,7 +1,7 @@
-"""Weights as tensors: files are verified by their SHA-256, and nothing in them is executed.
+"""Loading of bundled weights: files are verified by SHA-256, and nothing in them is executed.
 
-An 8-bit tensor `NAME` is stored with two scalars `NAME.scale` and `NAME.offset`, and stands for
-NAME * scale + offset.
+An 8-bit tensor `NAME` is stored with two scalars `NAME.scale` and `NAME.offset`; it is dequantised
+to NAME * scale + offset.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from affectbench.errors import WeightsError
 
 
 def load_safetensors(path: str | os.PathLike[str], sha256: str) -> dict[str, torch.Tensor]:
-    """The tensors of a safetensors file by name, 8-bit ones dequantised to float32.
+    """Return the tensors of a safetensors file by name, 8-bit ones dequantised to float32.
 
     Raises WeightsError if the file is missing, cannot be read, or has another SHA-256.
     """
@@ -55,6 +55,6 @@ def _dequantise(tensors: dict[str, torch.Tensor], path: Path) -> dict[str, torch
                 scale, offset = tensors[f"{name}.scale"], tensors[f"{name}.offset"]
             except KeyError as missing:
                 raise WeightsError(f"{path}: '{name}' is 8-bit and {missing} is missing") from None
-            # In double precision and rounded once, as TensorFlow.js does.
+            # In double precision with a single rounding, like TensorFlow.js.
             plain[name] = (tensor.double() * scale.double() + offset.double()).float()
     return plain

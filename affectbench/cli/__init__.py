@@ -1,1 +1,1 @@
-"""The command `affectbench`: one module a verb. Results go to stdout, everything else to stderr."""
+"""The command `affectbench`: one module per verb. Results go to stdout, all else to stderr."""

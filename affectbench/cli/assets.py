@@ -1,4 +1,4 @@
-"""`affectbench assets`: the weights that the library uses or can fetch, and their terms."""
+"""`affectbench assets`: weights that the library uses or can download, and their terms."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
 
 
 def run_list(arguments: argparse.Namespace) -> int:
-    """List them."""
+    """List all assets."""
     every = _every()
     kept = [
         asset.record()
@@ -69,7 +69,7 @@ def run_list(arguments: argparse.Namespace) -> int:
 
 
 def run_fetch(arguments: argparse.Namespace) -> int:
-    """Download one, unless it is there."""
+    """Download one asset, unless it is present."""
     asset = _find(arguments.name)
     if not asset.present:
         from affectbench.cli.progress import download
@@ -81,13 +81,13 @@ def run_fetch(arguments: argparse.Namespace) -> int:
 
 
 def run_path(arguments: argparse.Namespace) -> int:
-    """Print where one lies."""
+    """Print the path of one asset."""
     say(_find(arguments.name).require())
     return 0
 
 
 def _every() -> dict[str, Asset]:
-    """All assets by name, sorted."""
+    """Return all assets by name, sorted."""
     found: dict[str, Asset] = {}
     for name in _LISTS:
         for asset in _LISTS.load(name):

@@ -1,4 +1,4 @@
-"""`affectbench check MODEL`: does this adapter keep the contract?"""
+"""`affectbench check MODEL`: check an adapter against the contract."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Check; 1 if a part of the contract is broken."""
+    """Run the check; return 1 if the contract is broken."""
     from affectbench.adapters import parse_model
     from affectbench.adapters.contract import check_contract
 

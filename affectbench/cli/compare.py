@@ -1,4 +1,4 @@
-"""`affectbench compare`: models on data sets, ending in a table."""
+"""`affectbench compare`: compare models on data sets in one table."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Compare; 1 if a model failed."""
+    """Run the comparison; return 1 if a model failed."""
     from affectbench.api import compare
     from affectbench.cli.progress import reporter
 

@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def run_verify(arguments: argparse.Namespace) -> int:
-    """Compare a folder with the manifest; 1 if they differ."""
+    """Compare a folder with the manifest; return 1 if they differ."""
     from affectbench.datasets import load_dataset
     from affectbench.datasets.manifest import verify
 

@@ -60,7 +60,7 @@ def run_build(arguments: argparse.Namespace) -> int:
 
 
 def run_check(arguments: argparse.Namespace) -> int:
-    """Check the boards; 1 if something differs."""
+    """Check the boards; return 1 if something differs."""
     from affectbench.api import rerun_leaderboard
     from affectbench.report.leaderboard import check
 
@@ -82,7 +82,7 @@ def run_check(arguments: argparse.Namespace) -> int:
 
 
 def run_site(arguments: argparse.Namespace) -> int:
-    """Write the pages; prints the path of the index."""
+    """Write the pages; print the path of the index."""
     from affectbench.report.site.build import write_site
 
     say(write_site(arguments.root, arguments.out, arguments.cards)[0])

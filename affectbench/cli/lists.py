@@ -1,4 +1,4 @@
-"""`affectbench models`, `metrics` and `judges`: what is there, and what a metric lacks here."""
+"""`affectbench models`, `metrics` and `judges`: what is installed, and what a metric lacks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from affectbench.cli.tables import print_specs
 from affectbench.types import as_json
 
 _LISTS = {
-    # verb: (module, its function that lists, columns of the table)
+    # verb: (module, its listing function, columns of the table)
     "models": ("affectbench.adapters", "list_models", ("name", "title")),
     "metrics": (
         "affectbench.metrics.selection",
@@ -35,7 +35,7 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """List them."""
+    """List them as a table or as JSON."""
     module, function, columns = _LISTS[arguments.verb]
     specs = getattr(importlib.import_module(module), function)()
     rows = [spec if isinstance(spec, dict) else as_json(spec) for spec in specs]

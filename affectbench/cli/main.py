@@ -1,7 +1,7 @@
-"""Entry point: parse, run one verb, turn errors of the user into a line and an exit code.
+"""Entry point: parse, run one verb, turn user errors into one line and an exit code.
 
-Exit codes: 0 fine; 1 a cell failed or a check found a difference; 2 usage or input error;
-130 interrupted, 143 and 129 the same by the signals TERM and HUP.
+Exit codes: 0 success; 1 a cell failed or a check found a difference; 2 usage or input error;
+130 interrupted by Ctrl-C, 143 and 129 by the signals TERM and HUP.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ examples:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The whole command line."""
+    """Return the parser of the whole command line."""
     parser = Parser(
         prog="affectbench",
         description="Does a super-resolved face still show the emotion of the original?",
@@ -57,7 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; the exit code."""
+    """Run the command; return the exit code."""
     hold_descriptors()
     debug = False
     try:
@@ -76,10 +76,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         note("affectbench: interrupted; the same command goes on from here")
         return 128 + (interrupt.signal if isinstance(interrupt, Terminated) else signal.SIGINT)
     except BrokenPipeError:
-        drop()  # the reader of stdout is gone (`| head`): what it wanted, it has
+        drop()  # the reader of stdout is gone (`| head`) and needs no more output
         return 0
     except OSError as error:
-        # A file or folder that the system refuses: nothing that a traceback explains.
+        # A file or folder error of the system: a traceback would not help.
         if debug:
             raise
         place = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
@@ -91,7 +91,7 @@ def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     try:
         arguments = build_parser().parse_args(argv)
     except SystemExit:
-        finish()  # of --help and --version
+        finish()  # flush the output of --help and --version
         raise
     arguments.command = shlex.join(["affectbench", *(sys.argv[1:] if argv is None else argv)])
     return arguments

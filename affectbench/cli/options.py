@@ -1,4 +1,4 @@
-"""Options that several verbs share, and how their texts become values."""
+"""Options shared by several verbs, and the conversion of their values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 def new_parser(
     verbs: Verbs, common: argparse.ArgumentParser, name: str, summary: str, examples: str
 ) -> argparse.ArgumentParser:
-    """A verb's parser with its examples below the options."""
+    """Return a verb's parser, with its examples below the options."""
     return verbs.add_parser(
         name,
         parents=[common],
@@ -31,16 +31,16 @@ def new_parser(
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are printed like all others."""
+    """A parser whose errors are printed like all other errors."""
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong, below how the verb is called."""
+        """Print the usage and the error, then exit."""
         tell(self.format_usage())
         note(f"{self.prog}: error: {message}")
         raise SystemExit(2)
 
     def _print_message(self, message: str, file: Any = None) -> None:
-        # argparse ignores a stdout that is full; this is how it prints help and version.
+        # argparse ignores write errors of stdout; this method prints help and version.
         if file is not None and file is sys.stdout:
             say_rendered(message)
         else:
@@ -48,7 +48,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def path_option(text: str) -> Path:
-    """A path as an option's type."""
+    """Return an option's value as a path."""
     try:
         return usable_path(text)
     except InputError as error:
@@ -56,7 +56,7 @@ def path_option(text: str) -> Path:
 
 
 def comma_list(text: str) -> tuple[str, ...]:
-    """A comma list without empty entries.
+    """Return the entries of a comma-separated list, without empty ones.
 
     >>> comma_list("ecm, psnr,")
     ('ecm', 'psnr')
@@ -65,7 +65,7 @@ def comma_list(text: str) -> tuple[str, ...]:
 
 
 def named_folders(pairs: Sequence[str]) -> dict[str, Path]:
-    """`NAME=DIR` texts as a mapping; InputError for anything else."""
+    """Return `NAME=DIR` texts as a mapping; InputError for anything else."""
     folders: dict[str, Path] = {}
     for pair in pairs:
         name, equals, folder = pair.partition("=")
@@ -76,7 +76,7 @@ def named_folders(pairs: Sequence[str]) -> dict[str, Path]:
 
 
 def add_measuring(parser: argparse.ArgumentParser) -> None:
-    """Which metrics, how, with which judges; where results go."""
+    """Add options for metrics, their settings, judges and output."""
     parser.add_argument(
         "--metrics",
         type=comma_list,
@@ -108,7 +108,7 @@ def add_measuring(parser: argparse.ArgumentParser) -> None:
 
 
 def add_framing(parser: argparse.ArgumentParser, default: str | None = None) -> None:
-    """Where the face is in the images of a user's folder."""
+    """Add the option for the framing of a user's folder."""
     parser.add_argument(
         "--framing",
         default=default,
@@ -118,7 +118,7 @@ def add_framing(parser: argparse.ArgumentParser, default: str | None = None) -> 
 
 
 def add_isolating(parser: argparse.ArgumentParser) -> None:
-    """Whether models run in processes of their own, and how long a call of one may take."""
+    """Add options for running models in their own processes, with a time limit per call."""
     parser.add_argument(
         "--isolate",
         action="store_true",
@@ -133,7 +133,7 @@ def add_isolating(parser: argparse.ArgumentParser) -> None:
 
 
 def measuring(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The options of `add_measuring` as keywords of `api.compare` and `api.score`."""
+    """Return the options of `add_measuring` as keywords of `api.compare` and `api.score`."""
     names = (
         "metrics",
         "convention",

@@ -1,8 +1,8 @@
-"""Everything that the command says. The only module of `cli` that writes to a stream.
+"""All output of the command; the only module of `cli` that writes to a stream.
 
-Results go to stdout, all else to stderr. What comes from outside (names of files, of models, of
-keys in a pickle; messages about them) is made printable here, so that no text can move the cursor,
-clear the screen or forge a line. A stream that cannot show a character gets a plainer one.
+Results go to stdout, everything else to stderr. Untrusted text (names of files, models and pickle
+keys, and messages that contain them) is escaped here, so that it cannot move the cursor, clear the
+screen or forge a line. Characters that a stream cannot encode are replaced by plainer ones.
 """
 
 from __future__ import annotations
@@ -16,32 +16,32 @@ from affectbench.errors import StorageError
 from affectbench.texts import printable, shown_json
 
 _PLAIN = {"↓": "v", "↑": "^", "†": "+", "‡": "++", "∅": "0", "✗": "x", "…": "...", "→": "->"}
-"""The signs of tables and notes in ASCII; other characters are written as their code."""
+"""ASCII equivalents of the signs in tables and notes; other characters become escape codes."""
 
 
 def say(*lines: object) -> None:
-    """Lines of a result."""
+    """Print lines of a result."""
     _write("".join(f"{printable(str(line))}\n" for line in lines))
 
 
 def say_rendered(text: str) -> None:
-    """A table that was made of printable texts, with the colours of a terminal."""
+    """Print a table built from printable texts, with terminal colours."""
     _write(text)
 
 
 def say_json(text: str) -> None:
-    """A JSON text, whose meaning does not depend on what the stream can show."""
+    """Print JSON, escaped so that it is valid whatever the stream can encode."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     _write(shown_json(text, ascii_only=codecs.lookup(encoding).name != "utf-8") + "\n")
 
 
 def note(*lines: object) -> None:
-    """Lines that are not the result. A stderr that is closed or full loses them, no more."""
+    """Print lines that are not part of the result; a closed or full stderr is ignored."""
     tell("".join(f"{printable(str(line))}\n" for line in lines))
 
 
 def tell(text: str) -> None:
-    """Text on stderr as it is, such as a progress that overwrites itself."""
+    """Write text to stderr as it is, e.g. a progress bar that overwrites itself."""
     try:
         if sys.stderr is not None:
             sys.stderr.write(_fitting(text, sys.stderr))
@@ -51,12 +51,12 @@ def tell(text: str) -> None:
 
 
 def is_terminal(stream: IO[str] | None) -> bool:
-    """Whether somebody looks at it as it is written."""
+    """Return whether the stream is an interactive terminal."""
     return stream is not None and stream.isatty()
 
 
 def finish() -> None:
-    """Bring everything out; StorageError if stdout cannot take it."""
+    """Flush stdout; StorageError if that fails."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -67,7 +67,7 @@ def finish() -> None:
 
 
 def drop() -> None:
-    """Forget what stdout has not taken, so that nothing fails again when Python ends."""
+    """Discard unwritten stdout, so that the flush at exit cannot fail again."""
     try:
         descriptor = sys.stdout.fileno()
         os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
@@ -76,7 +76,7 @@ def drop() -> None:
 
 
 def hold_descriptors() -> None:
-    """Let no file get the number of a standard stream that was closed by the caller."""
+    """Reserve descriptors of closed standard streams, so that no file is opened under them."""
     for number in (0, 1, 2):
         try:
             os.fstat(number)
@@ -102,7 +102,7 @@ def _lost(error: Exception) -> StorageError:
 
 
 def _fitting(text: str, stream: IO[str]) -> str:
-    """The text with plainer characters where the stream's encoding has none for it."""
+    """Return the text with characters that the stream cannot encode replaced by plainer ones."""
     encoding = getattr(stream, "encoding", None) or "utf-8"
     try:
         text.encode(encoding)

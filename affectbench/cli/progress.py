@@ -1,4 +1,4 @@
-"""Progress on stderr: what is done, how fast, time left. Silent if it is not a terminal."""
+"""Progress on stderr: faces done, speed, time left. Silent unless stderr is a terminal."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from affectbench.texts import printable
 
 
 class Reporter:
-    """What a run tells about itself."""
+    """Shows the progress of a run."""
 
     def __init__(self, bars: Progress) -> None:
         self._bars = bars
         self._tasks: dict[str, TaskID] = {}
 
     def note(self, text: str) -> None:
-        """Say what is going on."""
+        """Show what the run is doing."""
         if self._bars.console.is_terminal:
             shown = printable(text)
             self._bars.console.print(shown, style="dim", markup=False, highlight=False)
 
     def advance(self, name: str, done: int, total: int) -> None:
-        """`done` of `total` faces of a data set are finished."""
+        """Record that `done` of `total` faces of a data set are finished."""
         if name not in self._tasks or done <= self._bars.tasks[self._tasks[name]].completed:
             self._tasks[name] = self._bars.add_task(printable(name), total=total, speed="")
         task = self._tasks[name]
@@ -48,7 +48,7 @@ class Reporter:
 
 @contextmanager
 def reporter() -> Iterator[Reporter]:
-    """A reporter for the time of one run."""
+    """Yield a reporter for the duration of one run."""
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -62,7 +62,7 @@ def reporter() -> Iterator[Reporter]:
 
 @contextmanager
 def download(name: str) -> Iterator[Callable[[int, int | None], None]]:
-    """What a download of that name is to call with the bytes done and all bytes, if known."""
+    """Yield a callback for a download: bytes done, and total bytes if known."""
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),

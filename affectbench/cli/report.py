@@ -1,4 +1,4 @@
-"""`affectbench report`: the page of a run."""
+"""`affectbench report`: write the report page of a run."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write the page; prints its path."""
+    """Write the page; print its path."""
     from affectbench.report.html.build import write_report
 
     written = write_report(

@@ -1,4 +1,4 @@
-"""`affectbench score`: two folders of images, paired by file name."""
+"""`affectbench score`: score two folders of images, paired by file name."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
         metavar="CONVENTION",
         help="recompute a paper's PSNR and SSIM by its convention, and say what that is",
     )
-    # Whether they were given matters to --as.
+    # --as must know whether these were given.
     parser.set_defaults(metrics=None, convention=None)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Score; 1 if a cell failed."""
+    """Score the folder; return 1 if a cell failed."""
     options = _measuring(arguments)
     from affectbench.api import score
     from affectbench.cli.progress import reporter
@@ -81,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _measuring(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The shared options as keywords of `api.score`, with what `--as` implies."""
+    """Return the shared options as keywords of `api.score`, with those implied by `--as`."""
     if arguments.published and arguments.convention:
         raise InputError("--as names a convention already; leave --convention out")
     options = measuring(arguments)
@@ -92,7 +92,7 @@ def _measuring(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _described(name: str, scale: int) -> list[str]:
-    """All fields of a convention, one a line."""
+    """Return all fields of a convention, one per line."""
     from affectbench.metrics.conventions import find_convention
 
     convention = find_convention(name)

@@ -1,4 +1,4 @@
-"""Ending by a signal as by Ctrl-C: nothing temporary is left, and finished work is kept."""
+"""End on a signal as on Ctrl-C: temporary files are removed, and finished work is kept."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-_ENDING = ("SIGTERM", "SIGHUP")  # there is no SIGHUP on Windows
+_ENDING = ("SIGTERM", "SIGHUP")  # Windows has no SIGHUP
 _GRACE = 5.0
-"""Seconds to tidy up in. A thread that hangs, such as one that reads from a dead network, must not
+"""Seconds for cleaning up. A hanging thread, e.g. one reading from a dead network drive, must not
 keep the process from ending."""
 
 
 class Terminated(KeyboardInterrupt):
-    """The process was asked to end. No model and no metric can take it for an error of its own."""
+    """Request to end the process; not an Exception, so models and metrics cannot swallow it."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -25,11 +25,11 @@ class Terminated(KeyboardInterrupt):
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Meanwhile TERM and HUP raise Terminated, unless somebody handles or ignores them (nohup)."""
+    """Raise Terminated on TERM and HUP inside, unless they are handled or ignored (nohup)."""
     before, ending = {}, []
 
     def end(number: int, _frame: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_DFL)  # a second one ends the process at once
+        signal.signal(number, signal.SIG_DFL)  # a second signal ends the process at once
         watch = threading.Timer(_GRACE, os._exit, [128 + number])
         watch.daemon = True
         watch.start()

@@ -1,4 +1,4 @@
-"""Printing tables on stdout, for people or as JSON."""
+"""Print tables on stdout, as text or as JSON."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def print_comparison(result: Comparison, as_json: bool) -> None:
-    """The comparison table; on stderr what was left out, and what is odd about the files."""
+    """Print the comparison table, and on stderr what was left out and remarks about the files."""
     from affectbench.report.cells import lay_out
     from affectbench.report.render import panel_lines, to_json, to_terminal
     from affectbench.results.compare import compared
@@ -40,18 +40,18 @@ def print_comparison(result: Comparison, as_json: bool) -> None:
 
 
 def print_place(folder: Path) -> None:
-    """Where the results are and how to look at them, on stderr."""
+    """Print on stderr where the results are and how to view them."""
     command = shlex.join(["affectbench", "report", str(folder)])
     note(f"results: {folder}", f"look at them: {command}")
 
 
 def terminal_width() -> int:
-    """Columns of the terminal (or of the variable COLUMNS); 120 where there is none."""
+    """Return the terminal's width in columns (or the variable COLUMNS); 120 without a terminal."""
     return shutil.get_terminal_size((120, 24)).columns
 
 
 def print_specs(specs: Sequence[Mapping[str, Any]], columns: Sequence[str], as_json: bool) -> None:
-    """A list of specs: all fields as JSON, or the named columns as a table."""
+    """Print specs: all fields as JSON, or the given columns as a table."""
     if as_json:
         say_json(json.dumps(list(specs), indent=1, ensure_ascii=False))
         return

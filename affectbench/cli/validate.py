@@ -1,4 +1,4 @@
-"""`affectbench validate`: what ECM measures on faces whose expression somebody has labelled."""
+"""`affectbench validate`: study what ECM measures on faces with labelled expressions."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the study; prints the path of the report."""
+    """Run the study; print the path of the report."""
     from affectbench.cli.progress import reporter
     from affectbench.judges import expand_judges
     from affectbench.study.faces import read_faces

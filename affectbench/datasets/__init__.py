@@ -16,23 +16,24 @@ DATASETS: Registry[DatasetPlugin] = Registry("affectbench.datasets", "data set",
 
 @runtime_checkable
 class RemarkableDataset(Protocol):
-    """A set that has something to say about what it found, such as files that are no faces."""
+    """A data set with remarks about what it found, such as files that are not faces."""
 
     def remarks(self) -> Sequence[str]:
-        """A line each, for the user to read."""
+        """Return remarks for the user, one line each."""
         ...
 
 
 def list_datasets() -> list[DatasetSpec]:
-    """The specs of all installed data sets, sorted by name."""
+    """Return the specs of all installed data sets, sorted by name."""
     return [DATASETS.load(name).spec for name in DATASETS]
 
 
 def load_dataset(name: str, folder: Path | str | None = None) -> Dataset:
-    """The data set of that name, its faces found in `folder`; no pixel is read yet.
+    """Return the data set with that name, its faces found in `folder`; no pixel is read yet.
 
-    A name that is not installed is any folder of faces. Raises UnknownNameError for such a name
-    without a folder, and InputError, naming the layout, if the faces are not where they should be.
+    With a folder, a name that is not installed means any folder of faces. Raises UnknownNameError
+    for such a name without a folder, and InputError, naming the expected layout, if the faces are
+    not where they should be.
 
     >>> load_dataset("demo").ids
     ('astronaut', 'grace_hopper')

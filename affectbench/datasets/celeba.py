@@ -1,12 +1,12 @@
 """CelebA: the 1,000 test faces of FSRNet and DIC, and the whole official test split.
 
-The official images (178x218) show more than the face. FSRNet's authors cut a box around each face
-and published the crops, not the boxes. `CROP` is our choice: one square whose median eyes and
-mouth corners lie where they lie in those crops, within 0.02 of its side. (CelebA's aligned
-landmarks have their means at 69,111 and 108,111 for the eyes, 88,136 for the nose, 72,152 and
-105,152 for the mouth; in the crops the eyes' medians are .363,.373 and .643,.369, the nose's
-.500,.554, the mouth's .383,.651 and .639,.648.) Scores on the official images are therefore close
-to those on the crops, and not the same: the two have different revisions.
+The official images (178x218) show more than the face. FSRNet's authors cropped a box around each
+face and published the crops but not the boxes. `CROP` is our choice: a single square, chosen so
+that the median eyes and mouth corners are where they are in those crops, within 0.02 of its side.
+(The mean aligned landmarks of CelebA are 69,111 and 108,111 for the eyes, 88,136 for the nose,
+72,152 and 105,152 for the mouth; in the crops the median eyes are .363,.373 and .643,.369, the nose
+.500,.554, the mouth .383,.651 and .639,.648.) Scores on the official images are therefore close to
+those on the crops, but not equal: the two have different revisions.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ WHOLE = (178, 218)
 """Width and height of an official image."""
 
 CROP: Crop = (17, 58, 159, 200)
-"""The square of 142x142 pixels that is cut out of an official image."""
+"""The 142x142 square that is cropped from an official image."""
 
 TEST_IDS = tuple(str(i) for i in range(201_600, 202_600))
 """The last 1,000 ids of the official test split."""
@@ -88,7 +88,7 @@ def _open_official(folder: Path | None) -> FaceFiles:
 
 
 def _official_images(folder: Path) -> Path | None:
-    """The folder of official images: below `folder` as archives nest it, or `folder` itself."""
+    """Return the folder of official images: nested as in archives, or `folder` itself."""
     here = folder if folder.resolve().name == OFFICIAL else folder / OFFICIAL
     return first_folder(here / OFFICIAL, here, folder / "Img" / OFFICIAL)
 
@@ -106,7 +106,7 @@ def _partition_file(folder: Path, images: Path) -> Path:
 
 
 def _test_split(path: Path) -> tuple[str, ...]:
-    """The ids of the lines `NNNNNN.jpg 2` (blank or comma between)."""
+    """Return the ids of the lines `NNNNNN.jpg 2` (separated by blank or comma)."""
     pairs = [re.split(r"[,\s]+", line.strip()) for line in read_lines(path)]
     ids = tuple(pair[0].rpartition(".")[0] for pair in pairs if pair[1:] == [TEST_PARTITION])
     if not ids:

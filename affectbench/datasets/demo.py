@@ -1,6 +1,6 @@
-"""Two faces in the public domain, so that everything can be tried without any data.
+"""Two public-domain faces, to try everything without any data.
 
-What they are and how they were cut: `demo/NOTICE.md`.
+Their origin and how they were cropped: `demo/NOTICE.md`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SPEC = DatasetSpec(
 
 
 def _open(folder: Path | None) -> FaceFiles:
-    """The two faces; `folder` is a copy of them."""
+    """Return the two faces; `folder` may hold a copy of them."""
     folder = folder or BUNDLED
     return FaceFiles(_SPEC, require_all(all_images(folder), IDS, folder, "demo faces"))
 

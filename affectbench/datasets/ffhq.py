@@ -1,9 +1,9 @@
 """FFHQ: the test ids 60000 to 69999 in the official layouts, or a folder of faces.
 
-FFHQ has no official test split; the last 10,000 ids are what its authors call validation. A flat
-folder with official names (five digits) gives its test ids only. Any other names are taken to be
-renumbered faces: then the ids are unknown, nobody can say which models were trained on them, and
-the title says so.
+FFHQ has no official test split; its authors call the last 10,000 ids validation. From a flat folder
+with official names (five digits), only the test ids are used. Any other names are taken as
+renumbered faces: then the ids are unknown, so which models were trained on these faces cannot be
+determined, and the title says so.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _open(folder: Path | None) -> FaceFiles:
 
 
 def _thousands(root: Path) -> list[Path]:
-    """The numbered folders that hold the test ids: 60000, 61000, ... 69000."""
+    """Return the numbered folders that hold the test ids: 60000, 61000, ... 69000."""
     return [root / str(start) for start in range(60_000, 70_000, 1000)]
 
 

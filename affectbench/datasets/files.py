@@ -1,8 +1,8 @@
-"""Faces in files: the one kind of data set, whatever its folders look like.
+"""Faces in files: the one data set class, whatever the folder layout.
 
-An official layout that lacks ids is an incomplete download, and an error. A folder of ready faces
-may hold a part of a set; then its title says how many there are. Either way the data set's
-revision comes from the faces that are there, so that no two selections are mixed up.
+An official layout with missing ids is an incomplete download, and an error. A folder of prepared
+faces may hold part of a set; its title then gives the number of faces. Either way the data set's
+revision is computed from the faces present, so that different selections are never mixed up.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ Crop = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class FaceFiles:
-    """One file per face. Images of the size `whole` are cut to `crop`; others are faces already.
+    """One file per face. Images of size `whole` are cropped to `crop`; others already are faces.
 
-    `flat` is the folder whose files are all meant to be faces, if there is one.
+    `flat` is the folder in which every file should be a face, if there is one.
     """
 
     spec: DatasetSpec
@@ -41,16 +41,16 @@ class FaceFiles:
 
     @cached_property
     def ids(self) -> tuple[str, ...]:
-        """The image ids, sorted: the file names without suffix (`images.listing.face_id`)."""
+        """The image ids, sorted: file names without suffix (`images.listing.face_id`)."""
         return tuple(sorted(self.paths))
 
     def remarks(self) -> list[str]:
-        """Which files of the folder are no faces."""
+        """Return which files of the folder are not faces."""
         remark = list_folder(self.flat).remark() if self.flat else ""
         return [f"{unicode_text(str(self.flat))}: {remark}"] if remark else []
 
     def read(self, image_id: str) -> Pixels:
-        """The face (H, W, 3), uint8; InputError, naming the file, if it cannot be read."""
+        """Return the face (H, W, 3), uint8; InputError, naming the file, if it cannot be read."""
         if image_id not in self.paths:
             raise InputError(f"{self.spec.name}: has no face '{image_id}'")
         pixels = read_image(self.paths[image_id])
@@ -61,7 +61,7 @@ class FaceFiles:
 
 
 def require_folder(folder: Path | None, spec: DatasetSpec) -> Path:
-    """The folder of a set that does not come with its faces; InputError if there is none."""
+    """Return the folder of a set whose faces do not ship; InputError if there is none."""
     if folder is None:
         raise InputError(
             f"the faces of '{spec.name}' do not come with affectbench; say where they are with "
@@ -84,17 +84,17 @@ def require_folder(folder: Path | None, spec: DatasetSpec) -> Path:
 
 
 def first_folder(*candidates: Path) -> Path | None:
-    """The first of them that exists and is a folder."""
+    """Return the first candidate that is an existing folder."""
     return next((path for path in candidates if path.is_dir()), None)
 
 
 def all_images(folder: Path) -> dict[str, Path]:
-    """Every image directly in a folder by the id of its face; two of one id are an error."""
+    """Return every image directly in a folder by face id; two with the same id are an error."""
     return by_id(list_images(folder))
 
 
 def images_of(folder: Path, ids: Collection[str]) -> dict[str, Path]:
-    """The images of those ids that are there, fast also among CelebA's 202,599 files."""
+    """Return the images that exist for those ids, fast even among CelebA's 202,599 files."""
     wanted = frozenset(ids)
     with os.scandir(folder) as inside:
         names = sorted(e.name for e in inside if face_id(e.name) in wanted)
@@ -105,7 +105,7 @@ def images_of(folder: Path, ids: Collection[str]) -> dict[str, Path]:
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a list in UTF-8, with or without the mark that some editors begin it with."""
+    """Return the lines of a UTF-8 list, with or without a byte order mark."""
     require_regular(path)
     try:
         return path.read_text(encoding="utf-8-sig").splitlines()
@@ -114,14 +114,14 @@ def read_lines(path: Path) -> list[str]:
 
 
 def select(paths: Mapping[str, Path], ids: Collection[str]) -> dict[str, Path]:
-    """Those of `ids` that are there."""
+    """Return the entries of `ids` that exist."""
     return {i: paths[i] for i in ids if i in paths}
 
 
 def require_all(
     paths: Mapping[str, Path], ids: Collection[str], folder: Path, what: str
 ) -> dict[str, Path]:
-    """All of `ids`; InputError that counts and names what is missing."""
+    """Return all of `ids`; InputError with the number and names of missing ones."""
     found = select(paths, ids)
     if len(found) < len(ids):
         missing = sorted(set(ids) - set(found))
@@ -135,7 +135,7 @@ def require_all(
 def require_some(
     paths: Mapping[str, Path], ids: Collection[str], folder: Path, what: str
 ) -> dict[str, Path]:
-    """Those of `ids` that are there; InputError if that is none."""
+    """Return the entries of `ids` that exist; InputError if there are none."""
     found = select(paths, ids)
     if not found:
         raise InputError(f"{folder}: holds {len(paths)} images, none of them of {what}")
@@ -143,5 +143,5 @@ def require_some(
 
 
 def titled(spec: DatasetSpec, title: str) -> DatasetSpec:
-    """The spec of what was found."""
+    """Return the spec with a title for the faces that were found."""
     return replace(spec, title=title)

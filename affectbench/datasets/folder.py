@@ -1,4 +1,4 @@
-"""Any folder of faces, under the name that the user gives it."""
+"""Any folder of faces, under a name chosen by the user."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from affectbench.types import DatasetSpec
 
 
 def open_folder(name: str, folder: Path) -> FaceFiles:
-    """Every image directly in a folder. Nothing is known of the framing: the centre is used.
+    """Return all images directly in a folder. The framing is unknown: `centre` is used.
 
-    Raises InputError if it is no folder, holds no images, or two of one name.
+    Raises InputError if it is not a folder, holds no images, or holds two with the same name.
     """
     paths = all_images(folder)
     spec = DatasetSpec(

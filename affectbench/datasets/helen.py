@@ -1,8 +1,8 @@
-"""Helen: a folder of ready faces, or faces chosen by a list.
+"""Helen: a folder of prepared faces, or faces selected by a list.
 
 The official photos are not square and the face fills an unknown part of them; there is no agreed
-crop, so affectbench does not make one up. Crops that keep the photos' names work in the official
-layout too. A photo that is not square is refused when it is read.
+crop, so affectbench does not invent one. Crops that keep the photos' names also work in the
+official layout. A photo that is not square is rejected when it is read.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Labels of faces: a CSV table `file,emotion[,person]`, and the votes of people.
+"""Face labels: a CSV table `file,emotion[,person]`, and people's votes.
 
-A table may hold, beside `emotion` or in its place, one column for each of the seven expressions
-with the number of people who saw it. Any spelling that `affectbench.expressions` knows is read, in
-the columns' names as in `emotion`. Votes for contempt, for "unknown" and for "not a face" (NF) may
-stand there too; they are counted in `LabelTable.all_votes` alone.
+A table may hold, in addition to `emotion` or instead of it, one column for each of the seven
+expressions with the number of people who saw it. Any spelling that `affectbench.expressions` knows
+is accepted, both in column names and in `emotion`. Columns for contempt, "unknown" and "not a face"
+(NF) are allowed too; they are counted in `LabelTable.all_votes` only.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from affectbench.expressions import (
 from affectbench.types import EXPRESSIONS
 
 MIN_VOTES = 5
-"""Faces with fewer votes for the seven expressions say too little of what people see."""
+"""A face with fewer votes for the seven expressions does not show reliably what people see."""
 MAX_VOTES = 1_000_000
-"""More votes for a face than this are a mistake."""
+"""A face with more votes than this is an input error."""
 
 
 @dataclass(frozen=True)
 class LabelTable:
-    """What is said of N files. `votes` (N, 7) are counts in the order of `EXPRESSIONS`.
+    """The labels of N files. `votes` (N, 7) are counts in the order of `EXPRESSIONS`.
 
-    `emotions` holds "" for a face without a label, which occurs where the table has no column
-    `emotion` and no expression has the most votes. `all_votes` (N,) also counts the votes for none
-    of the seven.
+    `emotions` holds "" for a face without a label, which occurs if the table has no column
+    `emotion` and several expressions tie for the most votes. `all_votes` (N,) also counts votes for
+    none of the seven.
     """
 
     files: NDArray[np.str_]
@@ -52,8 +52,8 @@ class LabelTable:
 def read_label_table(table: Path) -> LabelTable:
     """Return the labels of a CSV table.
 
-    Raises InputError, naming the table, for one that cannot be read, that lacks a column, or that
-    lists a file twice; for an expression that is not known; and for votes that are no counts.
+    Raises InputError, naming the table, for a table that cannot be read, lacks a column or lists a
+    file twice; for an unknown expression; and for votes that are not counts.
     """
     rows = _read(table)
     if "file" not in rows.columns:
@@ -81,9 +81,9 @@ def read_label_table(table: Path) -> LabelTable:
 
 
 def face_ids(labels: LabelTable, table: Path) -> list[str]:
-    """Return the image id of each face: its file's name without the ending.
+    """Return the image id of each face: the file name without its suffix.
 
-    Raises InputError, naming the table, for two files of one id.
+    Raises InputError, naming the table, for two files with the same id.
     """
     ids = [Path(file).stem for file in labels.files.tolist()]
     twice = (
@@ -97,7 +97,7 @@ def face_ids(labels: LabelTable, table: Path) -> list[str]:
 
 
 def most_voted(votes: NDArray[np.int64]) -> NDArray[np.str_]:
-    """Return the expression with the most votes (N, 7) of each face, "" where several have.
+    """Return the expression with the most votes (N, 7) for each face, "" for a tie.
 
     >>> most_voted(np.array([[0, 0, 0, 5, 3, 0, 0], [1, 0, 0, 1, 0, 0, 0]])).tolist()
     ['happy', '']
@@ -141,7 +141,7 @@ def _emotions_of(rows: pd.DataFrame, table: Path, votes: NDArray[np.int64]) -> N
 
 
 def _vote_columns(rows: pd.DataFrame, table: Path) -> dict[str, str]:
-    """The column of each expression and of the other answers; {} for a table without votes."""
+    """Return the column of each expression and other answer; {} for a table without votes."""
     found: dict[str, str] = {}
     for column in map(str, rows.columns):
         name = find_expression(column)

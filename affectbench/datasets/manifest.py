@@ -1,9 +1,9 @@
-"""Manifests: which faces a data set consists of, pixel for pixel, without holding a pixel.
+"""Manifests: the exact faces of a data set, identified pixel for pixel without storing any.
 
-A row has the SHA-256 of the bytes of the HR and of the LR array (uint8, row by row, RGB). The
-manifests of the leaderboards' sets are part of the package; `verify` says which faces of a folder
-are the same. JPEG decoders may differ in single levels, so a face that differs on another machine
-can still be the same file: compare versions of Pillow and of its JPEG library first.
+Each row has the SHA-256 of the bytes of the HR and the LR array (uint8, row-major, RGB). The
+manifests of the leaderboards' sets are part of the package; `verify` reports which faces of a
+folder match. JPEG decoders may differ by single levels, so a face that differs on another machine
+can still be the same file: first compare the versions of Pillow and of its JPEG library.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _AT_ONCE = 256
 
 @dataclass(frozen=True)
 class Face:
-    """One row: SHA-256 of the HR and of the LR array."""
+    """One row: SHA-256 of the HR and the LR array."""
 
     id: str
     hr: str
@@ -52,14 +52,14 @@ class Manifest:
 
     @cached_property
     def revision(self) -> str:
-        """16 hexadecimal digits that change with any face, any pixel and the protocol."""
+        """16 hexadecimal digits that change with any face, any pixel, or the protocol."""
         rows = [[face.id, face.hr, face.lr] for face in self.faces]
         return content_id({"protocol": as_json(self.protocol), "faces": rows})
 
 
 @dataclass(frozen=True)
 class Verification:
-    """How a data set compares with the committed manifest; each part lists image ids."""
+    """Comparison of a data set with its committed manifest; each field lists image ids."""
 
     dataset: str
     protocol: str
@@ -75,7 +75,7 @@ class Verification:
         return not (self.hr_differs or self.lr_differs or self.missing or self.extra)
 
     def summary(self) -> str:
-        """A few lines to read."""
+        """Return a summary of a few lines."""
         expected = sum(map(len, (self.matching, self.hr_differs, self.lr_differs, self.missing)))
         lines = [
             f"{self.dataset} at {self.protocol}: {len(self.matching)} of {expected} faces match",
@@ -88,9 +88,9 @@ class Verification:
 
 
 def make_manifest(pairs: FacePairs, ids: Iterable[str] | None = None) -> Manifest:
-    """Read faces (default: all) and hash HR and LR. The order is that of `ids`.
+    """Read faces (default: all) and hash HR and LR, in the order of `ids`.
 
-    Several threads read at once. Raises InputError, naming the file, for the first face that
+    Several threads read in parallel. Raises InputError, naming the file, for the first face that
     cannot be used.
     """
     wanted = pairs.dataset.ids if ids is None else tuple(ids)
@@ -101,7 +101,7 @@ def make_manifest(pairs: FacePairs, ids: Iterable[str] | None = None) -> Manifes
 
     faces: list[Face] = []
     with ThreadPoolExecutor(THREADS) as pool:
-        # Some at a time: an error ends the work, and nothing waits for all faces.
+        # In small groups: an error stops the work without waiting for all faces.
         for start in range(0, len(wanted), _AT_ONCE):
             faces += pool.map(hashed, wanted[start : start + _AT_ONCE])
     return Manifest(pairs.protocol, tuple(faces))
@@ -128,7 +128,7 @@ def verify(dataset: Dataset, protocol: TestProtocol) -> Verification:
 
 
 def committed(name: str, protocol: TestProtocol) -> Manifest:
-    """The manifest of a leaderboard's data set; InputError if there is none."""
+    """Return the manifest of a leaderboard's data set; InputError if there is none."""
     path = FOLDER / f"{name}-{protocol.name}.csv"
     if not path.is_file():
         known = sorted(p.stem for p in FOLDER.glob("*.csv"))
@@ -139,7 +139,7 @@ def committed(name: str, protocol: TestProtocol) -> Manifest:
 
 
 def write_manifest(manifest: Manifest, path: Path) -> None:
-    """Write a manifest as CSV, with its protocol and revision in a first line after `#`."""
+    """Write a manifest as CSV; the first line, after `#`, holds its protocol and revision."""
     head = {"schema": SCHEMA, "revision": manifest.revision, **as_json(manifest.protocol)}
     sink = io.StringIO()
     sink.write(f"# {json.dumps(head)}\n")
@@ -150,7 +150,7 @@ def write_manifest(manifest: Manifest, path: Path) -> None:
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Read a manifest; RecordError if it is damaged, was edited, or is of a newer schema."""
+    """Read a manifest; RecordError if it is damaged, edited, or of a newer schema."""
     try:
         first, _, rest = path.read_text(encoding="utf-8").partition("\n")
         head = parse_json(first.removeprefix("#"))

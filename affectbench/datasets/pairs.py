@@ -1,4 +1,4 @@
-"""The pairs of a data set under a protocol, the first ones kept once they were read."""
+"""The HR/LR pairs of a data set under a protocol; the first ones are cached after reading."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from affectbench.images.reading import Pixels
 from affectbench.types import Dataset, TestProtocol
 
 KEPT_BYTES = 1 << 26
-"""Enough for 1,300 faces of 128 pixels; memory does not grow with the data set beyond it."""
+"""Enough for 1,300 faces of 128 pixels; beyond it, memory does not grow with the data set."""
 
 
 class FacePairs:
-    """HR and LR faces by their ids.
+    """HR and LR faces by id.
 
-    A run reads each face twice, first to hash it: up to `KEPT_BYTES` of pairs stay in memory for
-    the second time. Of the others a hash stays, so that a face that is another one the second time
-    is an error: a run's data set is what was hashed. Threads may read at once.
+    A run reads each face twice, the first time to hash it. Up to `KEPT_BYTES` of pairs stay in
+    memory for the second time; for the others a hash is kept, so that a face that has changed in
+    between is an error: the data set of a run is exactly what was hashed. Safe to call
+    concurrently.
     """
 
     def __init__(self, dataset: Dataset, protocol: TestProtocol) -> None:
@@ -29,9 +30,9 @@ class FacePairs:
         self._left, self._lock = KEPT_BYTES, Lock()
 
     def read(self, image_id: str) -> tuple[Pixels, Pixels]:
-        """HR and LR of one face, not to be written to; errors as in `face_pair`.
+        """Return HR and LR of one face, which must not be modified; errors as in `face_pair`.
 
-        Raises ChangedError for a face that was another one before.
+        Raises ChangedError for a face that has changed since it was first read.
         """
         kept = self._kept.get(image_id)
         if kept is not None:
@@ -57,7 +58,7 @@ class FacePairs:
             raise ChangedError(f"{error}; it could be read when the run began") from error
 
     def _require_same(self, image_id: str, hr: Pixels) -> None:
-        """LR is made of HR, so that HR's hash is enough."""
+        """Raise ChangedError if HR has changed; LR is derived from HR, so HR's hash is enough."""
         found = hashlib.sha256(f"{hr.shape}".encode() + hr.tobytes()).digest()
         if self._hashes.setdefault(image_id, found) != found:
             paths = getattr(self.dataset, "paths", {})

@@ -1,8 +1,8 @@
-"""HR and LR faces by a test protocol, and what a protocol may ask for.
+"""HR and LR faces under a test protocol, and the validation of protocols.
 
-HR is the square face, reduced to `hr_size` where it is larger; LR is HR reduced by `scale` with
-the same kernel. Both are uint8, so that LR is what a file would hold. Nothing is ever enlarged:
-an HR face with invented detail would be no reference.
+HR is the square face, reduced to `hr_size` if it is larger; LR is HR reduced by `scale` with the
+same kernel. Both are uint8, so LR is exactly what a file would hold. Nothing is ever enlarged: an
+HR face with invented detail would not be a reference.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SCALES = (2, 4, 8, 16)
 
 
 def validate(protocol: TestProtocol) -> None:
-    """Raise InputError or UnknownNameError for a protocol that no face can be made by."""
+    """Raise InputError or UnknownNameError for a protocol under which no face can be made."""
     scale, size = protocol.scale, protocol.hr_size
     if scale not in SCALES:
         raise InputError(f"--scale {scale}: the scale is one of {', '.join(map(str, SCALES))}")
@@ -34,11 +34,11 @@ def validate(protocol: TestProtocol) -> None:
 
 
 def face_pair(pixels: Pixels, protocol: TestProtocol, name: str) -> tuple[Pixels, Pixels]:
-    """HR (S, S, 3) and LR (S/s, S/s, 3), uint8, of a square face (H, H, 3) with H >= S.
+    """Return HR (S, S, 3) and LR (S/s, S/s, 3), uint8, of a square face (H, H, 3) with H >= S.
 
-    Without an `hr_size`, HR is the image as it is, of any shape, and LR has its sides divided by
-    the scale and rounded down. Raises InputError, starting with `name`, for a face that is not
-    square or smaller than HR, and whatever `validate` raises.
+    Without an `hr_size`, HR is the image itself, of any shape, and LR has its sides divided by the
+    scale and rounded down. Raises InputError, starting with `name`, for a face that is not square
+    or smaller than HR, and whatever `validate` raises.
     """
     validate(protocol)
     height, width = pixels.shape[:2]

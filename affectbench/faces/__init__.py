@@ -1,1 +1,1 @@
-"""Face regions: what several metrics share."""
+"""Face regions, landmarks and descriptors, shared by several metrics."""

@@ -1,4 +1,4 @@
-"""The face networks' weights: `weights/NOTICE.md` says more about those that are bundled."""
+"""Weights of the face networks; for the bundled ones see also `weights/NOTICE.md`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""dlib's face recognition network: 128 numbers that lie close together for faces of one person.
+"""dlib's face recognition network: 128-dimensional descriptors, close for faces of one person.
 
-A residual network with 29 convolutions, 5.6 million parameters, trained by Davis King (2017) and
-published for the browser by face-api. Networks only; weights, licence and training data:
+A residual network with 29 convolutions and 5.6 million parameters, trained by Davis King (2017) and
+published for the browser by face-api. Network only; for weights, licence and training data see
 `weights/NOTICE.md`.
 """
 
@@ -20,7 +20,7 @@ from affectbench.images.tensors import resized
 INPUT_SIZE = 150
 
 BLOCKS = (
-    # (channels before, channels after, whether it halves the size)
+    # (input channels, output channels, whether the block halves the size)
     *((32, 32, False),) * 3,
     (32, 64, True),
     *((64, 64, False),) * 3,
@@ -34,7 +34,7 @@ MEAN_RGB = (122.782 / 255.0, 117.001 / 255.0, 104.298 / 255.0)
 
 
 class FaceDescriptor(nn.Module):
-    """A convolution, pooling, 14 residual blocks, an average over all positions, a linear map."""
+    """A convolution, pooling, 14 residual blocks, global average pooling, a linear layer."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,10 +43,11 @@ class FaceDescriptor(nn.Module):
         self.head = nn.Linear(BLOCKS[-1][1], 128, bias=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Descriptors (N, 128) of RGB faces (N, 3, H, W) in [0, 1], of any size.
+        """Return descriptors (N, 128) of RGB faces (N, 3, H, W) in [0, 1], of any size.
 
-        Faces are brought to 150x150 by `images.tensors.resized`. Not normalised: the network was
-        trained to keep the faces of one person closer than 0.6 as it is. Differentiable.
+        Faces are resized to 150x150 by `images.tensors.resized`. Descriptors are not normalised:
+        the training keeps faces of one person within a distance of 0.6 of each other.
+        Differentiable.
         """
         faces = resized(x, INPUT_SIZE) - x.new_tensor(MEAN_RGB).view(1, 3, 1, 1)
         maps = F.max_pool2d(F.relu(self.stem(faces)), kernel_size=3, stride=2)
@@ -55,7 +56,7 @@ class FaceDescriptor(nn.Module):
 
 
 class Residual(nn.Module):
-    """Two 3x3 convolutions added to the input, which shrinks by averages where the size halves."""
+    """Two 3x3 convolutions added to the input, which is average-pooled if the block halves it."""
 
     def __init__(self, before: int, after: int, halves: bool) -> None:
         super().__init__()
@@ -65,11 +66,11 @@ class Residual(nn.Module):
         self.conv2 = nn.Conv2d(after, after, 3, padding=1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, before, H, W) to (N, after, H, W), or to (N, after, H // 2, W // 2)."""
+        """Map (N, before, H, W) to (N, after, H, W), or to (N, after, H // 2, W // 2)."""
         change = self.conv2(F.relu(self.conv1(x)))
         if self.halves:
             x = F.avg_pool2d(x, 2)
-            # The unpadded convolution of an even size is a row and a column short.
+            # An unpadded convolution of an even size yields one row and column less.
             short = x.shape[-1] - change.shape[-1]
             change = F.pad(change, (0, short, 0, short))
             x = F.pad(x, (0, 0, 0, 0, 0, change.shape[1] - x.shape[1]))
@@ -77,23 +78,23 @@ class Residual(nn.Module):
 
 
 def load_face_descriptor(device: torch.device) -> FaceDescriptor:
-    """The network with its weights, frozen and in eval mode.
+    """Return the network with its weights, frozen and in eval mode.
 
     Raises WeightsError if the weights are missing or damaged.
     """
     source = FACE_RECOGNITION.source
     tensors = load_safetensors(source.path(), source.sha256)
-    with torch.device("meta"):  # no initial weights to make and throw away
+    with torch.device("meta"):  # skip the initialisation of weights that would be discarded
         network = FaceDescriptor()
     network.load_state_dict(_folded(tensors), assign=True)
-    network = network.to(memory_format=torch.channels_last)  # a quarter faster on a CPU
+    network = network.to(memory_format=torch.channels_last)  # 25 % faster on a CPU
     return network.to(device).eval().requires_grad_(False)
 
 
 def _folded(stored: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Tensors of the plain network: a convolution's own gain and offset become part of it.
+    """Return the plain network's tensors, with each convolution's gain and offset folded in.
 
-    They are stored apart (`NAME.conv`, then `NAME.gain`), since their 8-bit steps differ.
+    They are stored separately (`NAME.conv`, then `NAME.gain`), since their 8-bit scales differ.
     """
     plain = {"head.weight": stored["head.weight"]}
     for key in stored:

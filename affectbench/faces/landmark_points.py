@@ -1,7 +1,7 @@
-"""Which of the 478 points of the face mesh are what, and what decides where they are found.
+"""The meaning of the 478 points of the face mesh, and the settings for finding them.
 
-The numbers are those of MediaPipe's face mesh; left and right are those of the image. Groups named
-after MediaPipe's own contours (lips, eyes, nose, face oval) hold the points of these contours.
+Indices are those of MediaPipe's face mesh; left and right are those of the image. Groups named
+after MediaPipe's contours (lips, eyes, nose, face oval) hold the points of these contours.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from affectbench.faces.regions import (
 )
 
 LANDMARKS_VERSION = "face-mesh/1"
-"""The network, where it looks, and when it counts as having found a face: `faces.landmarks`."""
+"""The network, where it looks, and when a face counts as found: see `faces.landmarks`."""
 
 LEFT_OUTER_EYE, RIGHT_OUTER_EYE = 33, 263
-"""The corners whose distance errors are divided by."""
+"""The outer eye corners, whose distance normalises errors."""
 
 LEFT_EYELIDS = (33, 246, 161, 160, 159, 158, 157, 173, 133, 155, 154, 153, 145, 144, 163, 7)
 RIGHT_EYELIDS = (263, 466, 388, 387, 386, 385, 384, 398, 362, 382, 381, 380, 374, 373, 390, 249)
@@ -38,16 +38,16 @@ OUTER_LIPS = (
     *(61, 185, 40, 39, 37, 0, 267, 269, 270, 409),
     *(291, 375, 321, 405, 314, 17, 84, 181, 91, 146),
 )
-"""The outer contour of the lips, in order around it."""
+"""The outer contour of the lips, as an ordered closed contour."""
 OVAL = (
     *(10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288),
     *(397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150, 136),
     *(172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109),
 )
-"""The outline of the face, in order around it."""
+"""The face oval, as an ordered closed contour."""
 LEFT_EYE_RING = (226, 113, 225, 224, 223, 222, 221, 189, 244, 233, 232, 231, 230, 229, 228, 31)
 RIGHT_EYE_RING = (446, 342, 445, 444, 443, 442, 441, 413, 464, 453, 452, 451, 450, 449, 448, 261)
-"""Each eye with both lids: the second ring of the mesh around it, in order."""
+"""Each eye including both lids: the second ring of the mesh around it, in order."""
 
 REGIONS: dict[str, tuple[int, ...]] = {
     "eyes": (*LEFT_EYELIDS, *RIGHT_EYELIDS, *_IRISES),
@@ -56,7 +56,7 @@ REGIONS: dict[str, tuple[int, ...]] = {
     "mouth": (*OUTER_LIPS, *_INNER_LIPS),
     "oval": OVAL,
 }
-"""Points by region: 42, 20, 24, 40 and 36 of them. No point belongs to two."""
+"""Points by region: 42, 20, 24, 40 and 36 of them. The regions are disjoint."""
 
 IBUG_68 = (
     # jaw
@@ -71,14 +71,14 @@ IBUG_68 = (
     *(61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181),
     *(78, 82, 13, 312, 308, 317, 14, 87),
 )
-"""The mesh point next to each of the 68 points of iBUG's 300-W, in the order of these.
+"""For each of the 68 points of iBUG's 300-W, in order, the closest mesh point.
 
-No standard says which these are: this is the list in most use in public code. The jaw of 300-W
+No standard defines this mapping: it is the list most used in public code. The jaw line of 300-W
 follows the visible outline, that of the mesh the surface of a head."""
 
 
 def landmarks_record(framing: str) -> dict[str, Any]:
-    """Everything beside an image that decides where its landmarks are found.
+    """Return everything other than the image that determines where its landmarks are found.
 
     Raises UnknownNameError for an unknown framing.
     """
@@ -91,7 +91,7 @@ def landmarks_record(framing: str) -> dict[str, Any]:
 
 
 def crop_record(crop: str, framing: str) -> dict[str, Any]:
-    """Everything beside an image that decides its face region, by a crop version.
+    """Return everything other than the image that determines its face region, by crop version.
 
     Raises UnknownNameError for an unknown crop or framing.
     """

@@ -1,16 +1,16 @@
-"""From images to the 478 points of their faces.
+"""Locate the 478 face mesh points in images.
 
-`face-mesh/1`, the same rule for every image, reference or super-resolved. There is no face
-detector. The network looks twice, each time at a square that is brought to 192x192 pixels by
-bilinear interpolation, pixels beyond the image's border being those of the border:
+`face-mesh/1`: the same rule for every image, reference or super-resolved. There is no face
+detector. The network runs twice, each time on a square resized to 192x192 pixels by bilinear
+interpolation, with border pixels repeated beyond the image:
 
-1. at the face box of the declared framing (`faces.regions`), enlarged by 1.4 (our choice);
-2. at the smallest square around the points found first, turned so that the outer eye corners are
-   level, enlarged by 1.5 (MediaPipe's own rule for a face that it follows from frame to frame).
+1. on the face box of the declared framing (`faces.regions`), enlarged by 1.4 (our choice);
+2. on the smallest square around the points of the first pass, rotated so that the outer eye corners
+   are level, enlarged by 1.5 (MediaPipe's rule for tracking a face from frame to frame).
 
-A face is found if the network's presence is at least 0.5 in the second look (our choice, and
-MediaPipe's default). Images of which the first square has k = 2 or more times 192 pixels are
-averaged down by the whole number k first, since interpolation alone would skip pixels.
+A face is found if the network's presence score is at least 0.5 in the second pass (our choice, and
+MediaPipe's default). If the first square is k = 2 or more times 192 pixels wide, the image is first
+average-pooled by the integer k, since interpolation alone would skip pixels.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from affectbench.images.tensors import unit_range
 FIRST_LOOK, SECOND_LOOK = 1.4, 1.5
 FOUND = 0.5
 CHUNK = 16
-"""Faces that the network sees at once, so that memory does not grow with the batch."""
+"""Faces per network batch, so that memory does not grow with the number of faces."""
 KEPT = 2
-"""Batches whose landmarks are kept: the references and the results that metrics compare."""
+"""Batches whose landmarks are cached: the references and the results under comparison."""
 
 
 @dataclass(frozen=True)
 class Landmarks:
-    """Points (N, 478, 2) as x, y in [0, 1] of the image, and presence (N,) in [0, 1].
+    """Points (N, 478, 2) as x, y relative to the image, and presence (N,) in [0, 1].
 
-    `depth` (N, 478) is in widths of the image, as MediaPipe's z: smaller towards the camera. No
-    metric here uses it. Points may lie outside of the image. Those of a face that is not found
-    mean nothing.
+    `depth` (N, 478) is in image widths, like MediaPipe's z: smaller is closer to the camera. No
+    metric here uses it. Points may lie outside the image. The points of a face that is not found
+    are meaningless.
     """
 
     points: torch.Tensor
@@ -51,13 +51,13 @@ class Landmarks:
 
     @property
     def found(self) -> torch.Tensor:
-        """Which faces count as found: bool (N,)."""
+        """Whether each face counts as found: bool (N,)."""
         return self.presence >= FOUND
 
 
 @dataclass(frozen=True)
 class _Squares:
-    """Squares of images in pixels: centre (N, 2), side (N,), and roll in radians (N,)."""
+    """Squares in image pixels: centre (N, 2), side (N,), and roll in radians (N,)."""
 
     centre: torch.Tensor
     side: torch.Tensor
@@ -65,15 +65,15 @@ class _Squares:
 
     @property
     def linear(self) -> torch.Tensor:
-        """From places in the square, in [-0.5, 0.5], to pixels off its centre: (N, 2, 2)."""
+        """Matrix (N, 2, 2) from coordinates in the square, in [-0.5, 0.5], to pixel offsets."""
         return rotation(self.angle) * self.side.view(-1, 1, 1)
 
 
 class Landmarker:
-    """Landmarks of uint8 images of one framing. Those of the last two batches are kept.
+    """Landmarks of uint8 images of one framing, cached for the last two batches.
 
-    A metric asks for the landmarks of the tensors it was given; the next metric is given the same
-    tensors, and finds them done.
+    Several metrics ask for the landmarks of the same tensors; the first call computes them, and
+    later calls return the cached result.
     """
 
     def __init__(self, framing: str, device: torch.device) -> None:
@@ -83,7 +83,7 @@ class Landmarker:
         self._kept: deque[tuple[weakref.ref[torch.Tensor], int, Landmarks]] = deque(maxlen=KEPT)
 
     def __call__(self, images: torch.Tensor) -> Landmarks:
-        """Landmarks of uint8 images (N, 3, H, W), N >= 1: float32 on the CPU, without gradient."""
+        """Return landmarks of uint8 images (N, 3, H, W), N >= 1: float32 on the CPU, detached."""
         version = _version(images)
         for tensor, seen, landmarks in self._kept:
             if tensor() is images and seen == version:
@@ -94,7 +94,7 @@ class Landmarker:
 
     def _find(self, images: torch.Tensor) -> Landmarks:
         faces = unit_range(images.to(self._device))
-        # A mixed-precision context of the caller is left out of it: it would change the score.
+        # Autocast is disabled: it would change the score.
         with torch.no_grad(), torch.autocast(faces.device.type, enabled=False):
             parts = [
                 find_landmarks(self._network, chunk, self._framing)
@@ -109,7 +109,7 @@ class Landmarker:
 
 @lru_cache(maxsize=4)
 def landmarker(framing: str, device: torch.device) -> Landmarker:
-    """The one landmarker of a framing and device, which all metrics of a run share.
+    """Return the landmarker of a framing and device, shared by all metrics of a run.
 
     Raises UnknownNameError for a framing, WeightsError if the weights are missing or damaged.
     """
@@ -117,9 +117,9 @@ def landmarker(framing: str, device: torch.device) -> Landmarker:
 
 
 def find_landmarks(network: FaceMesh, images: torch.Tensor, framing: str) -> Landmarks:
-    """Landmarks of images (N, 3, H, W) in [0, 1], on the network's device.
+    """Return landmarks of images (N, 3, H, W) in [0, 1], on the network's device.
 
-    Differentiable with respect to the images; where the network looks is taken as given.
+    Differentiable with respect to the images; the crop positions are treated as constants.
     """
     left, top, right, bottom = face_box(framing)
     height, width = images.shape[-2:]
@@ -142,10 +142,10 @@ def find_landmarks(network: FaceMesh, images: torch.Tensor, framing: str) -> Lan
 
 
 def _look(network: FaceMesh, images: torch.Tensor, squares: _Squares) -> Landmarks:
-    """Landmarks of the faces in the squares, in pixels of the images."""
+    """Return the landmarks of the faces in the squares, in image pixels."""
     linear, centre = squares.linear, squares.centre
     size = images.new_tensor(images.shape[:-3:-1])
-    # Sampling places are in [-1, 1] from border to border, both in the square and in the image.
+    # Sampling coordinates run from -1 to 1 between borders, both in the square and in the image.
     theta = torch.cat([linear / size.view(2, 1), (2 * centre / size - 1).unsqueeze(-1)], dim=-1)
     faces = F.grid_sample(images, _grid(theta), padding_mode="border", align_corners=False)
     mesh = network(faces.contiguous(memory_format=torch.channels_last))
@@ -155,7 +155,7 @@ def _look(network: FaceMesh, images: torch.Tensor, squares: _Squares) -> Landmar
 
 
 def _grid(theta: torch.Tensor) -> torch.Tensor:
-    """The sampling places (N, 192, 192, 2) of theta (N, 2, 3): `affine_grid` as two sums."""
+    """Return the sampling grid (N, 192, 192, 2) of theta (N, 2, 3): `affine_grid` as two sums."""
     places = (torch.arange(INPUT_SIZE, device=theta.device) * 2 + 1) / INPUT_SIZE - 1
     x, y, shift = theta.unsqueeze(1).unbind(-1)  # each (N, 1, 2)
     across = places.view(1, -1, 1) * x
@@ -164,16 +164,16 @@ def _grid(theta: torch.Tensor) -> torch.Tensor:
 
 
 def _around(points: torch.Tensor) -> _Squares:
-    """The squares of the second look: (N, 478, 2) in pixels, irises left out."""
+    """Return the squares of the second pass around points (N, 478, 2) in pixels, less irises."""
     across = points[:, RIGHT_OUTER_EYE] - points[:, LEFT_OUTER_EYE]
     angle = torch.atan2(across[:, 1], across[:, 0])
     turn = rotation(angle)
-    upright = points[:, :MESH_POINTS] @ turn  # by -angle, since these are rows
+    upright = points[:, :MESH_POINTS] @ turn  # by -angle, since points are row vectors
     low, high = upright.amin(1), upright.amax(1)
     centre = (turn @ ((low + high) / 2).unsqueeze(-1)).squeeze(-1)
     return _Squares(centre, SECOND_LOOK * (high - low).amax(-1), angle)
 
 
 def _version(images: torch.Tensor) -> int:
-    """Counts the changes made to a tensor in place; inference mode does not count them."""
+    """Return the in-place modification count of a tensor; inference mode keeps none."""
     return -1 if images.is_inference() else images._version

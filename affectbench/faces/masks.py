@@ -1,4 +1,4 @@
-"""Masks of the regions that expressions live in, drawn from landmarks."""
+"""Masks of the expressive face regions, drawn from landmarks."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ MASKS: dict[str, tuple[tuple[int, ...], ...]] = {
     "mouth": (OUTER_LIPS,),
     "face": (OVAL,),
 }
-"""The closed contours whose insides are a region."""
+"""The closed contours that enclose each region."""
 
 
 def region_masks(
     landmarks: torch.Tensor, height: int, width: int, names: Iterable[str] = tuple(MASKS)
 ) -> dict[str, torch.Tensor]:
-    """Masks (N, H, W) bool by name, of landmarks (N, 478, 2) as x, y in [0, 1] of the image.
+    """Return boolean masks (N, H, W) by name, from landmarks (N, 478, 2) relative to the image.
 
-    `eyes` is each eye with both lids, `mouth` the outer contour of the lips with what is between
-    them, `face` the face oval. A pixel belongs to a region if its centre lies inside of the
-    contour (even-odd rule, in float64). What lies beyond the border of the image is cut off; NaN
-    landmarks give an empty mask, and a small region of a small image can be empty too.
+    `eyes` is both eyes with their lids, `mouth` the inside of the outer lip contour, `face` the
+    face oval. A pixel belongs to a region if its centre lies inside the contour (even-odd rule, in
+    float64). Regions are cut off at the image border. NaN landmarks give an empty mask, and a
+    small region of a small image can be empty too.
     """
     corners = landmarks.double() * landmarks.new_tensor([width, height], dtype=torch.float64)
     return {
@@ -34,7 +34,7 @@ def region_masks(
 
 
 def _inside(polygon: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """Which pixel centres lie inside of polygons (N, K, 2), given in pixels: (N, H, W)."""
+    """Return which pixel centres lie inside polygons (N, K, 2), given in pixels: (N, H, W)."""
     x = torch.arange(width, device=polygon.device) + 0.5
     y = torch.arange(height, device=polygon.device) + 0.5
     inside = torch.zeros(len(polygon), height, width, dtype=torch.bool, device=polygon.device)
@@ -47,7 +47,7 @@ def _inside(polygon: torch.Tensor, height: int, width: int) -> torch.Tensor:
 def _left_of_edge(
     start: torch.Tensor, end: torch.Tensor, x: torch.Tensor, y: torch.Tensor
 ) -> torch.Tensor:
-    """Pixels (N, H, W) in the rows that an edge (N, 2) crosses, to the left of where it does."""
+    """Return pixels (N, H, W) to the left of an edge (N, 2), in the rows that it crosses."""
     (x0, y0), (x1, y1) = start.unsqueeze(-1).unbind(1), end.unsqueeze(-1).unbind(1)
     crossed = (y0 > y) != (y1 > y)
     where = x0 + (x1 - x0) * (y - y0) / (y1 - y0)

@@ -1,9 +1,9 @@
-"""MediaPipe's face mesh with attention: 478 points of a face, and whether there is one.
+"""MediaPipe's face mesh with attention: 478 points of a face, and whether there is a face.
 
-The network finds a mesh of 468 points in the whole face, and then lips and eyes once more, cut from
-its own feature maps where the mesh has them. Published by Google (Grishchenko et al., "Attention
-Mesh: High-fidelity Face Mesh Prediction in Real-time", 2020, arXiv 2006.10962) and converted for
-the browser. Network only; weights, licence and origin: `weights/NOTICE.md`.
+The network predicts a mesh of 468 points from the whole face, and then refines lips and eyes from
+crops of its own feature maps at the positions of that mesh. Published by Google (Grishchenko et
+al., "Attention Mesh: High-fidelity Face Mesh Prediction in Real-time", 2020, arXiv 2006.10962) and
+converted for the browser. Network only; for weights, licence and origin see `weights/NOTICE.md`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MESH_POINTS, IRIS_POINTS = 468, 5
 POINTS = MESH_POINTS + 2 * IRIS_POINTS
 
 EARLY = ((16, 16, 1), (16, 16, 1), (16, 32, 2))
-"""Blocks (channels before, channels after, stride) up to the maps that regions are cut from."""
+"""Blocks (input channels, output channels, stride) up to the maps that regions are cropped from."""
 LATE = (
     *((32, 32, 1), (32, 32, 1), (32, 64, 2)),
     *((64, 64, 1), (64, 64, 1), (64, 128, 2)),
@@ -36,22 +36,22 @@ BRANCH = ((128, 128, 1), (128, 128, 1), (128, 128, 2), (128, 128, 1), (128, 128,
 TAIL = 32
 
 MAP_SIZE, CUT_SIZE = 48, 16
-"""Sides of the maps that regions are cut from, and of the cuts."""
+"""Sides of the maps that regions are cropped from, and of the crops."""
 MARGIN = 1.5
-"""A region is its points' extent times this."""
+"""Crop size relative to the extent of the region's points."""
 MAP_STEP = 0.04254150390625
-"""2 / (MAP_SIZE - 1), rounded to 16 bits as the published graph has it."""
+"""2 / (MAP_SIZE - 1), rounded to 16 bits as in the published graph."""
 
 LIP_CORNERS, LEFT_EYE_CORNERS, RIGHT_EYE_CORNERS = (61, 291), (33, 133), (362, 263)
-"""Mesh points whose line says how a region is rolled. Left and right as on the image."""
+"""Mesh points whose connecting line gives a region's roll. Left and right as in the image."""
 
 
 class Mesh(NamedTuple):
     """Points (N, 478, 2) as x, y in pixels of the network's input, and presence (N,) in [0, 1].
 
-    Points 0 to 467 are the mesh, then five each of the iris on the left and on the right of the
-    image, its centre first. `depth` (N, 478) is in the same unit, about 0 at the middle of the
-    head and smaller towards the camera.
+    Points 0 to 467 are the mesh, followed by five for the iris on the left and five for that on the
+    right of the image, centre first. `depth` (N, 478) is in the same unit, about 0 at the middle of
+    the head and smaller towards the camera.
     """
 
     points: torch.Tensor
@@ -60,7 +60,7 @@ class Mesh(NamedTuple):
 
 
 class FaceMesh(nn.Module):
-    """A residual network over the face, and one over each of lips, left eye and right eye."""
+    """A residual network for the face, and one each for lips, left eye and right eye."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ class FaceMesh(nn.Module):
         self.right_eye = Region(71, RIGHT_EYE_CORNERS, IRIS_POINTS)
 
     def forward(self, x: torch.Tensor) -> Mesh:
-        """The mesh of RGB faces (N, 3, 192, 192) in [0, 1]. Differentiable."""
+        """Return the mesh of RGB faces (N, 3, 192, 192) in [0, 1]. Differentiable."""
         early = self.early(self.stem(x))
         end = self.tail(self.late(early))
         presence = self.flag(end).flatten().sigmoid()
@@ -86,14 +86,14 @@ class FaceMesh(nn.Module):
             mesh = mesh.index_copy(1, region.points, contour)
         irises = [iris for _, iris in found if iris is not None]
         depth = depth.squeeze(2)
-        # As in MediaPipe's graph, an iris lies as deep as the lids around it on average.
+        # As in MediaPipe's graph, an iris has the mean depth of the lids around it.
         lids = [depth[:, list(eye)].mean(1, keepdim=True) for eye in (LEFT_EYELIDS, RIGHT_EYELIDS)]
         depth = torch.cat([depth, *(lid.expand(-1, IRIS_POINTS) for lid in lids)], dim=1)
         return Mesh(torch.cat([mesh, *irises], dim=1), depth, presence)
 
 
 class Region(nn.Module):
-    """A part of the face, cut upright from feature maps, and its points found again.
+    """A face part: an upright crop of the feature maps, and its refined points.
 
     `points` are the mesh points that it replaces, in its own order.
     """
@@ -111,23 +111,23 @@ class Region(nn.Module):
     def forward(
         self, maps: torch.Tensor, mesh: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Contour (N, count, 2) and iris (N, 5, 2), in pixels of the network's input."""
+        """Return contour (N, count, 2) and iris (N, 5, 2), in pixels of the network's input."""
         placed = self.placed(mesh)
         trunk = self.trunk(cut(maps, placed))
         iris = None if self.iris is None else put_back(self.iris(trunk), placed)
         return put_back(self.contour(trunk), placed), iris
 
     def placed(self, mesh: torch.Tensor) -> torch.Tensor:
-        """Where the cut lies: (N, 2, 3), from its pixels to those of the maps.
+        """Return the crop's affine transform (N, 2, 3), from its pixels to those of the maps.
 
-        The smallest box around the region's points, turned by the line between the corners, times
-        MARGIN; height and width are stretched to the cut each on its own.
+        The crop is the smallest box around the region's points, rotated with the line between the
+        corners, times MARGIN; height and width are scaled independently.
         """
         mesh = mesh * (MAP_SIZE / INPUT_SIZE)
         first, second = (mesh[:, corner] for corner in self.corners)
         angle = torch.atan2(*(second - first).flip(-1).unbind(-1))
         turn = rotation(angle)
-        upright = mesh[:, self.points] @ turn  # by -angle, since these are rows
+        upright = mesh[:, self.points] @ turn  # by -angle, since points are row vectors
         low, high = upright.amin(1), upright.amax(1)
         linear = turn * ((high - low) * (MARGIN / CUT_SIZE)).unsqueeze(1)
         centre = turn @ ((low + high) / 2).unsqueeze(-1)
@@ -136,7 +136,7 @@ class Region(nn.Module):
 
 
 class Branch(nn.Module):
-    """From a region's maps (N, 128, 4, 4) to points (N, count, 2) in quarter pixels of the cut."""
+    """Map a region's maps (N, 128, 4, 4) to points (N, count, 2) in quarter pixels of the crop."""
 
     def __init__(self, count: int) -> None:
         super().__init__()
@@ -145,14 +145,14 @@ class Branch(nn.Module):
         self.out = nn.Conv2d(TAIL, 2 * count, 2)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """The points."""
+        """Return the points."""
         return cast(torch.Tensor, self.out(self.tail(self.blocks(x)))).view(len(x), -1, 2)
 
 
 class Block(nn.Module):
-    """Depthwise 3x3 and pointwise convolution, added to the input, which shrinks by maxima.
+    """Depthwise 3x3 and pointwise convolution, added to the max-pooled input.
 
-    Channels that the input lacks are zero.
+    Missing input channels are zero-padded.
     """
 
     def __init__(self, before: int, after: int, stride: int) -> None:
@@ -164,7 +164,7 @@ class Block(nn.Module):
         self.slope = nn.PReLU(after)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, before, H, W) to (N, after, H / stride, W / stride)."""
+        """Map (N, before, H, W) to (N, after, H / stride, W / stride)."""
         change = self.pointwise(self.depthwise(x if self.stride == 1 else _padded(x)))
         if self.stride > 1:
             x = F.max_pool2d(x, self.stride)
@@ -173,7 +173,7 @@ class Block(nn.Module):
 
 
 class Dense(nn.Module):
-    """A convolution and its activation."""
+    """A convolution with its activation."""
 
     def __init__(self, before: int, after: int, size: int, stride: int = 1) -> None:
         super().__init__()
@@ -182,39 +182,39 @@ class Dense(nn.Module):
         self.slope = nn.PReLU(after)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, before, H, W) to (N, after, H / stride, W / stride)."""
+        """Map (N, before, H, W) to (N, after, H / stride, W / stride)."""
         return cast(torch.Tensor, self.slope(self.conv(x if self.stride == 1 else _padded(x))))
 
 
 def cut(maps: torch.Tensor, placed: torch.Tensor) -> torch.Tensor:
-    """The cuts (N, C, 16, 16) of maps (N, C, 48, 48): bilinear, zero outside of the maps."""
-    # Corners are at -1 and 1, in steps that the published graph rounds to 16 bits.
+    """Return crops (N, C, 16, 16) of maps (N, C, 48, 48): bilinear, zero outside the maps."""
+    # Corners are at -1 and 1; the published graph rounds the step to 16 bits.
     side = torch.linspace(-1, 1, CUT_SIZE, device=maps.device).half().to(maps.dtype)
     side = (side + 1) * ((CUT_SIZE - 1) / 2) + 0.5
     y, x = torch.meshgrid(side, side, indexing="ij")
     where = torch.stack([x, y, torch.ones_like(x)], dim=-1).view(1, -1, 3) @ placed.mT
     grid = ((where - 0.5) * MAP_STEP - 1).view(-1, CUT_SIZE, CUT_SIZE, 2)
     inside = (grid.abs() <= 1).all(-1).unsqueeze(1)
-    # Not a pixel beyond the border is interpolated: hence `inside`, on top of the zeros.
+    # Samples beyond the border are zero, not interpolated: hence `inside`, on top of the zeros.
     return F.grid_sample(maps, grid, align_corners=True) * inside
 
 
 def put_back(points: torch.Tensor, placed: torch.Tensor) -> torch.Tensor:
-    """Points (N, K, 2) in quarter pixels of a cut, in pixels of the network's input."""
+    """Map points (N, K, 2) in quarter pixels of a crop to pixels of the network's input."""
     linear, shift = placed[..., :2], placed[..., 2]
     return points @ linear.mT + shift.unsqueeze(1) * (INPUT_SIZE / MAP_SIZE)
 
 
 def load_face_mesh(device: torch.device) -> FaceMesh:
-    """The network with its weights, frozen and in eval mode.
+    """Return the network with its weights, frozen and in eval mode.
 
     Raises WeightsError if the weights are missing or damaged.
     """
     source = FACE_MESH.source
     tensors = load_safetensors(source.path(), source.sha256)
-    with torch.device("meta"):  # no initial weights to make and throw away
+    with torch.device("meta"):  # skip the initialisation of weights that would be discarded
         network = FaceMesh()
-    # Stored as 16-bit floats and 32-bit integers.
+    # Stored as float16 and int32.
     wide = {n: t.float() if t.is_floating_point() else t.long() for n, t in tensors.items()}
     network.load_state_dict(wide, assign=True)
     network = network.to(memory_format=torch.channels_last)
@@ -230,11 +230,11 @@ def _tail() -> nn.Sequential:
 
 
 def _padded(x: torch.Tensor) -> torch.Tensor:
-    """TensorFlow's "same" padding of an even size for a 3x3 convolution of stride 2."""
+    """Apply TensorFlow's "same" padding of an even size for a 3x3 convolution of stride 2."""
     return F.pad(x, (0, 1, 0, 1))
 
 
 def rotation(angle: torch.Tensor) -> torch.Tensor:
-    """Rotations (N, 2, 2) by angles (N,)."""
+    """Return rotation matrices (N, 2, 2) for angles (N,)."""
     cos, sin = angle.cos(), angle.sin()
     return torch.stack([cos, -sin, sin, cos], dim=-1).view(-1, 2, 2)

@@ -1,4 +1,4 @@
-"""`crop/2`: the square around the oval of a face, from its landmarks."""
+"""`crop/2`: the square around the face oval, computed from landmarks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from affectbench.faces.landmark_points import OVAL
 
 
 class Square(NamedTuple):
-    """A square of an image in whole pixels; it may reach beyond the image's border."""
+    """A square in whole image pixels; it may reach beyond the image border."""
 
     left: int
     top: int
@@ -18,9 +18,10 @@ class Square(NamedTuple):
 
 
 def oval_squares(landmarks: torch.Tensor, height: int, width: int) -> list[Square]:
-    """The smallest squares around the ovals of landmarks (N, 478, 2) in [0, 1], centres kept.
+    """Return the smallest squares around the face ovals of landmarks (N, 478, 2), same centres.
 
-    Rounded to whole pixels, at least one in size. There is no margin, as in `crop/1`.
+    Landmarks are relative to the image. Squares are rounded to whole pixels, with sides of at least
+    one. There is no margin, as in `crop/1`.
     """
     oval = landmarks[:, list(OVAL)].double() * torch.tensor([width, height], dtype=torch.float64)
     low, high = oval.amin(1), oval.amax(1)
@@ -33,9 +34,9 @@ def oval_squares(landmarks: torch.Tensor, height: int, width: int) -> list[Squar
 
 
 def cut_square(image: torch.Tensor, square: Square) -> torch.Tensor:
-    """The square of an image (C, H, W): (C, side, side), without resampling.
+    """Return the square of an image (C, H, W) without resampling: (C, side, side).
 
-    Pixels beyond the image's border are those of the border.
+    Beyond the image border, border pixels are repeated.
     """
     height, width = image.shape[-2:]
     step = torch.arange(square.side, device=image.device)

@@ -1,14 +1,14 @@
-"""The face regions `crop/1` and `crop/2`, which a reference shares with its results.
+"""The face regions `crop/1` and `crop/2`; a reference and its results share the same region.
 
-`crop/1`: one fixed relative face box per framing, found without a detector. Aligned face sets
-share a framing, so that one box holds for all of a set's images. Rule, chosen by us and used for
-every framing: the smallest square around the framing's median face oval (measured on the reference
-faces' 478-point landmarks), centre kept.
+`crop/1`: one fixed relative face box per framing, without a face detector. Aligned face sets have a
+consistent framing, so one box fits all images of a set. Rule (our choice) for every framing: the
+smallest square with the same centre around the framing's median face oval, measured on the
+478-point landmarks of the reference faces.
 
-`crop/2`: the same rule for each face alone: the smallest square around the oval of the reference's
-landmarks (`faces.oval_crop`). A face whose landmarks are not found has no region, and no value.
+`crop/2`: the same rule per face: the smallest square around the oval of the reference's landmarks
+(`faces.oval_crop`). A face whose landmarks are not found has no region and no value.
 
-A super-resolved image is cut with the box of its reference, never with one of its own.
+A super-resolved image is always cropped with the box of its reference, never with its own.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ FRAMINGS: dict[str, Box] = {
     "celeba": (0.155, 0.14, 0.865, 0.85),  # oval .20 .14 .82 .85
     "helen": (0.06, 0.01, 0.93, 0.88),  # oval .11 .01 .88 .88
     "ffhq": (0.165, 0.27, 0.815, 0.92),  # oval .21 .27 .77 .92
-    "centre": (0.15, 0.15, 0.85, 0.85),  # unknown framing: the central box, and tables say so
-    "whole": (0.0, 0.0, 1.0, 1.0),  # the image is a face crop already
+    "centre": (0.15, 0.15, 0.85, 0.85),  # unknown framing: the central box; tables say so
+    "whole": (0.0, 0.0, 1.0, 1.0),  # the image already is a face crop
 }
 
 
 def face_box(framing: str) -> Box:
-    """The relative face box of a framing; UnknownNameError for a name that is not one."""
+    """Return the relative face box of a framing; UnknownNameError for an unknown name."""
     try:
         return FRAMINGS[framing]
     except KeyError:
@@ -46,7 +46,7 @@ def face_box(framing: str) -> Box:
 
 
 def pixel_box(framing: str, height: int, width: int) -> tuple[int, int, int, int]:
-    """The box in whole pixels (left, top, right, bottom), at least one pixel in size.
+    """Return the box in whole pixels (left, top, right, bottom), with sides of at least one.
 
     >>> pixel_box("celeba", 128, 128)
     (20, 18, 111, 109)
@@ -57,6 +57,6 @@ def pixel_box(framing: str, height: int, width: int) -> tuple[int, int, int, int
 
 
 def crop(batch: torch.Tensor, framing: str) -> torch.Tensor:
-    """The face region of a batch (N, C, H, W), a view without resampling."""
+    """Return the face region of a batch (N, C, H, W), as a view without resampling."""
     x0, y0, x1, y1 = pixel_box(framing, batch.shape[-2], batch.shape[-1])
     return batch[..., y0:y1, x0:x1]

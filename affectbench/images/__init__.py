@@ -1,1 +1,1 @@
-"""The only home of image reading, range, colour, resizing and quantising rules."""
+"""All rules for reading, range, colour, resizing and quantisation of images."""

@@ -1,8 +1,8 @@
-"""Whether a file holds other than 8 bits a channel, which Pillow scales without saying so.
+"""Detection of files with other than 8 bits per channel, which Pillow rescales silently.
 
-The mode of such an image is RGB as for any other. What tells is the decoder's arguments: a raw mode
-such as `RGB;16B`, or the maximum of a PPM. For JPEG 2000 and AVIF, whose decoders scale by
-themselves, it is the file's own header.
+The mode of such an image is RGB, as for any other. The bit depth shows only in the decoder's
+arguments: a raw mode such as `RGB;16B`, or the maximum of a PPM. JPEG 2000 and AVIF decoders
+rescale internally, so for these formats the file's header is parsed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _HEADER_BYTES = 1 << 16
 
 
 def is_deep(image: Image.Image) -> bool:
-    """Whether an opened file, not loaded yet, has more or other than 8 bits a channel."""
+    """Return whether an opened image, not loaded yet, has other than 8 bits per channel."""
     if image.format == "JPEG2000":
         return _jpeg2000_is_deep(_header(image))
     if image.format == "AVIF":
@@ -43,7 +43,7 @@ def _header(image: Image.Image) -> bytes:
 
 
 def _jpeg2000_is_deep(header: bytes) -> bool:
-    """By Ssiz of the SIZ marker: for each component its bits less one, the high bit for signed."""
+    """Check Ssiz in the SIZ marker: bit depth minus one per component; the high bit is signed."""
     start = header.find(_CODESTREAM)
     if start < 0:
         return False
@@ -52,5 +52,5 @@ def _jpeg2000_is_deep(header: bytes) -> bool:
 
 
 def _avif_is_deep(header: bytes) -> bool:
-    """By `high_bitdepth` in the third byte of each av1C box."""
+    """Check `high_bitdepth` in the third byte of each av1C box."""
     return any(len(box) > 2 and box[2] & 0x40 for box in header.split(b"av1C")[1:])

@@ -1,8 +1,8 @@
-"""Which files are images: the formats that are read, their suffixes and their first bytes.
+"""Supported image formats, with their suffixes and signatures.
 
-Pillow knows some forty formats and chooses by content, whatever a file is called. Only those that
-face images come in are ever tried: none of the others, of which EPS starts another program
-(Ghostscript) and several were written for files that one trusts.
+Pillow knows some forty formats and detects them by content, regardless of the file name. Only the
+formats used for face images are tried. Among the others, EPS starts an external program
+(Ghostscript), and several decoders were written for trusted files only.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SUFFIXES_OF: dict[str, tuple[str, ...]] = {
     "TIFF": (".tif", ".tiff"),
     "WEBP": (".webp",),
 }
-"""By the names that Pillow gives the formats."""
+"""Keyed by Pillow's format names."""
 
 SUFFIXES = frozenset(suffix for suffixes in SUFFIXES_OF.values() for suffix in suffixes)
 READ = ", ".join(SUFFIXES_OF)
@@ -48,9 +48,9 @@ _SIGNATURES = re.compile(
 
 
 def formats_for(path: Path) -> list[str]:
-    """The formats to try for a file, by Pillow's names.
+    """Return the formats to try for a file, as Pillow names them.
 
-    TGA has no signature, and other files pass for one: only its own suffixes stand for it.
+    TGA has no signature, and other files can look like one: it is tried for its own suffixes only.
     """
     tga = path.suffix.lower() in SUFFIXES_OF["TGA"]
     return [name for name in _at_hand() if name != "TGA"] + (["TGA"] if tga else [])
@@ -58,11 +58,11 @@ def formats_for(path: Path) -> list[str]:
 
 @cache
 def _at_hand() -> tuple[str, ...]:
-    """Those that this release of Pillow knows: AVIF came with 11.3."""
+    """Return the formats that the installed Pillow supports (AVIF since 11.3)."""
     Image.init()
     return tuple(name for name in SUFFIXES_OF if name in Image.OPEN)
 
 
 def has_signature(head: bytes) -> bool:
-    """Whether a file that begins so is an image of one of these formats, damaged or not."""
+    """Return whether a file that starts with `head` has a known image format, damaged or not."""
     return _SIGNATURES.match(head) is not None

@@ -1,12 +1,12 @@
-"""Which images a folder holds, and by which id a face is known.
+"""The images in a folder, and the ids of their faces.
 
-Files with an image's suffix count as images, and so do files whose first bytes are those of one,
-whatever they are called. All others are reported; hidden files and what file managers leave behind
-are passed over. An image that cannot be read is an error, never left out.
+A file is an image if it has an image suffix or an image signature, whatever its name is. All other
+files are reported; hidden files and those left by file managers are skipped. An unreadable image is
+an error and is never skipped.
 
-A face's id is its file's name without an image's suffix. Unicode has two spellings of letters with
-accents, and file systems change one into the other: both are one id (NFC). Bytes of a name that
-are not UTF-8 are written `\\xNN`, so that the id is text wherever it is printed or stored.
+A face's id is its file name without the image suffix. Unicode can encode an accented letter in two
+ways, and file systems convert between them, so ids are normalised (NFC). Bytes of a name that are
+not UTF-8 are written `\\xNN`, so that the id is valid text wherever it is printed or stored.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Listing:
     others: tuple[Path, ...]
 
     def remark(self) -> str:
-        """A line about files that are no images; empty if there are none."""
+        """Return one line about files that are not images; empty if there are none."""
         if not self.others:
             return ""
         count = len(self.others)
@@ -44,11 +44,10 @@ class Listing:
 
 
 def list_folder(folder: str | os.PathLike[str]) -> Listing:
-    """What a folder holds.
+    """List the images and other files in a folder.
 
-    Raises InputError if it is not a readable folder or holds no image, and, naming it, for
-    anything with an image's suffix that is no regular file: a folder, a pipe, a device, a link
-    to nothing.
+    Raises InputError if it is not a readable folder or holds no image, and for anything with an
+    image suffix that is not a regular file: a folder, a pipe, a device, a broken link.
     """
     folder = Path(folder)
     paths = _inside(folder)
@@ -63,12 +62,12 @@ def list_folder(folder: str | os.PathLike[str]) -> Listing:
 
 
 def list_images(folder: str | os.PathLike[str]) -> list[Path]:
-    """The image files directly in a folder, sorted by name; errors as in `list_folder`."""
+    """Return the image files directly in a folder, sorted by name; errors as in `list_folder`."""
     return list(list_folder(folder).images)
 
 
 def face_id(name: str) -> str:
-    """The id of a face from its file's name, by the rules of this module.
+    """Return the id of a face from its file name, by the rules of this module.
 
     >>> face_id("anna.JPG"), face_id("anna.v2"), face_id("Zoe\\u0308.png") == "Zo\\u00eb"
     ('anna', 'anna.v2', True)
@@ -79,7 +78,7 @@ def face_id(name: str) -> str:
 
 
 def by_id(paths: Iterable[Path]) -> dict[str, Path]:
-    """Paths keyed by the ids of their faces; two files of one id are an InputError."""
+    """Return the paths keyed by face id; raise InputError if two files have the same id."""
     keyed: dict[str, Path] = {}
     for path in paths:
         other = keyed.setdefault(face_id(path.name), path)
@@ -123,4 +122,4 @@ def _is_image(path: Path) -> bool:
         with open_regular(path) as file:
             return has_signature(file.read(HEAD_BYTES))
     except (InputError, OSError):
-        return False  # nothing says that it is an image: it is reported with the others
+        return False  # without a suffix or signature it is reported with the other files

@@ -1,13 +1,13 @@
-"""Luma of 8-bit RGB, by the two formulas in use; they differ by 1.3 dB in PSNR.
+"""Luma of 8-bit RGB by the two common formulas, which differ by 1.3 dB in PSNR.
 
 | rule       | formula                                      | range     | also known as            |
 |------------|----------------------------------------------|-----------|--------------------------|
 | `y-matlab` | 16 + (65.481 R + 128.553 G + 24.966 B) / 255 | 16 to 235 | BT.601, MATLAB rgb2ycbcr |
 | `y-yiq`    | 0.299 R + 0.587 G + 0.114 B                  | 0 to 255  | Y of YIQ, pyiqa's luma   |
 
-R, G and B lie in 0 to 255. Sums are taken in whole thousandths, which float64 holds exactly, so
-that rounding and truncating do not depend on the order of additions: code that adds fractions
-gives another level for about 40 of the 16.7 million colours, those that lie on a boundary.
+R, G and B are in 0 to 255. Sums are in integer thousandths, which float64 represents exactly, so
+rounding and truncation do not depend on the order of summation: code that sums fractions gives a
+different level for about 40 of the 16.7 million colours, those exactly on a boundary.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ OFFSET: dict[LumaRule, float] = {"y-matlab": 16.0, "y-yiq": 0.0}
 
 
 def luma(pixels: torch.Tensor, rule: LumaRule, quantisation: Quantisation) -> torch.Tensor:
-    """The luma (N, 1, H, W), float64, of uint8 pixels (N, 3, H, W).
+    """Return the luma (N, 1, H, W), float64, of uint8 pixels (N, 3, H, W).
 
-    `quantisation` says whether it stays a fraction (`none`), is rounded to whole levels (half to
-    even, as numpy rounds) or cut down to them (as a cast to uint8 does).
+    `quantisation`: keep fractions (`none`), round to integer levels (half to even, like numpy), or
+    truncate (like a cast to uint8).
     """
     red, green, blue = pixels.double().unbind(-3)
     r, g, b = THOUSANDTHS[rule]

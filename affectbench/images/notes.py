@@ -1,7 +1,7 @@
-"""A picture without the notes that its file holds beside the pixels, for files whose notes are bad.
+"""Stripping of metadata from image files whose metadata are damaged.
 
-Pillow gives up on a PNG with a damaged text or time stamp, though no pixel depends on it, and on
-some JPEG and TIFF files likewise. Nothing here looks at pixels.
+Pillow fails on a PNG with a damaged text or time stamp chunk, although no pixel depends on it, and
+likewise on some JPEG and TIFF files. Nothing here decodes pixels.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ _JPEG = b"\xff\xd8"
 _START_OF_SCAN = 0xDA
 _JPEG_DROPPED = frozenset({*range(0xE1, 0xEE), 0xEF, 0xFE})  # APP1 to 13 and 15, COM
 _JPEG_COLOURS = {0xE0: 16, 0xEE: 14}
-"""JFIF and Adobe, which say what the channels are, and how many bytes they need for it."""
+"""JFIF and Adobe segments, which define the colour space, and their minimum length in bytes."""
 
 _TIFF: dict[bytes, Literal["little", "big"]] = {b"II*\0": "little", b"MM\0*": "big"}
 _TIFF_KEPT = frozenset(
     {*range(254, 260), 262, 266, 273, 274, *range(277, 280), 284, 292, 293, 317, *range(320, 326)}
     | {332, 338, 339, 347, *range(512, 522), *range(529, 533)}
 )
-"""Sizes, strips, tiles, compression, colours and orientation."""
+"""Tags for size, strips, tiles, compression, colour and orientation."""
 
 
 def without_notes(content: bytes) -> bytes | None:
-    """The same image without its notes; None for a format that has no need of it."""
+    """Return the same image without its metadata; None for a format that never needs this."""
     if content.startswith(_PNG):
         return _bare_png(content)
     if content.startswith(_JPEG):
@@ -36,7 +36,7 @@ def without_notes(content: bytes) -> bytes | None:
 
 
 def _bare_png(content: bytes) -> bytes:
-    """The chunks that decide the pixels and how many frames there are, and EXIF if it is whole."""
+    """Keep the chunks that determine pixels and frame count, and EXIF if its checksum is right."""
     parts, place = [_PNG], len(_PNG)
     while place + 8 <= len(content):
         length = int.from_bytes(content[place : place + 4], "big")
@@ -53,7 +53,7 @@ def _is_whole(chunk: bytes) -> bool:
 
 
 def _bare_jpeg(content: bytes) -> bytes:
-    """All segments but comments and those of applications that decide no colour; EXIF stays."""
+    """Drop comments and application segments that do not affect colour; keep EXIF."""
     parts, place = [_JPEG], len(_JPEG)
     while place + 4 <= len(content) and content[place] == 0xFF:
         marker = content[place + 1]
@@ -70,7 +70,7 @@ def _bare_jpeg(content: bytes) -> bytes:
 
 
 def _bare_tiff(content: bytes, order: Literal["little", "big"]) -> bytes:
-    """The same bytes, of the first page's entries only those that are needed."""
+    """Return the same bytes with only the needed entries in the first page's directory."""
     start = int.from_bytes(content[4:8], order)
     count = int.from_bytes(content[start : start + 2], order)
     first = start + 2

@@ -1,4 +1,4 @@
-"""Opening files that strangers name: regular ones, and nothing that waits or never ends."""
+"""Opening of untrusted paths: regular files only, never one that blocks or never ends."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import BinaryIO
 from affectbench.errors import InputError
 
 MAX_BYTES = 1 << 30
-"""More than any image of at most 64 million pixels needs."""
+"""More than any image of up to 64 million pixels needs."""
 
 _KINDS = (
     (stat.S_ISDIR, "folder"),
@@ -22,10 +22,9 @@ _KINDS = (
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """The file, open for reading; InputError, naming it, for anything but a regular file.
+    """Open a regular file for reading; raise InputError, naming the path, for anything else.
 
-    A named pipe, a socket or a device is never waited for, also if it takes the file's place
-    just now.
+    Never blocks on a named pipe, a socket or a device, even if one replaces the file in between.
     """
     require_regular(path)
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -43,7 +42,7 @@ def open_regular(path: Path) -> BinaryIO:
 
 
 def require_regular(path: Path) -> None:
-    """InputError, naming the file, unless it is a regular file (or a link to one) of some size."""
+    """Raise InputError unless the path is a regular file or a link to one, within `MAX_BYTES`."""
     try:
         found = path.stat()
     except (OSError, ValueError) as error:
@@ -52,7 +51,7 @@ def require_regular(path: Path) -> None:
 
 
 def why_not(path: Path | str, error: OSError | ValueError) -> str:
-    """Why a path cannot be used, as the text of an InputError."""
+    """Return the InputError message for a path that cannot be used."""
     shown = str(path)
     if isinstance(error, FileNotFoundError):
         if Path(path).is_symlink():

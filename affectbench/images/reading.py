@@ -1,4 +1,4 @@
-"""Reading image files, with one written rule for every unusual kind.
+"""Reading of image files, with an explicit rule for every unusual kind.
 
 | file                                  | rule                                                   |
 |---------------------------------------|--------------------------------------------------------|
@@ -6,14 +6,14 @@
 | grey, palette                         | converted to RGB (exact: no value changes)             |
 | RGBA, grey or palette with alpha      | taken if fully opaque, else refused                    |
 | EXIF orientation                      | applied, as every viewer does                          |
-| EXIF or other notes that are damaged  | ignored: the pixels count                              |
-| 16-bit, 32-bit, CMYK, LAB, YCbCr      | refused: the conversion is a choice that is the user's |
+| damaged EXIF or other metadata        | ignored: only the pixels matter                        |
+| 16-bit, 32-bit, CMYK, LAB, YCbCr      | refused: how to convert it is for the user to decide   |
 | colour profile                        | ignored: the numbers in the file count                 |
 | animated (more than one frame)        | refused                                                |
 | more than 64 million pixels           | refused                                                |
-| no regular file: a pipe, a device ... | refused, and never waited for                          |
+| not a regular file: a pipe, a device  | refused without blocking                               |
 
-The formats are those of `images.formats`, by content; no other is ever tried.
+Formats are detected by content, among those of `images.formats`; no other is ever tried.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ EXACT_MODES = frozenset({"RGB", "L", "P", "1"})
 ALPHA_MODES = frozenset({"RGBA", "LA", "PA"})
 
 _T = TypeVar("_T")
-_FILTERS = Lock()  # of warnings: they belong to the process, and images are read by several threads
+_FILTERS = Lock()  # warning filters are global to the process, and several threads read images
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -55,15 +55,15 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What makes an image upright, by the value of EXIF's orientation; any other value does nothing."""
+"""The transposition that makes an image upright, by EXIF orientation; other values need none."""
 
 _QUARTER_TURNS = frozenset({5, 6, 7, 8})
 
 
 def read_image(path: str | os.PathLike[str], content: bytes | None = None) -> Pixels:
-    """The RGB pixels of an image file, uint8 (H, W, 3), by the rules of this module.
+    """Read the RGB pixels of an image file, uint8 (H, W, 3), by the rules of this module.
 
-    `content` is the file's bytes where they were read already.
+    `content` holds the file's bytes if they have already been read.
 
     Raises InputError, naming the file and the remedy, for anything that cannot be read exactly.
     """
@@ -71,13 +71,13 @@ def read_image(path: str | os.PathLike[str], content: bytes | None = None) -> Pi
 
 
 def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """Width and height of an image file as `read_image` gives it; decodes only lying ones.
+    """Return the width and height that `read_image` gives, decoding rotated images only.
 
-    Raises InputError for files that cannot be an image of these rules.
+    Raises InputError for files that cannot be an image under the rules of this module.
     """
 
     def size(image: Image.Image) -> tuple[int, int]:
-        # Some versions of Pillow swap the sides of a lying TIFF when they open it.
+        # Some versions of Pillow swap width and height of a rotated TIFF on opening.
         lying = _orientation(image) in _QUARTER_TURNS
         return _upright(image).size if lying else image.size
 
@@ -85,7 +85,7 @@ def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
 
 
 def rgb_pixels(image: Image.Image, name: str = "image") -> Pixels:
-    """The pixels of an open Pillow image as RGB uint8 (H, W, 3), orientation applied."""
+    """Return the pixels of a Pillow image as RGB uint8 (H, W, 3), with its orientation applied."""
     if image.width * image.height > MAX_PIXELS:
         raise InputError(_too_large(name, image.size))
     upright = _upright(image)
@@ -103,7 +103,7 @@ def rgb_pixels(image: Image.Image, name: str = "image") -> Pixels:
 
 
 def _read(path: Path, use: Callable[[Image.Image], _T], content: bytes | None = None) -> _T:
-    """What `use` makes of the image in a file; whatever a decoder raises becomes an InputError."""
+    """Apply `use` to the image in a file; turn any exception of a decoder into an InputError."""
     with open_regular(path) if content is None else io.BytesIO(content) as file:
         head = file.read(HEAD_BYTES)
         if not head:
@@ -115,7 +115,7 @@ def _read(path: Path, use: Callable[[Image.Image], _T], content: bytes | None = 
         except Image.DecompressionBombError:
             raise InputError(_too_large(str(path), None)) from None
         except Exception as error:
-            # What a decoder may raise is written nowhere: struct.error, TypeError, ...
+            # The exceptions of decoders are undocumented: struct.error, TypeError, ...
             failure = error
         file.seek(0)
         bare = without_notes(file.read())
@@ -125,7 +125,7 @@ def _read(path: Path, use: Callable[[Image.Image], _T], content: bytes | None = 
         except InputError:
             raise
         except Exception:
-            pass  # the pixels are damaged, too: the first failure says more
+            pass  # the pixels are damaged too, and the first failure is more informative
         raise InputError(_unreadable(path, head, failure)) from failure
 
 
@@ -141,8 +141,8 @@ def _used(file: BinaryIO, path: Path, use: Callable[[Image.Image], _T]) -> _T:
 
 
 def _leave_lying(image: Image.Image) -> None:
-    """Keep Pillow from turning a TIFF while it loads, which fails where its notes are damaged."""
-    _orientation(image)  # Pillow keeps what it finds, which it cannot read later
+    """Keep Pillow from rotating a TIFF on loading, which fails if its metadata are damaged."""
+    _orientation(image)  # Pillow caches the tags, and cannot read them later
     vars(image)["load_end"] = lambda: None
 
 
@@ -157,7 +157,7 @@ def _unreadable(path: Path, head: bytes, error: Exception) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No warning of Pillow's: sizes are refused below, and damaged notes do not matter."""
+    """Silence Pillow's warnings: sizes are checked below, and damaged metadata do not matter."""
     with _FILTERS, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -175,14 +175,14 @@ def _refuse_unusual(image: Image.Image, path: Path) -> None:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """The image, loaded, as its orientation says."""
-    image.load()  # an orientation may follow the pixels
+    """Load the image and apply its orientation."""
+    image.load()  # the orientation may be stored after the pixels
     turn = _TURNS.get(_orientation(image))
     return image if turn is None else image.transpose(turn)
 
 
 def _orientation(image: Image.Image) -> int:
-    """The value of EXIF's orientation; 1, upright, where there is none or it cannot be read."""
+    """Return the EXIF orientation; 1 (upright) if there is none or it cannot be read."""
     if image.format == "TIFF":
         value = getattr(image, "tag_v2", {}).get(ExifTags.Base.Orientation)
         if value is not None:

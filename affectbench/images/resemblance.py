@@ -1,21 +1,21 @@
-"""Whether results belong to the originals that they are paired with.
+"""A check that results belong to the originals that they are paired with.
 
-Names alone pair a folder of results with a set, and two sets may use the same names. A result,
-however poor, still has the coarse light and dark of its own face, so that at 8x8 pixels it is
+Results are paired with a data set by file name alone, and two sets may use the same names. Even a
+poor result keeps the coarse layout of light and dark of its own face, so that at 8x8 pixels it is
 closer to its original than to most others:
 
-1. Each image is averaged to 8x8, the mean of each channel is taken off, and what is left is
-   scaled to length 1: brightness, colour cast and contrast do not count.
-2. The mean of all results is taken off the results, that of all originals off the originals, so
-   that what all faces of the set share (a framing, a model's favourite face, a blank background)
-   does not count either. They are scaled to length 1 again.
+1. Each image is averaged to 8x8, the mean of each channel is subtracted, and the result is
+   normalised to unit length. This removes brightness, colour cast and contrast.
+2. The mean of all results is subtracted from the results, and that of all originals from the
+   originals. This removes what all faces of the set share (a framing, a model's favourite face, a
+   blank background). The vectors are normalised again.
 3. A result is *unlike* its original if at least a tenth of the other originals are as close to it
-   (by the scalar product) as its own. Others that are nearly the same picture as its own
-   (a product of 0.95 and more after step 1: frames of one video) are not asked.
-4. In sets below `FEW` faces there is little to compare with: there a product below 0.3 after step
-   1 counts as unlike, too.
+   (by dot product) as its own. Near-duplicates of its own original (a dot product of at least 0.95
+   after step 1: frames of one video) are not counted among the others.
+4. Sets of fewer than `FEW` faces offer little to compare with: there a dot product below 0.3 after
+   step 1 also counts as unlike.
 
-Wrong pairs are unlike for about nine of ten faces. docs/add-a-data-set.md has what was measured.
+In wrong pairings about nine of ten faces are unlike. docs/add-a-data-set.md has the measurements.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from PIL import Image
 from affectbench.images.reading import Pixels
 
 SIDE = 8
-"""At x16, a face of 128 pixels has 8 in LR: what any model is given."""
+"""At x16 the LR of a 128-pixel face has 8 pixels a side: every model sees at least this much."""
 
 CLOSER = 0.1
 SAME_PICTURE = 0.95
@@ -38,11 +38,11 @@ FEW, FEW_PRODUCT = 5, 0.3
 _FLAT = 1e-6
 
 Sketch = NDArray[np.float64]
-"""An image after step 1: (SIDE * SIDE * 3,), zero for one without any structure."""
+"""An image after step 1: (SIDE * SIDE * 3,), all zero for a flat image."""
 
 
 def sketch(pixels: Pixels) -> Sketch:
-    """Step 1 of this module for an image (H, W, 3); zero for one that has fewer pixels."""
+    """Apply step 1 of this module to an image (H, W, 3); zeros for one smaller than 8x8."""
     if min(pixels.shape[:2]) < SIDE:
         return np.zeros(SIDE * SIDE * 3)
     image = Image.fromarray(np.ascontiguousarray(pixels))
@@ -52,9 +52,9 @@ def sketch(pixels: Pixels) -> Sketch:
 
 
 def unlike(results: Sequence[Sketch], originals: Sequence[Sketch]) -> NDArray[np.bool_]:
-    """Which results (N,) do not look like the original of the same place.
+    """Return a mask (N,) of the results that do not look like the original at the same index.
 
-    A result whose original has no structure is never unlike: nothing can be told from it.
+    A result is never unlike a flat original, since nothing can be compared.
     """
     sr, hr = np.stack(results), np.stack(originals)
     centred = _unit(hr - hr.mean(0))

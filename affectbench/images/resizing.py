@@ -1,15 +1,15 @@
-"""Resizing of 8-bit images, with one written rule for every kernel.
+"""Resizing of 8-bit images, with an explicit rule for every kernel.
 
 | kernel           | rule                                                                        |
 |------------------|-----------------------------------------------------------------------------|
-| `pil-bicubic`    | Pillow's `BICUBIC`: a = -0.5, widened when reducing, cut off at the edges   |
+| `pil-bicubic`    | Pillow's `BICUBIC`: a = -0.5, widened when reducing, truncated at the edges |
 | `matlab-bicubic` | MATLAB's `imresize(uint8, [h w])`: a = -0.5, widened when reducing, edges   |
 |                  | mirrored, the axis that shrinks most first, uint8 after each axis (half up) |
 | `opencv-area`    | OpenCV's `INTER_AREA`: means over pixel areas; only reduces                 |
 
-MATLAB gives other numbers for images converted to double first, because nothing is rounded
-between the axes then; BasicSR's `imresize` follows that way. Here it is the 8-bit one. Enlarging,
-as the resampling models do, is Pillow's `NEAREST`, `BICUBIC` or `LANCZOS`.
+MATLAB gives different numbers for images converted to double first, because it then does not round
+between the two axes; BasicSR's `imresize` does the same. The variant here is the 8-bit one.
+Enlarging, as the resampling models do, uses Pillow's `NEAREST`, `BICUBIC` or `LANCZOS`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _PILLOW: dict[str, Image.Resampling] = {
 
 
 def resize(pixels: Pixels, height: int, width: int, kernel: Kernel) -> Pixels:
-    """An image (H, W, 3), uint8, at another size by one of the kernels of this module.
+    """Resize an image (H, W, 3), uint8, by one of the kernels of this module.
 
     Raises InputError if it is not uint8 (H, W, 3), a side is not positive, or `opencv-area` is to
     enlarge; UnknownNameError for a kernel that does not exist.
@@ -51,7 +51,7 @@ def resize(pixels: Pixels, height: int, width: int, kernel: Kernel) -> Pixels:
 
 
 def enlarge(pixels: Pixels, height: int, width: int, method: Method) -> Pixels:
-    """An image (H, W, 3), uint8, resampled by Pillow; errors as in `resize`."""
+    """Resize an image (H, W, 3), uint8, by Pillow; errors as in `resize`."""
     _require_pixels(pixels, height, width)
     if method not in _PILLOW:
         raise UnknownNameError(f"unknown method '{method}'; known: {', '.join(_PILLOW)}")
@@ -88,9 +88,9 @@ def _matlab_bicubic(pixels: Pixels, height: int, width: int) -> Pixels:
 
 @lru_cache(maxsize=64)
 def bicubic_weights(old: int, new: int) -> NDArray[np.float64]:
-    """The matrix (new, old) that resizes one axis: rows sum to 1, edges are mirrored."""
+    """Return the matrix (new, old) that resizes one axis: rows sum to 1, edges are mirrored."""
     scale = new / old
-    stretch = min(scale, 1.0)  # reducing widens the kernel, which is what prevents aliasing
+    stretch = min(scale, 1.0)  # a wider kernel prevents aliasing when reducing
     centres = (np.arange(new) + 0.5) / scale - 0.5
     reach = int(np.ceil(4.0 / stretch)) + 2
     taps = np.floor(centres - 2.0 / stretch)[:, None] + np.arange(reach)
@@ -104,7 +104,7 @@ def bicubic_weights(old: int, new: int) -> NDArray[np.float64]:
 
 
 def _cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Keys' cubic convolution kernel with a = -0.5 (IEEE TASSP 29, 1981)."""
+    """Evaluate Keys' cubic convolution kernel with a = -0.5 (IEEE TASSP 29, 1981)."""
     x = np.abs(x)
     near = (1.5 * x - 2.5) * x * x + 1.0
     far = ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0
@@ -127,7 +127,7 @@ def _area(pixels: Pixels, height: int, width: int) -> Pixels:
 
 
 def _block_means(pixels: Pixels, height: int, width: int) -> Pixels:
-    """Whole blocks: integer sums, rounded half to even; 2x2 blocks half up, as OpenCV does."""
+    """Average whole blocks: integer sums, rounded half to even; 2x2 blocks half up, like OpenCV."""
     down, across = pixels.shape[0] // height, pixels.shape[1] // width
     blocks = pixels.reshape(height, down, width, across, 3)
     sums: NDArray[np.int32] = blocks.sum(axis=(1, 3), dtype=np.int32)
@@ -138,7 +138,7 @@ def _block_means(pixels: Pixels, height: int, width: int) -> Pixels:
 
 
 def _area_means(pixels: Pixels, height: int, width: int) -> Pixels:
-    """Blocks that cut through pixels: float32 sums, tap after tap, rounded half to even."""
+    """Average blocks that split pixels: float32 sums, tap by tap, rounded half to even."""
     rows = _weighted(pixels.astype(np.float32), width, axis=1)
     return np.rint(_weighted(rows, height, axis=0)).clip(0, 255).astype(np.uint8)
 
@@ -156,7 +156,7 @@ def _weighted(values: NDArray[np.float32], new: int, axis: int) -> NDArray[np.fl
 
 @lru_cache(maxsize=64)
 def _area_shares(old: int, new: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """For each new pixel the first old one in its area (new,), and the shares (new, taps).
+    """Return the first source pixel of each target pixel (new,) and its weights (new, taps).
 
     A partly covered pixel counts if more than a thousandth of it is inside, as in OpenCV.
     """

@@ -1,4 +1,4 @@
-"""Images as tensors: what users may pass, and the one rule of quantising."""
+"""Images as tensors: accepted inputs, and the quantisation rule."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from affectbench.images.resizing import Method, enlarge
 OneImage: TypeAlias = "torch.Tensor | np.ndarray[Any, Any] | Image.Image | str | os.PathLike[str]"
 ImageLike: TypeAlias = "OneImage | Sequence[OneImage]"
 """One image or a batch: float tensor (3, H, W) or (N, 3, H, W) in [0, 1]; uint8 array (H, W, 3)
-or (N, H, W, 3); a Pillow image; the path of an image file; or a list of these, of one size."""
+or (N, H, W, 3); a Pillow image; the path of an image file; or a list of these, all of one size."""
 
 
 def as_batch(image: ImageLike, name: str = "image") -> torch.Tensor:
-    """Any accepted image or batch as a float32 tensor (N, 3, H, W) in [0, 1].
+    """Convert any accepted image or batch to a float32 tensor (N, 3, H, W) in [0, 1].
 
-    Floats keep their gradient. Nothing is clamped, scaled or broadcast: a value outside of
-    [0, 1], a NaN, or another shape is an InputError that starts with `name`.
+    Float tensors keep their gradient. Nothing is clamped, scaled or broadcast: a value outside
+    [0, 1], a NaN or another shape raises an InputError whose message starts with `name`.
     """
     if isinstance(image, torch.Tensor):
         return _from_tensor(image, name)
@@ -44,10 +44,10 @@ def as_batch(image: ImageLike, name: str = "image") -> torch.Tensor:
 
 
 def as_pair(sr: ImageLike, hr: ImageLike) -> tuple[torch.Tensor, torch.Tensor]:
-    """SR and HR as every metric takes them: uint8 tensors (N, 3, H, W) on the device of SR.
+    """Convert SR and HR to metric inputs: uint8 tensors (N, 3, H, W) on the device of SR.
 
-    Floats are rounded by `quantise`, so that images in memory have the values of the same images
-    in files. InputError unless the shapes are the same.
+    Floats are rounded by `quantise`, so that images in memory have the same values as in files.
+    Raises InputError unless the shapes are the same.
     """
     left, right = as_batch(sr, "sr"), as_batch(hr, "hr")
     require_same_shape(left, right)
@@ -55,7 +55,7 @@ def as_pair(sr: ImageLike, hr: ImageLike) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def require_same_shape(sr: torch.Tensor, hr: torch.Tensor) -> None:
-    """Refuse two batches whose shapes differ; a size of 1 is not stretched to fit."""
+    """Refuse two batches whose shapes differ; nothing is broadcast."""
     if sr.shape != hr.shape:
         raise InputError(
             f"sr has the shape {tuple(sr.shape)} and hr {tuple(hr.shape)}; they must be the same, "
@@ -64,36 +64,37 @@ def require_same_shape(sr: torch.Tensor, hr: torch.Tensor) -> None:
 
 
 def stack(images: list[Pixels]) -> torch.Tensor:
-    """Images (H, W, 3) of one size as a uint8 tensor (N, 3, H, W)."""
+    """Stack images (H, W, 3) of one size into a uint8 tensor (N, 3, H, W)."""
     return torch.from_numpy(np.stack(images).transpose(0, 3, 1, 2).copy())
 
 
 def pixels(batch: torch.Tensor) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """A uint8 tensor (N, 3, H, W) as an array (N, H, W, 3)."""
+    """Convert a uint8 tensor (N, 3, H, W) to an array (N, H, W, 3)."""
     return np.ascontiguousarray(batch.cpu().numpy().transpose(0, 2, 3, 1))
 
 
 def unit_range(batch: torch.Tensor) -> torch.Tensor:
-    """uint8 to float32 in [0, 1]: v / 255."""
+    """Convert uint8 to float32 in [0, 1]: v / 255."""
     return batch.to(torch.float32) / 255.0
 
 
 def quantise(batch: torch.Tensor) -> torch.Tensor:
-    """Float [0, 1] to uint8: clamp, times 255, round half to even. Not differentiable."""
+    """Convert floats in [0, 1] to uint8: clamp, times 255, round half to even; no gradient."""
     return (batch.detach().clamp(0.0, 1.0) * 255.0).round().to(torch.uint8)
 
 
 def enlarged(lr: torch.Tensor, scale: int, kernel: Method) -> torch.Tensor:
-    """LR (N, 3, h, w), rounded to 8 bits, enlarged by one of Pillow's kernels, in [0, 1]."""
+    """Round LR (N, 3, h, w) to 8 bits and enlarge it by a Pillow kernel; SR is in [0, 1]."""
     height, width = (side * scale for side in lr.shape[-2:])
     faces = [enlarge(face, height, width, kernel) for face in pixels(quantise(lr))]
     return unit_range(stack(faces)).to(lr.device)
 
 
 def resized(x: torch.Tensor, size: int) -> torch.Tensor:
-    """Faces (N, C, H, W) as (N, C, size, size): bilinear, anti-aliased when they shrink.
+    """Resize faces (N, C, H, W) to (N, C, size, size): bilinear, anti-aliased when shrinking.
 
-    Untouched if they have that size. The aspect ratio is not kept: crops are nearly square.
+    Faces of that size are returned as they are. The aspect ratio is not kept: crops are nearly
+    square.
     """
     if x.shape[-2:] == (size, size):
         return x

@@ -1,4 +1,4 @@
-"""Facial-expression classifiers by name: those of the library, and others from entry points."""
+"""Facial expression classifiers (judges) by name: the library's own, and others by entry point."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _REGISTRY = Registry("affectbench.judges", "judge", JudgePlugin, own=_OWN)
 
 
 def load_judge(name: str = DEFAULT_JUDGE, device: torch.device | str = "cpu") -> Judge:
-    """Return the judge of that name, with its weights, on a device.
+    """Return the judge with that name, with its weights, on a device.
 
-    Raises UnknownNameError, with a suggestion, for a name that is not known, InputError for a
-    device that is not there, and WeightsError if the judge's weights are missing or damaged.
+    Raises UnknownNameError, with a suggestion, for an unknown name, InputError for a device that
+    does not exist, and WeightsError if the judge's weights are missing or damaged.
 
     >>> load_judge("mini-xception").classes
     ('angry', 'disgust', 'fear', 'happy', 'neutral', 'sad', 'surprise')
@@ -51,12 +51,12 @@ def list_judges() -> list[JudgeSpec]:
 
 
 def judge_spec(name: str) -> JudgeSpec:
-    """Return the spec of the judge of that name, with the SHA-256 of its weights.
+    """Return the spec of the judge with that name, with the SHA-256 of its weights.
 
-    Weights that do not ship with the library are found or downloaded for it; no others are read.
+    Weights that do not ship with the library are located or downloaded; bundled ones are not read.
 
-    Raises UnknownNameError, with a suggestion, for a name that is not known, and WeightsError if
-    such weights cannot be had.
+    Raises UnknownNameError, with a suggestion, for an unknown name, and WeightsError if the weights
+    cannot be obtained.
     """
     plugin = _plugin(name)
     return plugin.found() if plugin.found else plugin.spec

@@ -1,9 +1,9 @@
-"""What is known of every judge of the library: its spec, its weights, what its network gives.
+"""The catalogue of the library's judges: spec, weights, and network outputs of each.
 
-Nothing here imports torch: a network's file is imported when its judge is loaded. To add a judge,
-write its network in a file of its own, and its row below. Licences, origins and training data of
-the files in `weights`: `weights/NOTICE.md`. Where the facts of the field's networks were read:
-`field/files.py`.
+Nothing here imports torch: a network's module is imported when its judge is loaded. To add a judge,
+write its network in a file of its own, and add a row below. For licences, origins and training data
+of the files in `weights`, see `weights/NOTICE.md`; for the sources of the facts about the published
+networks, see `field/files.py`.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ WEIGHTS = Path(__file__).parent / "weights"
 class Entry:
     """A judge of the library.
 
-    `read(path, sha256)` makes its network of a weights file; `outputs` names what that gives, in
-    its order: classes, and what comes after them. `terms` are those of the training data.
+    `read(path, sha256)` builds its network from a weights file; `outputs` names the network's
+    outputs in order: the classes, and any outputs after them. `terms` are those of the training
+    data.
     """
 
     spec: JudgeSpec
@@ -52,13 +53,13 @@ class Entry:
 
     @property
     def plugin(self) -> JudgePlugin:
-        """What the registry knows of it."""
+        """Return the judge's entry in the plug-in registry."""
         load = Late("affectbench.judges.network_judge:load_entry", (self,))
         return JudgePlugin(self.spec, load, None if self.weights.bundled else self.found)
 
     @property
     def asset(self) -> Asset:
-        """Its weights in the list of assets."""
+        """Return the judge's entry in the list of assets."""
         spec, data = self.spec, f"{self.spec.training_data}: {self.terms}"
         return Asset(spec.name, spec.title, spec.licence, data, self.commercial, self.weights)
 
@@ -69,7 +70,7 @@ def _spec(name: str, title: str, **facts: Any) -> JudgeSpec:
 
 
 def _bundled(spec: JudgeSpec, file: str, network: str, outputs: str, terms: str) -> Entry:
-    """A judge whose weights come with the library, as `file`; `network` is the class."""
+    """Return a judge whose weights ship with the library as `file`; `network` is its class."""
     build = Late(f"affectbench.judges.{network}")
     read = Late("affectbench.judges.network_judge:load_network", (build,))
     weights = Bundled(spec.origin, WEIGHTS / file, spec.sha256)
@@ -77,14 +78,14 @@ def _bundled(spec: JudgeSpec, file: str, network: str, outputs: str, terms: str)
 
 
 def _field(file: FieldFile, weights: PublishedFile, engine: str, reader: str) -> Entry:
-    """A judge of a network that the field published."""
+    """Return a judge whose network was published by others."""
     network = "EfficientNet-B2" if "b2" in file.architecture else "EfficientNet-B0"
     spec = _spec(
         f"{weights.extra}-{file.stem.replace('_', '-')}",
         f"HSEmotion {file.stem}, {network} in {engine} (Savchenko, 2021-2022)",
         input_size=file.input_size,
         colour="rgb",
-        # In the order of the bundled judges, contempt last.
+        # In the order of the bundled judges, with contempt last.
         classes=EXPRESSIONS + tuple(n for n in file.native_classes if n not in EXPRESSIONS),
         differentiable=engine == "timm",
         licence="Apache-2.0",
@@ -160,12 +161,12 @@ ENTRIES = {
         *(_field(f, f.graph, "ONNX", "emotieff:read_graph") for f in FILES.values()),
     )
 }
-"""All judges of the library by their names."""
+"""All judges of the library by name."""
 
 BUNDLED = tuple(entry.spec.name for entry in _BUNDLED)
-"""The panel: the judges whose weights come with the library; the first is the default."""
+"""The panel: the judges whose weights ship with the library; the first is the default."""
 
 RETIRED = {"resnet-fer": "resnet-ferplus"}
-"""Judges that came with the library once, and their successors: records name them for ever."""
+"""Former judges and their successors: old records still name them."""
 
 ASSETS = tuple(entry.asset for entry in ENTRIES.values())

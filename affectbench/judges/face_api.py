@@ -1,4 +1,4 @@
-"""The expression network of face-api, 0.3 million parameters for colour faces (network only).
+"""The expression network of face-api: 0.3 million parameters, RGB faces (network only).
 
 Depthwise-separable convolutions in four densely connected blocks, each of which halves the size.
 The weights come from TensorFlow.js, hence the "SAME" padding.
@@ -21,7 +21,7 @@ _MEAN_RGB = (122.782 / 255.0, 117.001 / 255.0, 104.298 / 255.0)
 
 
 class FaceApiExpression(nn.Module):
-    """Four dense blocks, an average over all positions, a linear classifier."""
+    """Four dense blocks, global average pooling, a linear classifier."""
 
     mean: torch.Tensor
 
@@ -49,7 +49,7 @@ class DenseBlock(nn.Module):
 
     def __init__(self, before: int, after: int) -> None:
         super().__init__()
-        # The colour channels of the image are the one input that is not convolved separably.
+        # The image's colour channels are the only input with an ordinary convolution.
         self.conv0 = (
             nn.Conv2d(before, after, 3, stride=2) if before == 3 else _separable(before, after, 2)
         )
@@ -67,9 +67,9 @@ class DenseBlock(nn.Module):
 
 
 def _separable(before: int, after: int, stride: int = 1) -> nn.Sequential:
-    """One 3x3 filter per channel, then a 1x1 convolution across channels with a bias.
+    """Return a depthwise 3x3 convolution followed by a 1x1 convolution with bias.
 
-    With a stride of 2 the caller pads, since that padding is not symmetric.
+    With a stride of 2 the caller pads, since TensorFlow's padding is not symmetric.
     """
     padding = 1 if stride == 1 else 0
     return nn.Sequential(

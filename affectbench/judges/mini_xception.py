@@ -1,7 +1,7 @@
-"""mini-Xception, a network of 58 thousand parameters for grey faces (network only).
+"""mini-Xception: 58 thousand parameters, greyscale faces (network only).
 
 Architecture: O. Arriaga, M. Valdenegro-Toro, P. Plöger, "Real-time Convolutional Neural Networks
-for Emotion and Gender Classification", arXiv 1710.07557. Its weights come from Keras, hence the
+for Emotion and Gender Classification", arXiv 1710.07557. The weights come from Keras, hence the
 "SAME" padding and the epsilon of the batch normalisation.
 """
 
@@ -23,7 +23,7 @@ _KERAS_EPSILON = 1e-3
 
 
 class MiniXception(nn.Module):
-    """Two plain convolutions, four separable residual blocks, a convolution averaged to logits."""
+    """Two plain convolutions, four separable residual blocks, a convolution pooled to logits."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,16 +44,16 @@ class MiniXception(nn.Module):
         return cast(torch.Tensor, self.blocks(self.stem(2.0 * x - 1.0)))
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the last feature map averaged over its positions, (N, 128)."""
+        """Return the last feature map after global average pooling, (N, 128)."""
         return self.feature_map(x).mean(dim=(2, 3))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return logits (N, 7) of grey faces (N, 1, 64, 64) in [0, 1]."""
+        """Return logits (N, 7) of greyscale faces (N, 1, 64, 64) in [0, 1]."""
         return cast(torch.Tensor, self.head(self.feature_map(x))).mean(dim=(2, 3))
 
 
 class Block(nn.Module):
-    """Two separable convolutions and a max pooling, beside a strided 1x1 convolution."""
+    """Two separable convolutions and max pooling, in parallel to a strided 1x1 convolution."""
 
     def __init__(self, before: int, after: int) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ class Block(nn.Module):
 
 
 def _separable(before: int, after: int) -> nn.Sequential:
-    """One 3x3 filter per channel, then a 1x1 convolution across channels."""
+    """Return a depthwise 3x3 convolution followed by a 1x1 convolution."""
     return nn.Sequential(
         nn.Conv2d(before, before, 3, padding=1, groups=before, bias=False),
         nn.Conv2d(before, after, 1, bias=False),

@@ -1,4 +1,4 @@
-"""The one wrapper between a network and the `Judge` that everything else talks to."""
+"""The wrapper that makes a network a `Judge`."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 
 
 class NetworkJudge:
-    """A judge whose logits are a network's, frozen and in eval mode.
+    """A judge backed by a network, frozen and in eval mode.
 
-    `network` takes faces (N, C, S, S) in [0, 1], with C = 1 for a grey judge, else 3, and
-    S = `spec.input_size`; it gives outputs named by `native_classes`, in that order, the logits
-    among them. The judge gives these in the order of `spec.classes`, divided by `spec.temperature`.
+    `network` takes faces (N, C, S, S) in [0, 1], with C = 1 for a greyscale judge, else 3, and
+    S = `spec.input_size`. Its outputs are named by `native_classes`, in that order, and include the
+    logits. The judge returns the logits in the order of `spec.classes`, divided by
+    `spec.temperature`.
     """
 
     def __init__(
@@ -42,19 +43,19 @@ class NetworkJudge:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The names of the K classes, in the order of the logits."""
+        """The names of the K classes, in logit order."""
         return self.spec.classes
 
     def logits(self, x: torch.Tensor) -> torch.Tensor:
         """Return class logits (N, K), temperature applied, of face crops (N, 3, H, W) in [0, 1].
 
-        Crops of any size: they are converted to the judge's colour and resized to its input.
-        Differentiable with respect to `x`, which has to be on the judge's device. The range is
-        not checked, as a network in training overshoots it.
+        Crops may have any size: they are converted to the judge's colour space and resized to its
+        input. Differentiable with respect to `x`, which must be on the judge's device. The range is
+        not checked, since a network overshoots it during training.
 
-        Raises InputError for another shape or type, and for logits that are NaN or infinite,
-        naming the image by its place in `x`. Only while `x` has a gradient do they pass: there
-        NaN tells a gradient scaler to skip the step.
+        Raises InputError for another shape or dtype, and for NaN or infinite logits, naming the
+        index of the image in `x`. If `x` requires a gradient they pass through instead: there, NaN
+        tells a gradient scaler to skip the step.
         """
         return self.logits_of(self.outputs(x))
 
@@ -66,14 +67,14 @@ class NetworkJudge:
         return logits
 
     def outputs(self, x: torch.Tensor) -> torch.Tensor:
-        """Return what the network gives, in its own order, of face crops (N, 3, H, W) in [0, 1]."""
+        """Return the network's raw outputs, in its own order, for face crops (N, 3, H, W)."""
         return cast(torch.Tensor, self._network(self._inputs(x)))
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the features (N, D) that the last layer decides on, of face crops (N, 3, H, W).
+        """Return the features (N, D) before the last layer, of face crops (N, 3, H, W) in [0, 1].
 
-        Differentiable like `logits`. Raises InputError for another shape or type, and for a judge
-        that gives none (`spec.features` is 0).
+        Differentiable like `logits`. Raises InputError for another shape or dtype, and for a judge
+        without features (`spec.features` is 0).
         """
         if not self.spec.features:
             raise InputError(f"judge '{self.spec.name}' gives no features")
@@ -85,13 +86,13 @@ class NetworkJudge:
 
 
 class AffectJudge(NetworkJudge):
-    """A judge whose network gives valence and arousal after the expression classes."""
+    """A judge whose network outputs valence and arousal after the expression classes."""
 
     def valence_arousal(self, x: torch.Tensor) -> torch.Tensor:
         """Return valence and arousal (N, 2) of face crops (N, 3, H, W) in [0, 1].
 
-        On AffectNet's scale: -1 (negative; calm) to 1 (positive; excited). They are a regression's
-        outputs and can leave it. Errors as in `logits`, but NaN passes.
+        On AffectNet's scale: -1 (negative; calm) to 1 (positive; excited). As regression outputs
+        they can leave that range. Errors as in `logits`, but NaN passes through.
         """
         return self.outputs(x)[:, -2:]
 
@@ -102,9 +103,9 @@ class AffectJudge(NetworkJudge):
 
 
 def load_entry(entry: Entry, device: torch.device) -> NetworkJudge:
-    """Return a judge of the catalogue, its weights found, verified and read.
+    """Return a judge of the catalogue, with its weights located, verified and loaded.
 
-    Raises WeightsError if they are missing, damaged or those of another network, and
+    Raises WeightsError if they are missing, damaged or belong to another network, and
     MissingExtraError without the package that reads them.
     """
     path, sha256 = entry.find_weights()
@@ -114,10 +115,10 @@ def load_entry(entry: Entry, device: torch.device) -> NetworkJudge:
 
 
 def load_network(build: Callable[[], nn.Module], weights: Path, sha256: str) -> nn.Module:
-    """Return the network that `build` makes, with the weights of a verified safetensors file.
+    """Build a network and load its weights from a verified safetensors file.
 
-    In channels-last memory, in which convolutions take half the time on a CPU. The caller's random
-    state stays as it is: the initial weights of `build` are thrown away.
+    It is in channels-last memory format, which halves the time of convolutions on a CPU. The
+    caller's random state is preserved, and the initial weights of `build` are discarded.
     """
     tensors = load_safetensors(weights, sha256)
     with torch.random.fork_rng(devices=[]):
@@ -127,7 +128,7 @@ def load_network(build: Callable[[], nn.Module], weights: Path, sha256: str) -> 
 
 
 def coloured(x: torch.Tensor, colour: Colour) -> torch.Tensor:
-    """Return RGB faces (N, 3, H, W) as they are, or their BT.601 luma (N, 1, H, W).
+    """Return RGB faces (N, 3, H, W) unchanged, or their BT.601 luma (N, 1, H, W).
 
     Grey is 0.299 R + 0.587 G + 0.114 B, with the range of the input.
     """

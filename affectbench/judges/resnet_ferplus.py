@@ -1,9 +1,9 @@
-"""ResNetFerPlus: a residual classifier of apparent expression that learned from people's votes.
+"""ResNetFerPlus: a residual classifier of apparent expression, trained on people's votes.
 
 The trunk is the first eleven blocks of dlib's face descriptor (`affectbench.faces.identity`), from
-which it was trained: what tells faces apart is a better start for reading them than chance. Its
-stem is folded to grey. The class evidence is averaged over a face and its mirror image inside of
-the network, so that the two are treated alike.
+which it was fine-tuned: features that distinguish faces are a better start than random weights. Its
+stem is folded to greyscale. Features are averaged over a face and its mirror image inside the
+network, so the two get the same logits.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from affectbench.faces.identity import BLOCKS, Residual
 from affectbench.types import EXPRESSIONS
 
 NATIVE_SIZE = 48
-ENLARGED = 96  # the recogniser was made for faces of 150 pixels; at 96 it takes a third of the time
+ENLARGED = 96  # the face descriptor was made for 150-pixel faces; 96 takes a third of the time
 TRUNK = BLOCKS[:11]
-_WIDE_FROM = 9  # the last block of 128 channels, whose maps are features as well
+_WIDE_FROM = 9  # the last block with 128 channels, whose maps also serve as features
 _WIDTH = TRUNK[_WIDE_FROM][1] + TRUNK[-1][1]
-_GREY, _CONTRAST = 0.45, 0.2  # mean and deviation of photographs, which the trunk is used to
+_GREY, _CONTRAST = 0.45, 0.2  # mean and standard deviation of photographs, as the trunk expects
 
 
 class ResNetFerPlus(nn.Module):
-    """Classifier of seven apparent expressions on 48x48 grey faces; 2.0 million parameters.
+    """Classifier of seven apparent expressions on 48x48 greyscale faces; 2.0 million parameters.
 
-    `enlarged` is the side in pixels at which the trunk sees a face.
+    `enlarged` is the side in pixels to which faces are resized for the trunk.
     """
 
     def __init__(self, enlarged: int = ENLARGED) -> None:
@@ -40,7 +40,7 @@ class ResNetFerPlus(nn.Module):
         self.head = nn.Linear(_WIDTH, len(EXPRESSIONS))
 
     def one_sided(self, x: Tensor) -> Tensor:
-        """Return features (N,D) of grey faces (N,1,H,W) in [0,1] as they are, 40 pixels or more."""
+        """Return features (N,D) of grey faces (N,1,H,W), 40 pixels or more, without mirroring."""
         large = F.interpolate(_standardised(x), scale_factor=self.scale, mode="bilinear")
         maps = F.relu(self.stem(large.contiguous(memory_format=torch.channels_last)))
         maps = F.max_pool2d(maps, kernel_size=3, stride=2)
@@ -54,9 +54,9 @@ class ResNetFerPlus(nn.Module):
     def features(self, x: Tensor) -> Tensor:
         """Return features (N,D) of grey faces (N,1,H,W), the mean over a face and its mirror image.
 
-        The head is linear: the mean of the features gives the mean of the logits.
+        The head is linear, so averaging the features averages the logits.
         """
-        # One after the other: twice the batch at once falls out of the processor's cache.
+        # One after the other: the doubled batch would no longer fit into the processor's cache.
         return (self.one_sided(x) + self.one_sided(x.flip(3))) / 2.0
 
     def forward(self, x: Tensor) -> Tensor:
@@ -65,7 +65,7 @@ class ResNetFerPlus(nn.Module):
 
 
 def _standardised(x: Tensor) -> Tensor:
-    """Return grey faces of one mean and contrast: exposure carries no expression."""
+    """Normalise mean and contrast of grey faces, since exposure carries no expression."""
     variance, mean = torch.var_mean(x, dim=(1, 2, 3), keepdim=True, correction=0)
-    # The floor keeps a flat image finite.
+    # The floor keeps the result finite for a flat image.
     return (x - mean) / (variance.sqrt() + 0.01) * _CONTRAST + _GREY

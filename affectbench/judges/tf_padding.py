@@ -1,4 +1,4 @@
-"""TensorFlow's "SAME" padding, which PyTorch has for a stride of 1 only."""
+"""TensorFlow's "SAME" padding, which PyTorch supports for a stride of 1 only."""
 
 from __future__ import annotations
 

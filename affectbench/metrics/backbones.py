@@ -1,7 +1,7 @@
-"""The convolutions of AlexNet and VGG16, trained for ImageNet by torchvision, and their weights.
+"""The convolutional layers of AlexNet and VGG16 with torchvision's ImageNet weights.
 
-Our own definitions: those of `lpips` and `piq` go through torchvision, make 61 or 138 million
-random weights that are thrown away, and download by themselves.
+Defined here because `lpips` and `piq` go through torchvision, which initialises 61 or 138 million
+random weights only to discard them, and downloads the trained ones on its own.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from affectbench.errors import WeightsError
 
 Net = Literal["alex", "vgg"]
 Layer = tuple[int, int, int, int, int]
-"""Of a convolution: channels before and after, side of the filter, stride, padding."""
+"""A convolution: input channels, output channels, kernel size, stride, padding."""
 
 LAYERS: dict[Net, tuple[tuple[Layer, ...], ...]] = {
-    # Stages: what is compared is the activation at the end of each; pooling lies between them.
+    # Activations are compared at the end of each stage; pooling lies between stages.
     "alex": (
         ((3, 64, 11, 4, 2),),
         ((64, 192, 5, 1, 2),),
@@ -43,7 +43,7 @@ POOLED: dict[Net, tuple[int, ...]] = {"alex": (1, 2), "vgg": (1, 2, 3, 4)}
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-"""Of R, G and B in [0, 1]; LPIPS writes them for images in [-1, 1], which is the same."""
+"""For R, G and B in [0, 1]; LPIPS gives the equivalent values for images in [-1, 1]."""
 
 _Network = TypeVar("_Network", bound=nn.Module)
 Pooling = Callable[[torch.Tensor], torch.Tensor]
@@ -52,7 +52,7 @@ Features: TypeAlias = list[torch.Tensor]
 
 
 class Stages(nn.Module):
-    """The convolutions of AlexNet or VGG16, without their classifiers."""
+    """The convolutional layers of AlexNet or VGG16, without the classifier."""
 
     def __init__(self, net: Net, pooling: Pooling) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class Stages(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """The activations (N, C, h, w) at the end of each stage."""
+        """Return the activations (N, C, h, w) at the end of each stage."""
         found = []
         for number, stage in enumerate(self.stages):
             if number in self.pooled:
@@ -75,13 +75,13 @@ class Stages(nn.Module):
 
 
 def normalised(x: torch.Tensor) -> torch.Tensor:
-    """Images (N, 3, H, W) in [0, 1] as the backbones were trained to see them."""
+    """Return images (N, 3, H, W) in [0, 1], normalised as in the training of the backbones."""
     mean, std = (x.new_tensor(v).view(1, 3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
     return (x - mean) / std
 
 
 def stage_tensors(net: Net, arrays: Mapping[str, NDArray[Any]]) -> dict[str, torch.Tensor]:
-    """The tensors of `Stages`: JAX has filters as (H, W, in, out)."""
+    """Return the tensors of `Stages`; JAX stores filters as (H, W, in, out)."""
     origin = {"alex": "AlexNet_0", "vgg": "VGG16_0"}[net]
     tensors, number = {}, 0
     for i, stage in enumerate(LAYERS[net]):
@@ -98,7 +98,10 @@ def stage_tensors(net: Net, arrays: Mapping[str, NDArray[Any]]) -> dict[str, tor
 def loaded(
     network: _Network, tensors: Mapping[str, torch.Tensor], path: Path, device: torch.device
 ) -> _Network:
-    """The network with these tensors, frozen, in eval mode; WeightsError if they do not fit."""
+    """Return the network with these tensors, frozen and in eval mode.
+
+    Raises WeightsError if they do not fit.
+    """
     try:
         network.load_state_dict(tensors, assign=True)
     except RuntimeError as error:

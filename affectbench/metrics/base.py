@@ -1,4 +1,4 @@
-"""What the families share: device, chunks, autocast disabled, size check, windows, regions."""
+"""Shared by all metric families: device, chunks, no autocast, size check, windows, regions."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from affectbench.metrics.conventions import size_gap
 from affectbench.types import Columns, ImageMetric, MetricSpec
 
 CHUNK_VALUES = 1 << 22
-"""Values of images that a measure sees at once, so that memory does not grow with the batch."""
+"""Image values processed per chunk, so that memory does not grow with the batch."""
 
 PairFunction = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""SR and HR (N, 3, H, W), uint8, to one value per image (N,)."""
+"""A function of SR and HR (N, 3, H, W), uint8, that returns one value per image (N,)."""
 
 
 @contextmanager
 def undisturbed(device: torch.device) -> Iterator[None]:
-    """Compute without gradient; autocast is disabled, since it would change the numbers."""
+    """Disable gradients, and autocast, which would change the numbers."""
     with torch.no_grad(), torch.autocast(device.type, enabled=False):
         yield
 
 
 def require_side(metric: str, needed: int, images: torch.Tensor) -> None:
-    """InputError for images (N, C, H, W) that are smaller than a metric needs."""
+    """Raise InputError for images (N, C, H, W) that are smaller than a metric needs."""
     height, width = images.shape[-2:]
     if gap := size_gap(metric, needed, height, width):
         raise InputError(gap)
@@ -48,9 +48,9 @@ def pair_values(
     hr: torch.Tensor,
     chunk_values: int = CHUNK_VALUES,
 ) -> torch.Tensor:
-    """Return a measure (N,) of uint8 images (N, 3, H, W), in chunks and undisturbed.
+    """Return a measure (N,) of uint8 images (N, 3, H, W), in chunks, without gradient or autocast.
 
-    Raises InputError if the shapes differ or the images are smaller than the spec says.
+    Raises InputError if the shapes differ or the images are smaller than the spec requires.
     """
     require_same_shape(sr, hr)
     require_side(spec.name, spec.min_size, sr)
@@ -67,43 +67,43 @@ def measured(
     hr: ImageLike,
     chunk_values: int = CHUNK_VALUES,
 ) -> torch.Tensor:
-    """Return a measure of images as users pass them: float64 (N,)."""
+    """Return a measure of images in any form that users may pass: float64 (N,)."""
     return pair_values(spec, measure, *as_pair(sr, hr), chunk_values).double()
 
 
 class PairMetric:
-    """A measure as the runner calls it: on uint8 images (N, 3, H, W)."""
+    """A pairwise measure behind the runner's interface: uint8 images (N, 3, H, W)."""
 
     def __init__(self, spec: MetricSpec, measure: PairFunction, device: torch.device) -> None:
         self._spec, self._measure, self._device = spec, measure, device
 
     def reference(self, hr: torch.Tensor) -> None:  # noqa: ARG002
-        """Return nothing: what depends on the HR images alone is as large as they are."""
+        """Return nothing: caching anything about HR would take as much memory as HR itself."""
         return
 
     def score(self, sr: torch.Tensor, hr: torch.Tensor, reference: None) -> Columns:  # noqa: ARG002
-        """Return one column, named like the metric."""
+        """Return one column, named after the metric."""
         sr, hr = sr.to(self._device), hr.to(self._device)
         values = pair_values(self._spec, self._measure, sr, hr)
         return {self._spec.name: values.cpu().numpy().astype(np.float64)}
 
 
 def gaussian_taps(size: int, sigma: float) -> list[float]:
-    """The weights of a Gaussian window along one side; their sum is 1."""
+    """Return the weights of a Gaussian window along one side, normalised to sum 1."""
     offsets = np.arange(size) - size // 2
     weights = np.exp(-0.5 * (offsets / sigma) ** 2)
     return [float(weight) for weight in weights / weights.sum()]
 
 
 def window_means(planes: torch.Tensor, taps: Sequence[float]) -> torch.Tensor:
-    """Planes (N, C, H, W) weighted by the window in both directions, whole windows only."""
+    """Return the weighted window means of planes (N, C, H, W), for windows inside the plane."""
     for axis in (-1, -2):
         planes = _filtered_along(planes, taps, axis)
     return planes
 
 
 def _filtered_along(planes: torch.Tensor, taps: Sequence[float], axis: int) -> torch.Tensor:
-    # Sums of shifted views: three to eight times faster than a convolution in float64.
+    # Sums of shifted views are three to eight times faster than a float64 convolution.
     last = len(taps) - 1
     length = planes.shape[axis] - last
     out = planes.narrow(axis, last // 2, length) * taps[last // 2]
@@ -119,14 +119,14 @@ MASKS_VERSION = "masks/1"
 
 
 def masks_record(framing: str) -> dict[str, object]:
-    """Return what decides the masks of a region beside the image."""
+    """Return what determines the masks of a region, other than the image."""
     return {**landmarks_record(framing), "masks": MASKS_VERSION}
 
 
 def reference_masks(
     landmarker: Landmarker, hr: torch.Tensor, regions: Sequence[str]
 ) -> dict[str, torch.Tensor]:
-    """Return masks (N, H, W) of regions of the HR images, empty for a face that is not found."""
+    """Return region masks (N, H, W) of the HR images, empty where no face is found."""
     landmarks = landmarker(hr)
     height, width = hr.shape[-2:]
     masks = region_masks(landmarks.points, height, width, regions)
@@ -136,7 +136,7 @@ def reference_masks(
 
 @dataclass(frozen=True)
 class _Group:
-    """Faces of a batch whose regions have one size: where they are in it, and their results."""
+    """Faces of a batch whose regions have the same size: their indices and results."""
 
     faces: tuple[int, ...]
     squares: tuple[Square, ...]
@@ -144,29 +144,29 @@ class _Group:
     reference: Any
 
     def cut(self, images: torch.Tensor) -> torch.Tensor:
-        """The regions (n, 3, side, side)."""
+        """Return the regions (n, 3, side, side)."""
         return _cut(images, self.faces, self.squares)
 
 
 class OnReferenceFaces:
-    """A metric that takes whole images, given the region `crop/2` of each reference instead.
+    """A whole-image metric, applied to the region `crop/2` of each reference instead.
 
-    Regions are not resampled here: the metric is given those of one size together. A face whose
-    landmarks are not found on the reference has NaN in all columns of numbers, and is counted as
-    one without a value.
+    Regions are not resampled: regions of the same size are passed to the metric together. A face
+    whose landmarks are not found on the reference gets NaN in all numeric columns and is counted
+    as a face without a value.
     """
 
     def __init__(self, metric: ImageMetric, landmarker: Landmarker) -> None:
         self._metric, self._landmarker = metric, landmarker
 
     def reference(self, hr: torch.Tensor) -> list[_Group]:
-        """Regions of the HR images and what the metric keeps of them."""
+        """Return the regions of the HR images and what the metric caches for them."""
         landmarks = self._landmarker(hr)
         height, width = hr.shape[-2:]
         squares = oval_squares(landmarks.points, height, width)
         members: dict[tuple[bool, int], list[int]] = defaultdict(list)
-        # A face without landmarks takes part with a region of its own, so that a batch of such
-        # faces has columns too; its values are blanked out.
+        # A face without landmarks gets a placeholder region, so that a batch of such faces has
+        # columns too; its values are replaced by NaN afterwards.
         for face, found in enumerate(landmarks.found.tolist()):
             if not found:
                 squares[face] = Square(0, 0, min(height, width))
@@ -183,7 +183,7 @@ class OnReferenceFaces:
         return _Group(faces, tuple(squares), found, self._metric.reference(regions))
 
     def score(self, sr: torch.Tensor, hr: torch.Tensor, reference: list[_Group]) -> Columns:
-        """The metric's columns; yes and no become 1 and 0, so that NaN fits in."""
+        """Return the metric's columns; booleans become 1 and 0, so that NaN can be stored."""
         parts = []
         for group in reference:
             columns = self._metric.score(group.cut(sr), group.cut(hr), group.reference)
@@ -204,7 +204,7 @@ def _number(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def _blank(columns: Columns) -> Mapping[str, np.ndarray[Any, Any]]:
-    """NaN for each number; texts stay, for a face without a value is in no class."""
+    """Return NaN for each number; text stays, since a face without a value belongs to no class."""
     return {
         name: values if values.dtype.kind == "U" else np.full_like(_number(values), np.nan)
         for name, values in columns.items()

@@ -1,4 +1,4 @@
-"""Emotion consistency of images in memory: the score, and the loss to train with."""
+"""Emotion consistency of in-memory images: the score, and a loss for training."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ FRAME_COLUMNS = (
 
 @dataclass(frozen=True, eq=False, repr=False)
 class EmotionConsistencyResult:
-    """ECM of a batch of pairs: a number by `float(r)`, its interval, and the table behind it.
+    """ECM of a batch of pairs: the value as `float(r)`, its interval, and the per-image table.
 
-    `columns` are the per-image parts with the class probabilities (`p_CLASS` on the reference,
-    `q_CLASS` on the super-resolved face); `judge`, `definition` and `framing` say what was
-    measured, `seed` seeds the bootstrap of the intervals.
+    `columns` holds the per-image parts and the class probabilities (`p_CLASS` on the reference,
+    `q_CLASS` on the super-resolved face). `judge`, `definition` and `framing` record what was
+    measured; `seed` seeds the bootstrap of the intervals.
     """
 
     columns: Columns
@@ -56,7 +56,7 @@ class EmotionConsistencyResult:
     seed: int
 
     def __float__(self) -> float:
-        """Plain mean of ECM over the batch."""
+        """Return the plain mean of ECM over the batch."""
         return set_mean(self._ecm)
 
     def __len__(self) -> int:
@@ -72,24 +72,24 @@ class EmotionConsistencyResult:
 
     @cached_property
     def macro(self) -> float:
-        """Mean over the reference's classes with at least 10 faces of the class means.
+        """Macro mean: the mean of the class means over reference classes with at least 10 faces.
 
-        The plain mean if no class has 10 faces, so it is never NaN.
+        If no class has 10 faces it is the plain mean, so it is never NaN.
         """
         return set_mean(self._ecm, self._classes)
 
     @cached_property
     def interval(self) -> Interval:
-        """95 % bootstrap interval (10,000 draws) of `float(r)`; NaN under 6 faces."""
+        """95 % bootstrap interval (10,000 draws) of `float(r)`; NaN for fewer than 6 faces."""
         return self._interval(None)
 
     @cached_property
     def macro_interval(self) -> Interval:
-        """95 % bootstrap interval (10,000 draws) of `macro`; NaN under 6 faces."""
+        """95 % bootstrap interval (10,000 draws) of `macro`; NaN for fewer than 6 faces."""
         return self._interval(self._classes)
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per image, in the order of the batch.
+        """Return a table with one row per image, in batch order.
 
         Columns: `ecm`, `l_h`, `l_conf`; `label_hr` and `label_sr`, the judge's class names;
         `agreement`, whether they are equal; `p_k` and `q_k`, the probabilities of `label_hr` on
@@ -119,32 +119,34 @@ def emotion_consistency(
     framing: str = "centre",
     seed: int = 0,
 ) -> EmotionConsistencyResult:
-    """How far the emotion on super-resolved faces is from that on their references.
+    """Return the Emotion Consistency Metric (ECM) of super-resolved faces and their references.
 
-    ECM = alpha * L_H + ln(L_conf), where L_H is the Hellinger distance of the judge's class
-    probabilities p on HR and q on SR, L_conf = 1 + |p_k - q_k| and k = argmax p. In
-    [0, alpha + ln 2], which is [0, 1.193] at alpha = 0.5; 0 is the same expression, lower is
-    better.
+    ECM = alpha * L_H + ln(L_conf), where L_H is the Hellinger distance between the judge's class
+    probabilities p on HR and q on SR, L_conf = 1 + |p_k - q_k| and k = argmax p. The range is
+    [0, alpha + ln 2], i.e. [0, 1.193] at alpha = 0.5. Lower is better; 0 means the same expression.
 
-    This is `ecm/1`, our reading of arXiv 2502.09932, not checked against its definition section.
-    Another `alpha` or `distance` (`cross_entropy`, `hamming`) gives another `definition`.
+    This is `ecm/1`, our reading of arXiv 2502.09932; it was not checked against the paper's
+    definition section. Any other `alpha` or `distance` (`cross_entropy`, `hamming`) gives a
+    different `definition`.
 
     Args:
         sr: Super-resolved faces: one image or a batch, see `affectbench.images.tensors.ImageLike`
             (tensors in [0, 1], uint8 arrays, Pillow images, paths, or a list of these). Floats
-            are rounded to 8 bits, as for every metric: a batch in memory has the ECM of its files.
-        hr: Their references, of the same shape.
-        judge: A loaded judge, which must be on the device of the images, or a judge's name.
-        framing: Where the face is: `centre` takes the central 70 % of both images, `whole` takes
-            them as they are (crops already), other names are in `affectbench.faces.regions`.
-            A data set's own framing is better than `centre`, if the images have one. The region
-            is always that of `crop/1`; `crop/2`, from landmarks, is an option of `score`.
+            are rounded to 8 bits, as for every metric, so that a batch in memory scores the same
+            as its image files.
+        hr: The references, of the same shape.
+        judge: The name of a judge, or a loaded judge on the same device as the images.
+        framing: How the faces are framed: `centre` takes the central 70 % of both images, `whole`
+            the full images (already face crops); for other names see `affectbench.faces.regions`.
+            If the images come from a data set with its own framing, prefer that to `centre`. The
+            region is always `crop/1`; `crop/2`, from landmarks, is an option of `score`.
         seed: Seed of the bootstrap.
 
     Raises:
-        InputError: Shapes that differ, values outside of [0, 1], NaN, an unreadable file, an
-            unknown distance, a bad alpha, or an image for which the judge gives no finite logits.
-        UnknownNameError: No such judge or framing.
+        InputError: The shapes differ, values lie outside [0, 1] or are NaN, a file cannot be
+            read, the distance is unknown, alpha is invalid, or the judge's logits for an image are
+            not finite.
+        UnknownNameError: There is no such judge or framing.
 
     >>> faces = torch.rand(2, 3, 64, 64)
     >>> float(emotion_consistency(faces, faces))
@@ -173,26 +175,26 @@ def emotion_consistency_loss(
     framing: str = "centre",
     reduction: Literal["mean", "sum", "none"] = "mean",
 ) -> torch.Tensor:
-    """A smoothed surrogate of ECM to train with, differentiable with respect to `sr`.
+    """Return a smoothed surrogate of ECM for training, differentiable with respect to `sr`.
 
-    The formula of `emotion_consistency` with sqrt(s + 1e-12) - 1e-6 as the root in L_H, in
-    float32 also under autocast. Gradients are finite, and 0 for identical images; none reaches
-    `hr`. A model trained with it must name the judge in its `trained_against`, and is not ranked
-    by that judge.
+    The formula is that of `emotion_consistency`, with sqrt(s + 1e-12) - 1e-6 instead of the root
+    in L_H; it is computed in float32 even under autocast. Gradients are finite, and 0 for identical
+    images; `hr` gets none. A model trained with this loss must list the judge in its
+    `trained_against`, and is not ranked by that judge.
 
-    `sr` may leave [0, 1], as the output of a network in training does: the judge sees the values
-    as they are, neither clamped nor rounded to 8 bits, which would stop the gradient. While `sr`
-    has a gradient, NaN passes through, so that a gradient scaler can skip the step. `hr` has to lie
-    in [0, 1]. Load the judge once with `load_judge`, on the device of `sr`: a name loads it anew in
-    every call.
+    `sr` may lie outside [0, 1], as network outputs do during training: values are neither clamped
+    nor rounded to 8 bits, which would stop the gradient. While `sr` requires a gradient, NaN
+    passes through, so that a gradient scaler can skip the step. `hr` must lie in [0, 1]. Load the
+    judge once with `load_judge`, on the device of `sr`: passing a name reloads it in every call.
 
-    Returns a scalar, or shape (N,) with `reduction="none"`. Range and direction as in
+    Returns a scalar, or shape (N,) with `reduction="none"`. Range and direction are those of
     `emotion_consistency`.
 
     Raises:
-        InputError: `sr` is not a float tensor (N, 3, H, W) or (3, H, W), shapes that differ, `hr`
-            outside of [0, 1], a bad alpha, an unknown reduction, or a judge without gradients.
-        UnknownNameError: No such judge or framing.
+        InputError: `sr` is not a float tensor (N, 3, H, W) or (3, H, W), the shapes differ, `hr`
+            lies outside [0, 1], alpha is invalid, the reduction is unknown, or the judge is not
+            differentiable.
+        UnknownNameError: There is no such judge or framing.
 
     >>> sr, hr = torch.rand(2, 3, 64, 64, requires_grad=True), torch.rand(2, 3, 64, 64)
     >>> emotion_consistency_loss(sr, hr, load_judge("face-api")).backward()
@@ -221,12 +223,12 @@ def emotion_consistency_loss(
 
 
 def _loaded(judge: Judge | str, device: torch.device) -> Judge:
-    """The judge itself, or the one of that name loaded on a device."""
+    """Return the judge itself, or load the one with that name onto a device."""
     return load_judge(judge, device) if isinstance(judge, str) else judge
 
 
 def _trainable(sr: torch.Tensor) -> torch.Tensor:
-    """A float tensor as a float32 batch with its gradient; only its shape is checked."""
+    """Return a float tensor as a float32 batch with its gradient; only the shape is checked."""
     if not isinstance(sr, torch.Tensor) or not sr.is_floating_point():
         kind = f"{sr.dtype} tensor" if isinstance(sr, torch.Tensor) else type(sr).__name__
         raise InputError(f"sr: a {kind} has no gradient; pass a float tensor (N, 3, H, W)")

@@ -1,6 +1,6 @@
-"""Conventions: the rules of PSNR and SSIM that published tables follow, by name.
+"""Conventions: the named PSNR and SSIM rules that published tables follow.
 
-They all take 8-bit images with peak 255 and do not agree with each other:
+All take 8-bit images with peak 255. They do not agree with each other:
 
 | name        | colour            | border  | SSIM window      | covariance | edges    | channels |
 |-------------|-------------------|---------|------------------|------------|----------|----------|
@@ -13,9 +13,9 @@ They all take 8-bit images with peak 255 and do not agree with each other:
 | `basicsr-y` | Y (MATLAB)        | option  | Gaussian 11, 1.5 | n          | valid    | luma     |
 | `yiq`       | Y (YIQ)           | 0       | Gaussian 11, 1.5 | n          | valid    | luma     |
 
-Others give what a library says of the same images, with its own defaults:
+The following reproduce what a library computes for the same images, with its own defaults:
 
-| name           | colour              | border  | SSIM window | covariance | edges     | besides |
+| name           | colour              | border  | SSIM window | covariance | edges     | notes   |
 |----------------|---------------------|---------|-------------|------------|-----------|---------|
 | `skimage`      | RGB                 | 0       | uniform 7   | n - 1      | interior  |         |
 | `torchmetrics` | RGB                 | 0       | Gaussian 11 | n          | reflected |         |
@@ -25,19 +25,20 @@ Others give what a library says of the same images, with its own defaults:
 | `matlab`       | Y (MATLAB), rounded | = scale | Gaussian 11 | n          | valid     |         |
 
 a: 1e-8 is added to the MSE of values in [0, 1], so that identical images have 80 dB; b: images of
-384 pixels and more are averaged down before SSIM, towards 256; c: negative values of the SSIM map
-count as 0; d: Y is rounded for SSIM, and not for PSNR; one Y in a thousand lies between two levels,
-where `pyiqa`'s float32 takes either, so that its SSIM is met to 1e-4 only. `torchmetrics` is
-release 1.9 with `data_range` given: without, it takes the range of the values at hand. Its module
-pools the error of all images before it takes the logarithm: no convention for one image says that.
+384 pixels or more are average-pooled before SSIM, towards 256; c: negative values of the SSIM map
+count as 0; d: Y is rounded for SSIM but not for PSNR. One Y in a thousand lies halfway between two
+levels, where `pyiqa`'s float32 may round either way, so its SSIM is reproduced to 1e-4 only.
+`torchmetrics` is release 1.9 with `data_range` given; without it, torchmetrics uses the range of
+the values passed. Its module pools the error of all images before taking the logarithm, which no
+per-image convention can express.
 
 `dic` is what DIC's published code computes: it multiplies the rounded Y by 255 in 8-bit arithmetic,
 which wraps around to 256 - Y. PSNR is that of Y, and SSIM that of 256 - Y (.001 above that of Y on
-faces). Y itself is `matlab`, and without rounding `basicsr-y+border=scale`.
+faces). For Y itself use `matlab`, or without rounding `basicsr-y+border=scale`.
 
-An option is written behind the name: `basicsr+border=8`, `basicsr-y+border=scale`,
-`matlab+border=0`. `our_choice` of a convention lists the fields that its
-source leaves open, or that we chose; all others were read in the source.
+Options are appended to the name: `basicsr+border=8`, `basicsr-y+border=scale`,
+`matlab+border=0`. A convention's `our_choice` lists the fields that its source leaves open or that
+we chose; all other fields were read in the source.
 """
 
 from __future__ import annotations
@@ -55,22 +56,21 @@ Border = int | Literal["scale"]
 
 @dataclass(frozen=True)
 class Convention:
-    """Everything beside two images that decides their PSNR and SSIM.
+    """Everything that determines PSNR and SSIM other than the two images.
 
-    `border` pixels are cut off each side before anything is measured; `border_scale` is the one
-    scale that a fixed border belongs to (None: it serves any). `size` and `sigma` describe the
-    SSIM window in pixels (`sigma` is 0 for a uniform one). `covariance` is what window sums of
-    products are normalised by: the window (`n`), or one sample less (`n-1`, scikit-image's
-    default). `edges`: the SSIM map holds only whole windows (`valid`), or is made for every pixel
-    and then cropped by half a window (`interior`), which gives the same numbers, or is made for
-    every pixel of an image that goes on mirrored beyond its edges (`reflected`). `channels`: the
-    mean over the channels, or the luma alone.
+    `border` pixels are cropped from each side before measuring; `border_scale` is the only scale
+    that a fixed border applies to (None: any scale). `size` and `sigma` describe the SSIM window
+    in pixels (`sigma` is 0 for a uniform window). `covariance` is the normaliser of window sums of
+    products: the window (`n`), or one sample less (`n-1`, scikit-image's default). `edges`: the
+    SSIM map covers only whole windows (`valid`), or every pixel and is then cropped by half a
+    window (`interior`), which gives the same numbers, or every pixel of an image padded by
+    reflection (`reflected`). `channels`: the mean over the channels, or luma only.
 
-    `ssim_luma` is the luma's quantisation for SSIM where it is another one (`same`: it is not).
-    `ssim_levels` says whether SSIM is that of the levels Y or of 256 - Y.
-    `shrink` says whether images are averaged down by round(shorter side / 256) before SSIM, and
-    `negative` whether negative values of the SSIM map are kept or set to 0. `mse_floor` is added
-    to the MSE of values in [0, 1], so that identical images have no infinite PSNR.
+    `ssim_luma` is the luma quantisation for SSIM where it differs (`same`: it does not).
+    `ssim_levels` selects whether SSIM is computed on the levels Y or on 256 - Y. `shrink` selects
+    whether images are average-pooled by round(shorter side / 256) before SSIM, and `negative`
+    whether negative values of the SSIM map are kept or set to 0. `mse_floor` is added to the MSE
+    of values in [0, 1], so that the PSNR of identical images is finite.
     """
 
     name: str
@@ -95,7 +95,10 @@ class Convention:
     ssim_levels: Literal["kept", "256-y"] = "kept"
 
     def border_at(self, scale: int) -> int:
-        """The border in pixels at a scale; InputError where the convention says none."""
+        """Return the border in pixels at a scale.
+
+        Raises InputError for a scale that the convention does not cover.
+        """
         if self.border == "scale":
             return scale
         if self.border_scale not in (None, scale):
@@ -108,13 +111,13 @@ class Convention:
 
     @property
     def ssim_quantisation(self) -> Quantisation:
-        """How the luma is quantised for SSIM."""
+        """The luma quantisation for SSIM."""
         return self.luma_quantisation if self.ssim_luma == "same" else self.ssim_luma
 
     def as_record(self) -> dict[str, Any]:
-        """All fields as plain JSON data, but for the younger ones that say nothing.
+        """Return all fields as plain JSON data, omitting newer fields that have their default.
 
-        Records and cells from before those were there keep their names in this way.
+        Records and cells from before these fields existed keep their ids this way.
         """
         silent = {f.name: f.default for f in fields(self) if f.name in _YOUNGER}
         return {k: v for k, v in as_json(self).items() if k not in silent or v != silent[k]}
@@ -133,8 +136,8 @@ CONVENTIONS: dict[str, Convention] = {
         ),
         Convention("mmagic", "mmagic's face super-resolution configs", border="scale"),
         Convention(
-            # Read in DIC's code; it also saves its results "for MATLAB", so that which of the two
-            # made the published numbers is not known.
+            # Read in DIC's code, which also saves its results "for MATLAB"; which of the two
+            # produced the published numbers is unknown.
             "dic",
             "Deep Iterative Collaboration, as its code computes it",
             colour="y-matlab",
@@ -158,7 +161,7 @@ CONVENTIONS: dict[str, Convention] = {
             channels="luma",
         ),
         Convention(
-            # scikit-image made 13 taps of sigma 1.5 before its release 0.16, and 11 since.
+            # scikit-image used 13 taps at sigma 1.5 before release 0.16, and 11 since.
             "sparnet",
             "SPARNet and CTCNet",
             colour="y-matlab",
@@ -204,8 +207,9 @@ CONVENTIONS: dict[str, Convention] = {
             mse_floor=1e-8,
         ),
         Convention(
-            # What papers of the field call MATLAB's PSNR and SSIM: rgb2ycbcr of 8-bit images, the
-            # scale cut off each side, and Z. Wang's ssim_index without its later downsampling.
+            # What papers of the field call MATLAB's PSNR and SSIM: rgb2ycbcr of 8-bit images, a
+            # border of `scale` pixels cropped, and Z. Wang's ssim_index without its later
+            # downsampling.
             "matlab",
             "MATLAB scripts of the field: rgb2ycbcr and Z. Wang's ssim_index",
             colour="y-matlab",
@@ -227,7 +231,7 @@ def _border(text: str) -> Mapping[str, Any]:
 
 
 def needed_side(spec: MetricSpec, settings: MetricSettings) -> int:
-    """The shorter side in pixels that an image needs to have a value in such a run."""
+    """Return the shorter side in pixels that an image needs to have a value in such a run."""
     if spec.by_convention == "nothing":
         return spec.min_size
     convention = find_convention(settings.convention)
@@ -236,7 +240,7 @@ def needed_side(spec: MetricSpec, settings: MetricSettings) -> int:
 
 
 def size_gap(metric: str, needed: int, height: int, width: int) -> str:
-    """Why a metric has no value of images of that size; empty if it has one."""
+    """Return why a metric has no value for images of that size; empty if it has one."""
     if min(height, width) >= needed:
         return ""
     return (
@@ -253,9 +257,9 @@ OPTIONS: dict[str, dict[str, Callable[[str], Mapping[str, Any]]]] = {
 
 
 def find_convention(name: str) -> Convention:
-    """The convention of a name with its options.
+    """Return the convention for a name with options.
 
-    Two spellings of one convention (`basicsr`, `basicsr+border=0`) are the same one. Raises
+    Two spellings of the same convention (`basicsr`, `basicsr+border=0`) give equal results. Raises
     UnknownNameError with a suggestion, or InputError for an option that does not fit.
 
     >>> find_convention("basicsr-y+border=scale").border_at(8)

@@ -1,18 +1,18 @@
-"""What a model costs, measured in every run and kept in `cost.csv`, a row per model and data set.
+"""Model cost, measured in every run and kept in `cost.csv`: one row per model and data set.
 
-- `parameters`: numbers in the network, as its adapter counts them.
-- `multiply_adds`: multiplications with an addition for one LR face of the protocol's size, in
-  convolutions, matrix products and attention (half of what torch's FLOP counter counts).
-- `faces_per_second`: of the model alone, without reading and scoring, at the run's batch size,
-  device and threads. It varies from run to run.
-- `peak_memory`: bytes of the tensors that exist at once while one LR face of that size passes
-  through, the SR face among them, beyond weights and input. On the CPU these are the tensors that
-  operators return: what an operator needs within itself is not seen. On CUDA it is what torch's
-  allocator holds at most, less what it held before.
+- `parameters`: number of parameters, as counted by the adapter.
+- `multiply_adds`: multiply-add operations for one LR face of the protocol's size, in convolutions,
+  matrix products and attention (half of what torch's FLOP counter reports).
+- `faces_per_second`: throughput of the model alone, without reading and scoring, at the run's batch
+  size, device and threads. It varies from run to run.
+- `peak_memory`: peak bytes of live tensors during the forward pass of one LR face of that size,
+  including the SR face, excluding weights and input. On the CPU it covers the tensors that
+  operators return, not an operator's internal workspace. On CUDA it is the peak of torch's
+  allocator, less what was allocated before.
 
-Multiply-adds and memory are known of networks that run in torch, and are empty for all others: for
-ONNX graphs, resampling, and stored results (`images:`), which have no speed either. No value of the
-kind `cost` takes part in a comparison of bytes.
+Multiply-adds and memory are known only for networks that run in torch. They are empty for ONNX
+graphs, resampling, and stored results (`images:`), which have no speed either. Values of the kind
+`cost` are excluded from byte-for-byte comparisons.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from affectbench.types import Model
 
 
 def measure_cost(model: Model, lr: torch.Tensor) -> dict[str, float]:
-    """`multiply_adds` and `peak_memory` (bytes) of one LR face (1, 3, h, w) on the model's device.
+    """Return `multiply_adds` and `peak_memory` (bytes) of one LR face (1, 3, h, w) on its device.
 
-    Empty if nothing of the network runs in torch, or if it cannot be watched: a cost that is not
-    known is no reason to lose a result.
+    Empty if no part of the network runs in torch, or if it cannot be traced: a run must not lose a
+    result because its cost is unknown.
     """
     counter, peak = FlopCounterMode(display=False), PeakTensors()
     cuda = lr.device.type == "cuda"
@@ -42,7 +42,7 @@ def measure_cost(model: Model, lr: torch.Tensor) -> dict[str, float]:
         with torch.no_grad(), counter, peak:
             model(lr)
         bytes_ = torch.cuda.max_memory_allocated(lr.device) - before if cuda else peak.bytes
-    except Exception:  # compiled and foreign code can refuse to be watched in any way
+    except Exception:  # compiled and foreign code can fail under tracing in any way
         return {}
     flops = int(counter.get_total_flops())
     if not flops:
@@ -51,10 +51,10 @@ def measure_cost(model: Model, lr: torch.Tensor) -> dict[str, float]:
 
 
 class PeakTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Bytes of the tensors that operators made and that live at once, at their highest.
+    """The peak of the bytes held by live tensors that operators created.
 
-    A view or an operation in place makes no new tensor: only memory that no argument of the
-    operator has is counted, once, until the last tensor that uses it is gone.
+    Views and in-place operations create no tensor: only memory that no argument of the operator
+    owns is counted, once, until the last tensor that uses it is freed.
     """
 
     def __init__(self) -> None:
@@ -69,7 +69,7 @@ class PeakTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Run an operator, and count what it made."""
+        """Run an operator and count the memory that it allocated."""
         given = dict(kwargs or {})
         known = {s._cdata for s in _storages((args, given))}
         out = func(*args, **given)

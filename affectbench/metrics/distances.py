@@ -1,12 +1,12 @@
-"""How far two sets of feature vectors lie apart: Frechet and kernel distance, in float64.
+"""Distances between two sets of feature vectors: Frechet and kernel distance, in float64.
 
-The Frechet distance is that of `torch-fidelity`; the way to it differs where that is faster or does
-not lose digits. The kernel distance is for sets whose i-th faces belong together, which
-`torch-fidelity`'s is not: `KernelSums.unpaired` is its number.
+The Frechet distance equals that of `torch-fidelity`; the computation differs where that is faster
+or more accurate. The kernel distance is for paired sets, whose i-th faces belong together;
+`torch-fidelity`'s is not, and `KernelSums.unpaired` gives its number.
 
-Feature vectors are per-image values of a cell: one entry of bytes, little-endian float32, per image
-(`pack`, `unpack`). `finish_...` makes a set's value of them, and `compare_...` the difference of
-two models. Nothing here needs the network, or torch.
+Feature vectors are per-image values of a cell: one bytes entry per image, little-endian float32
+(`pack`, `unpack`). `finish_...` computes the value of a set from them, and `compare_...` the
+difference between two models. Nothing here needs the network or torch.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ Vectors = NDArray[np.float64]
 
 _STORED = np.dtype("<f4")
 _BLOCK = 1024
-"""Rows of a kernel matrix at once, so that memory does not grow with the square of the set."""
+"""Rows of a kernel matrix per block, so that memory does not grow with the square of the set."""
 GROUPS = 20
-"""Groups of faces that the jackknife of `fed` leaves out, one after the other."""
+"""Number of groups of faces that the jackknife of `fed` leaves out in turn."""
 
 
 def pack(vectors: ArrayLike) -> NDArray[np.object_]:
-    """Vectors (N, D) as a column (N,) of bytes, 4 D each.
+    """Return vectors (N, D) as a column (N,) of bytes, 4 D each.
 
     >>> pack([[1.0, 2.0]])[0].hex()
     '0000803f00000040'
@@ -47,7 +47,7 @@ def pack(vectors: ArrayLike) -> NDArray[np.object_]:
 
 
 def unpack(column: NDArray[Any]) -> NDArray[np.float64]:
-    """The vectors (N, D) of a column of `pack`, as float64; (0, 0) for an empty column.
+    """Return the vectors (N, D) of a packed column as float64; (0, 0) for an empty column.
 
     Raises RecordError for entries that are not vectors of one length.
 
@@ -65,11 +65,11 @@ def unpack(column: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def frechet_distance(x: Vectors, y: Vectors) -> float:
-    """Squared Frechet distance of the Gaussians that fit x (N, D) and y (M, D); 0 is best.
+    """Return the squared Frechet distance of the Gaussians fitted to x (N, D) and y (M, D).
 
-    |mean x - mean y|^2 + tr(Cx + Cy - 2 (Cx Cy)^(1/2)), covariances over N - 1. Biased
-    upwards by an amount that shrinks with N and grows with D. NaN for fewer than two vectors.
-    Source: Dowson and Landau, 1982; Heusel et al., arXiv 1706.08500.
+    |mean x - mean y|^2 + tr(Cx + Cy - 2 (Cx Cy)^(1/2)), with covariances over N - 1. At least 0;
+    lower is better. Biased upwards by an amount that shrinks with N and grows with D. NaN for fewer
+    than two vectors. Source: Dowson and Landau, 1982; Heusel et al., arXiv 1706.08500.
 
     >>> frechet_distance(np.array([[0.0], [2.0]]), np.array([[3.0], [5.0]]))
     9.0
@@ -77,16 +77,16 @@ def frechet_distance(x: Vectors, y: Vectors) -> float:
     if len(x) < 2 or len(y) < 2:
         return math.nan
     root_x, root_y = _factor(x), _factor(y)
-    # tr (Cx Cy)^(1/2) is the sum of the singular values of Rx Ry^T, for Cx = Rx^T Rx: no square
-    # root of a matrix, and no eigenvalue that rounding makes negative or complex.
+    # tr (Cx Cy)^(1/2) is the sum of the singular values of Rx Ry^T, where Cx = Rx^T Rx. This needs
+    # no matrix square root, and rounding cannot make an eigenvalue negative or complex.
     shared = float(np.linalg.svd(root_x @ root_y.T, compute_uv=False).sum())
     gap = x.mean(axis=0) - y.mean(axis=0)
     value = float(gap @ gap + (root_x**2).sum() + (root_y**2).sum() - 2.0 * shared)
-    return max(value, 0.0)  # rounding
+    return max(value, 0.0)  # rounding can make it slightly negative
 
 
 def _factor(x: Vectors) -> Vectors:
-    """R (min(N, D), D) with R^T R the covariance of x (N, D)."""
+    """Return R (min(N, D), D) with R^T R the covariance of x (N, D)."""
     centred: Vectors = (x - x.mean(axis=0)) / math.sqrt(len(x) - 1)
     if len(x) <= x.shape[1]:
         return centred
@@ -95,7 +95,7 @@ def _factor(x: Vectors) -> Vectors:
 
 @dataclass(frozen=True, eq=False)
 class KernelSums:
-    """Sums of the kernel k over pairs of x and y (N, D), of which every kernel distance is made.
+    """Sums of the kernel k over pairs of x and y (N, D), from which all kernel distances follow.
 
     k(u, v) = (u.v / D + 1)^3, as for KID. `xx` and `yy` (N,) are the sums of k(x_i, x_j) and
     k(y_i, y_j) over j != i; `xy` (N,) those of k(x_i, y_j) and `yx` (N,) those of k(x_j, y_i) over
@@ -110,11 +110,12 @@ class KernelSums:
 
     @cached_property
     def distance(self) -> float:
-        """Squared maximum mean discrepancy, unbiased for paired sets; can be negative. NaN: N < 2.
+        """Return the squared maximum mean discrepancy, unbiased for paired sets; NaN for N < 2.
 
         (sum_i xx_i + yy_i - 2 (xy_i - same_i)) / (N (N - 1)): the mean of k(x_i, x_j) + k(y_i, y_j)
-        - 2 k(x_i, y_j) over all i != j. x_i and y_i are no two draws: k(x_i, y_i), which is larger
-        than k of two faces, would make the distance too small by about 2 / N of what it is larger.
+        - 2 k(x_i, y_j) over all i != j. It can be negative. x_i and y_i are not independent draws:
+        k(x_i, y_i) exceeds the k of two different faces, and including it would bias the distance
+        downwards by about 2 / N of that excess.
         """
         n = len(self.xx)
         cross = self.xy.sum() - self.same.sum()
@@ -122,13 +123,13 @@ class KernelSums:
 
     @cached_property
     def unpaired(self) -> float:
-        """`distance` with k(x_i, y_i) in the cross term: unbiased for independent sets alone."""
+        """Return `distance` including k(x_i, y_i); unbiased for independent sets only."""
         n = len(self.xx)
         within = self.xx.sum() + self.yy.sum()
         return float(within / (n * (n - 1)) - 2.0 * self.xy.mean() / n) if n > 1 else math.nan
 
     def without_each(self) -> Vectors:
-        """The `distance` without the i-th x and y, (N,)."""
+        """Return `distance` without the i-th x and y, for each i: (N,)."""
         n = len(self.xx) - 1
         if n < 2:
             return np.full(len(self.xx), math.nan)
@@ -139,7 +140,7 @@ class KernelSums:
 
 
 def kernel_sums(x: Vectors, y: Vectors) -> KernelSums:
-    """The sums of x and y (N, D). Time N^2 D, memory N D.
+    """Return the kernel sums of x and y (N, D). Time N^2 D, memory N D.
 
     `kernel_sums(x, y).distance` is KID of the whole set; `.unpaired` is what `torch-fidelity` gives
     for one subset of N. Source: Binkowski et al., arXiv 1801.01401.
@@ -155,12 +156,12 @@ def kernel_sums(x: Vectors, y: Vectors) -> KernelSums:
 
 
 def kernel_difference(x: Vectors, a: Vectors, b: Vectors) -> tuple[Vectors, Vectors]:
-    """Kernel distance of x to a less that to b (N, D), as a mean over faces.
+    """Return the kernel distance of x to a minus that of x to b (N, D), as a mean over faces.
 
-    Gives terms t (N,) whose mean is the difference, and the difference without each face (N,).
-    Exchanging the results a_i and b_i of a face turns the sign of t_i and changes nothing else: the
-    cubic kernel's sums over two exchanged sets differ by what is linear in the exchange. A label
-    swap is a sign flip of t, and as cheap.
+    Returns terms t (N,) whose mean is the difference, and the difference without each face (N,).
+    Swapping the results a_i and b_i of a face flips the sign of t_i and changes nothing else: the
+    cubic kernel's sums over two swapped sets differ by a term linear in the swap. A label swap is
+    therefore a sign flip of t, and as cheap.
     """
     to_a, to_b, between = kernel_sums(x, a), kernel_sums(x, b), kernel_sums(a, b)
     n = len(x)
@@ -192,13 +193,13 @@ def _sides(columns: Columns) -> tuple[Any, Any]:
 
 
 def finish_fid(columns: Columns) -> Mapping[str, float]:
-    """The Frechet distance, without an interval."""
+    """Return the Frechet distance, without an interval."""
     hr, sr = _sides(columns)
     return {"value": frechet_distance(hr, sr), "low": math.nan, "high": math.nan, "n": len(hr)}
 
 
 def finish_kid(columns: Columns) -> Mapping[str, float]:
-    """The kernel distance and its jackknife interval."""
+    """Return the kernel distance and its jackknife interval."""
     hr, sr = _sides(columns)
     sums = kernel_sums(hr, sr)
     interval = jackknife_interval(sums.distance, sums.without_each())
@@ -206,14 +207,14 @@ def finish_kid(columns: Columns) -> Mapping[str, float]:
 
 
 def finish_torch_fidelity(columns: Columns) -> Mapping[str, float]:
-    """The kernel distance as `torch-fidelity` has it."""
+    """Return the kernel distance as `torch-fidelity` defines it."""
     hr, sr = _sides(columns)
     value = kernel_sums(hr, sr).unpaired
     return {"value": value, "low": math.nan, "high": math.nan, "n": len(hr)}
 
 
 def finish_fed(columns: Columns) -> Mapping[str, float]:
-    """The Frechet distance and the interval of the jackknife in groups."""
+    """Return the Frechet distance and its grouped-jackknife interval."""
     hr, sr = _sides(columns)
     value = frechet_distance(hr, sr)
     rest = [frechet_distance(hr[keep], sr[keep]) for keep in _left_in(len(hr))]
@@ -222,7 +223,7 @@ def finish_fed(columns: Columns) -> Mapping[str, float]:
 
 
 def _left_in(n: int) -> list[np.ndarray[tuple[int], np.dtype[np.bool_]]]:
-    """Masks (n,) that leave out one of the groups of faces each; none for too few faces."""
+    """Return masks (n,) that each leave out one group of faces; none for too few faces."""
     groups = min(GROUPS, n)
     if n < MIN_N:
         return []
@@ -230,13 +231,13 @@ def _left_in(n: int) -> list[np.ndarray[tuple[int], np.dtype[np.bool_]]]:
 
 
 def compare_fid(a: Columns, b: Columns, _rng: np.random.Generator) -> Mapping[str, float]:
-    """The difference, without interval and test."""
+    """Return the difference, without interval or test."""
     (hr, ours), (_, theirs) = _sides(a), _sides(b)
     return _difference(frechet_distance(hr, ours) - frechet_distance(hr, theirs))
 
 
 def compare_kid(a: Columns, b: Columns, rng: np.random.Generator) -> Mapping[str, float]:
-    """The difference, its jackknife interval, and the p of label swaps."""
+    """Return the difference, its jackknife interval, and the p-value of the label-swap test."""
     (hr, ours), (_, theirs) = _sides(a), _sides(b)
     if len(hr) < 2:
         return _difference(math.nan)
@@ -249,13 +250,13 @@ def compare_kid(a: Columns, b: Columns, rng: np.random.Generator) -> Mapping[str
 def compare_torch_fidelity(
     a: Columns, b: Columns, _rng: np.random.Generator
 ) -> Mapping[str, float]:
-    """The difference, without interval and test."""
+    """Return the difference, without interval or test."""
     (hr, ours), (_, theirs) = _sides(a), _sides(b)
     return _difference(kernel_sums(hr, ours).unpaired - kernel_sums(hr, theirs).unpaired)
 
 
 def compare_fed(a: Columns, b: Columns, _rng: np.random.Generator) -> Mapping[str, float]:
-    """The difference with interval and p of the jackknife in groups."""
+    """Return the difference with the interval and p-value of the grouped jackknife."""
     (hr, ours), (_, theirs) = _sides(a), _sides(b)
     value = frechet_distance(hr, ours) - frechet_distance(hr, theirs)
     if len(hr) < MIN_N:

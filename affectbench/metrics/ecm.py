@@ -1,19 +1,19 @@
 """The definition `ecm/1` of the Emotion Consistency Metric, on class logits.
 
-The paper (arXiv 2502.09932) gives ECM = alpha * L_H + log(L_conf) with alpha = 0.5. The section
-that defines L_H and L_conf could not be read by us; the two definitions below are our reading.
+The paper (arXiv 2502.09932) gives ECM = alpha * L_H + log(L_conf) with alpha = 0.5. We could not
+access the section that defines L_H and L_conf; the two definitions below are our reading.
 With p and q the class probabilities on the reference and on the super-resolved face, k = argmax p:
 
 - L_H    = sqrt(1/2 * sum_i (sqrt(p_i) - sqrt(q_i))^2), the Hellinger distance, in [0, 1]
 - L_conf = 1 + |p_k - q_k|, in [1, 2]
 - ECM    = alpha * L_H + ln(L_conf), in [0, 1.193] at alpha = 0.5; 0 is the same expression
 
-Two other readings of L_H are kept as named variants, never mixed with `ecm/1`: `cross_entropy`
-(-sum_i p_i ln q_i, which has no upper bound and is not 0 for identical faces) and `hamming`
-(1 if the two labels differ, else 0).
+Two other readings of L_H are available as named variants and never mixed with `ecm/1`:
+`cross_entropy` (-sum_i p_i ln q_i, which has no upper bound and is not 0 for identical faces) and
+`hamming` (1 if the two labels differ, else 0).
 
-`EcmMetric` computes it for one judge, per image. What else the judge's two readings say is derived
-from the same columns, so that a judge is asked once for each image, whichever a run names:
+`EcmMetric` computes ECM per image for one judge. The other metrics of the judge's predictions are
+derived from the same columns, so the judge runs once per image, whichever of them a run names:
 
 - `agreement`: 1 if argmax q = k, else 0; its mean is the share of faces that keep their label
 - `js_divergence`: Jensen-Shannon divergence of p and q in nats, in [0, ln 2]
@@ -54,14 +54,14 @@ Distance = Literal["hellinger", "cross_entropy", "hamming"]
 DISTANCES: tuple[Distance, ...] = ("hellinger", "cross_entropy", "hamming")
 ALPHA = 0.5
 CHUNK = 16
-"""Faces that a judge sees at once, so that memory does not grow with the batch."""
+"""Faces per judge batch, so that memory does not grow with the number of faces."""
 CONFIDENT = 0.5
-"""A reference counts for `flip_rate` if the judge gives its class at least this probability."""
+"""A reference counts for `flip_rate` if its top class has at least this probability."""
 
 
 @dataclass(frozen=True)
 class Parts:
-    """Everything `ecm/1` says about N pairs; float64 tensors of shape (N,) but for p and q (N, K).
+    """All parts of `ecm/1` for N pairs: float64 tensors (N,), except p and q, which are (N, K).
 
     `label_hr` and `label_sr` are class indices (int64); `p_k` and `q_k` are the probabilities of
     the reference's class; `js` is the Jensen-Shannon divergence in nats, in [0, ln 2].
@@ -80,7 +80,7 @@ class Parts:
 
 
 def definition(alpha: float = ALPHA, distance: Distance = "hellinger") -> str:
-    """The name under which scores of these settings are stored.
+    """Return the name under which scores with these settings are stored.
 
     Raises InputError for an unknown distance and for an alpha that is negative or not finite.
 
@@ -93,7 +93,7 @@ def definition(alpha: float = ALPHA, distance: Distance = "hellinger") -> str:
         raise InputError(f"alpha is {alpha}; it must be a finite number that is not negative")
     name = "ecm/1"
     if alpha != ALPHA:
-        # All digits: two settings must never share a name.
+        # All digits: different settings must never share a name.
         name += f"+alpha={float(alpha)!r}".removesuffix(".0")
     if distance != "hellinger":
         name += f"+distance={distance}"
@@ -106,14 +106,15 @@ def ecm_parts(
     alpha: float = ALPHA,
     distance: Distance = "hellinger",
 ) -> Parts:
-    """ECM and its parts from logits (N, K) of the reference and the super-resolved faces.
+    """Return ECM and its parts from logits (N, K) of the reference and the super-resolved faces.
 
-    Computed in float64 through log-probabilities: with the Hellinger distance exactly 0 for
-    identical logits, and finite for one-hot outputs. The two sides differ only in that k is the
-    reference's class. No gradient: L_H has none where both sides are equal, see `smoothed_ecm`.
+    Computed in float64 from log-probabilities: with the Hellinger distance, ECM is exactly 0 for
+    identical logits and finite for one-hot outputs. The two sides are treated alike, except that k
+    is the reference's class. No gradient: L_H has none where both sides are equal, see
+    `smoothed_ecm`.
 
-    Raises InputError for shapes that differ, and for a logit that is NaN or infinite, naming the
-    image by its place in the batch.
+    Raises InputError for shapes that differ, and for NaN or infinite logits, naming the index of
+    the image in the batch.
 
     >>> a = torch.tensor([[2.0, 0.0, 0.0]])
     >>> float(ecm_parts(a, a).ecm)
@@ -134,7 +135,7 @@ def ecm_parts(
     p_k, q_k = _at(p, label_hr), _at(q, label_hr)
     l_conf = 1.0 + (p_k - q_k).abs()
     if distance == "hellinger":
-        l_h = squared_hellinger(log_p, log_q).clamp(max=1.0).sqrt()  # 1 + a rounding error
+        l_h = squared_hellinger(log_p, log_q).clamp(max=1.0).sqrt()  # rounding can exceed 1
     elif distance == "cross_entropy":
         l_h = -(p * log_q).sum(1)
     else:
@@ -145,17 +146,17 @@ def ecm_parts(
 
 
 def squared_hellinger(log_p: torch.Tensor, log_q: torch.Tensor) -> torch.Tensor:
-    """Squared Hellinger distance (N,), in [0, 1], of log-probabilities (N, K).
+    """Return the squared Hellinger distance (N,), in [0, 1], of log-probabilities (N, K).
 
-    Taken through half log-probabilities, whose gradient stays finite where p or q is 0.
+    Computed from halved log-probabilities, whose gradient stays finite where p or q is 0.
     """
     return 0.5 * ((0.5 * log_p).exp() - (0.5 * log_q).exp()).square().sum(1)
 
 
 def jensen_shannon(log_p: torch.Tensor, log_q: torch.Tensor) -> torch.Tensor:
-    """Jensen-Shannon divergence (N,) in nats, in [0, ln 2], of finite log-probabilities (N, K).
+    """Return the Jensen-Shannon divergence (N,), in [0, ln 2] nats, of log-probabilities (N, K).
 
-    Exactly 0 for identical distributions.
+    The log-probabilities must be finite. Exactly 0 for identical distributions.
     """
     gap = log_q - log_p
     terms = log_p.exp() * _log_mean_ratio(gap) + log_q.exp() * _log_mean_ratio(-gap)
@@ -163,18 +164,18 @@ def jensen_shannon(log_p: torch.Tensor, log_q: torch.Tensor) -> torch.Tensor:
 
 
 def _log_mean_ratio(gap: torch.Tensor) -> torch.Tensor:
-    """ln((1 + e^gap) / 2), the log of a mean (p + q) / 2 over p; no overflow, exactly 0 at 0."""
+    """Return ln((1 + e^gap) / 2), the log of (p + q) / 2 over p; no overflow, exactly 0 at 0."""
     return gap.clamp(min=0.0) + (0.5 * torch.expm1(-gap.abs())).log1p()
 
 
 def smoothed_ecm(
     logits_hr: torch.Tensor, logits_sr: torch.Tensor, alpha: float = ALPHA
 ) -> torch.Tensor:
-    """A smoothed surrogate of ECM (N,) for training, differentiable with respect to both logits.
+    """Return a smoothed surrogate of ECM (N,) for training, differentiable in both logits.
 
-    sqrt(s + 1e-12) - 1e-6 stands for the square root in L_H, so that the gradient is finite
-    where both faces look the same (and 0 where they are the same). It differs from `ecm/1` by at
-    most alpha * 1e-6, and in float32 by its rounding. Values that are not finite pass through.
+    sqrt(s + 1e-12) - 1e-6 replaces the square root in L_H, so that the gradient is finite where
+    the two sides are nearly equal (and 0 where they are equal). It differs from `ecm/1` by at most
+    alpha * 1e-6, plus float32 rounding. Non-finite values pass through.
     """
     log_p, log_q = logits_hr.log_softmax(1), logits_sr.log_softmax(1)
     label = log_p.argmax(1)
@@ -198,14 +199,14 @@ def _at(values: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Readings:
-    """Logits (N, K), and valence and arousal (N, 2) of a judge that gives them."""
+    """A judge's logits (N, K), and valence and arousal (N, 2) if it predicts them."""
 
     logits: torch.Tensor
     affect: torch.Tensor | None
 
 
 class EcmMetric:
-    """ECM of one judge on one framing, as the runner calls it: on uint8 images (N, 3, H, W)."""
+    """ECM of one judge and framing, behind the runner's interface: uint8 images (N, 3, H, W)."""
 
     def __init__(self, judge: Judge, framing: str, device: torch.device) -> None:
         self._judge = judge
@@ -213,16 +214,16 @@ class EcmMetric:
         self._device = device
 
     def reference(self, hr: torch.Tensor) -> Readings:
-        """What the judge says of the HR faces, computed once for all models."""
+        """Return the judge's predictions on the HR faces, computed once for all models."""
         images = unit_range(hr.to(self._device))
         if isinstance(self._judge, AffectiveJudge):
             return Readings(*_in_chunks(self._judge.logits_and_affect, images, self._framing))
         return Readings(face_logits(self._judge, images, self._framing), None)
 
     def score(self, sr: torch.Tensor, hr: torch.Tensor, reference: Readings) -> Columns:  # noqa: ARG002
-        """The columns of `part_columns` for each image.
+        """Return the columns of `part_columns` for each image.
 
-        With valence and arousal also `valence_hr`, `valence_sr`, `arousal_hr` and `arousal_sr`.
+        If the judge predicts them, also `valence_hr`, `valence_sr`, `arousal_hr` and `arousal_sr`.
         """
         found = self.reference(sr)
         parts = part_columns(ecm_parts(reference.logits, found.logits), self._judge.classes)
@@ -242,7 +243,7 @@ def face_logits(judge: Judge, images: torch.Tensor, framing: str) -> torch.Tenso
 
 
 def face_features(judge: FeatureJudge, images: torch.Tensor, framing: str) -> torch.Tensor:
-    """Features (N, D) of the face regions of images (N, 3, H, W) in [0, 1]; as `face_logits`."""
+    """Return features (N, D) of the face regions of images (N, 3, H, W) in [0, 1], on the CPU."""
     return _in_chunks(lambda x: (judge.features(x),), images, framing)[0]
 
 
@@ -256,7 +257,7 @@ def _in_chunks(
 
 
 def part_columns(parts: Parts, classes: Sequence[str]) -> Columns:
-    """Parts as named numpy columns; labels as class names, p and q as float32 per class."""
+    """Return parts as named numpy columns: labels as class names, p and q per class as float32."""
     names = np.array(classes)
     columns: dict[str, np.ndarray] = {
         "ecm": parts.ecm.numpy(),
@@ -282,12 +283,12 @@ def _by_class(
 
 
 def identify(settings: MetricSettings) -> Mapping[str, Any]:
-    """Definition, crop and judge: all that decides an ECM beside the two images."""
+    """Return definition, crop and judge: all that determines ECM other than the two images."""
     return {"definition": "ecm/1", **judged(settings)}
 
 
 def judged(settings: MetricSettings) -> dict[str, Any]:
-    """Crop and judge: all that decides what a judge says of an image."""
+    """Return crop and judge: all that determines a judge's prediction other than the image."""
     judge: JudgeSpec = _required(settings.judge)
     return {
         **crop_record(settings.crop, settings.framing),
@@ -305,11 +306,11 @@ def build(settings: MetricSettings, judge: Judge | None, device: torch.device) -
 
 
 def summarise(columns: Columns) -> Mapping[str, float]:
-    """`agreement`: share of faces with the same label; `flip_rate`: share of confident flips.
+    """Return `agreement`, the share of faces with equal labels, and `flip_rate`.
 
-    Over the faces whose region is known. `flip_rate` is taken over the references that the judge
-    reads with p_k >= 0.5 (our choice: it leaves out faces on which the judge's label is a coin
-    toss); NaN if there are none.
+    Both are taken over the faces whose region is known. `flip_rate` is the share of confident
+    references whose label changes: those with p_k >= 0.5 (our choice: it excludes faces whose label
+    is close to a coin toss); NaN if there are none.
     """
     agreement = np.asarray(columns["agreement"], dtype=np.float64)
     known = ~np.isnan(agreement)
@@ -329,11 +330,11 @@ def _required(judge: Any) -> Any:
 
 
 def concordance(x: ArrayLike, y: ArrayLike) -> float:
-    """Lin's concordance correlation coefficient of x and y (N,), in [-1, 1]; higher is better.
+    """Return Lin's concordance correlation coefficient of x and y (N,), in [-1, 1].
 
-    2 cov(x, y) / (var x + var y + (mean x - mean y)^2), variances over N: 1 only where x = y.
-    NaN for fewer than two values, and where both are the same constant. Source: L. I. Lin, "A
-    Concordance Correlation Coefficient to Evaluate Reproducibility", Biometrics 45, 1989.
+    2 cov(x, y) / (var x + var y + (mean x - mean y)^2), with variances over N. Higher is better; 1
+    only if x = y. NaN for fewer than two values, and if both are the same constant. Source: L. I.
+    Lin, "A Concordance Correlation Coefficient to Evaluate Reproducibility", Biometrics 45, 1989.
 
     >>> round(concordance([0.0, 1.0, 2.0], [0.5, 1.5, 2.5]), 4)
     0.8421
@@ -347,29 +348,29 @@ def concordance(x: ArrayLike, y: ArrayLike) -> float:
 
 
 def agreement(columns: Columns) -> Columns:
-    """1 where the judge sees the same label on both, else 0."""
+    """Return 1 where the judge predicts the same label on both, else 0."""
     return {name: columns[name] for name in ("agreement", "label_hr", "label_sr")}
 
 
 def js_divergence(columns: Columns) -> Columns:
-    """The Jensen-Shannon divergence of p and q."""
+    """Return the Jensen-Shannon divergence of p and q."""
     return {"js_divergence": columns["js"]}
 
 
 def confidence_drift(columns: Columns) -> Columns:
-    """|p_k - q_k|, with both."""
+    """Return |p_k - q_k|, with p_k and q_k."""
     p_k, q_k = columns["p_k"], columns["q_k"]
     return {"confidence_drift": np.abs(p_k - q_k), "p_k": p_k, "q_k": q_k}
 
 
 def drift(name: str, columns: Columns) -> Columns:
-    """The absolute change of valence or arousal, with both."""
+    """Return the absolute change of valence or arousal, with both values."""
     hr, sr = (np.asarray(columns[f"{name}_{side}"], np.float64) for side in ("hr", "sr"))
     return {f"{name}_drift": np.abs(sr - hr), f"{name}_hr": hr, f"{name}_sr": sr}
 
 
 def ccc(name: str, columns: Columns) -> Mapping[str, float]:
-    """The concordance of valence or arousal on SR and HR, over the faces that have both."""
+    """Return the concordance of valence or arousal on SR and HR, over faces that have both."""
     sr, hr = (np.asarray(columns[f"{name}_{side}"], np.float64) for side in ("sr", "hr"))
     known = np.isfinite(sr) & np.isfinite(hr)  # a face without a region has neither
     return {f"{name}_ccc": concordance(sr[known], hr[known])}

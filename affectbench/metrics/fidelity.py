@@ -1,18 +1,18 @@
 """PSNR and SSIM, one value per image, of whole images and of the regions where expressions live.
 
-Both are measured on 8-bit images by a named convention of `affectbench.metrics.conventions`. A
-region is a mask (N, H, W), and the whole image is the mask that is true everywhere, which None
-stands for: both take the same error map and the same SSIM map, whatever the convention.
+Both are computed on 8-bit images by a named convention of `affectbench.metrics.conventions`. A
+region is a mask (N, H, W). The whole image is the mask that is true everywhere, written as None:
+whole images and regions share the same error map and SSIM map under every convention.
 
-`psnr_eyes`, `psnr_mouth`, `ssim_eyes` and `ssim_mouth` take the masks of `faces.masks`, drawn from
+`psnr_eyes`, `psnr_mouth`, `ssim_eyes` and `ssim_mouth` use the masks of `faces.masks`, drawn from
 the landmarks of the reference. A face whose landmarks are not found on the reference, or whose mask
-is empty once the convention's border is cut off, has no value (NaN) and is counted. SSIM is local:
-its windows reach half their size (5 pixels with 11) beyond the mask.
+is empty after cropping the convention's border, has no value (NaN) and is counted. SSIM windows
+reach half their size (5 pixels for size 11) beyond the mask.
 
-PSNR is exact. SSIM is computed in float64, or in float32 by `ssim_float32`, within 1e-6, where
-that is faster: on the CPU, for whole images with at least `FLOAT32_WINDOWS` positions of the
-window. Rounding errors average out over positions; small images and regions have too few of them,
-and cost little.
+PSNR is exact. SSIM is computed in float64 or, where that is faster, in float32 by `ssim_float32`,
+within 1e-6: on the CPU, for whole images with at least `FLOAT32_WINDOWS` window positions. Rounding
+errors average out over positions; small images and regions have too few of them, and are cheap in
+float64 anyway.
 """
 
 from __future__ import annotations
@@ -39,30 +39,30 @@ from affectbench.metrics.ssim_float32 import EXACT_SIDE, LONGEST, ssim_of_planes
 from affectbench.types import Columns, Judge, MetricSettings
 
 CHUNK_VALUES = 1 << 18
-"""Values worked on at once: the intermediate maps then stay in a processor's cache."""
+"""Values per chunk: the intermediate maps then stay in the processor's cache."""
 FLOAT32_WINDOWS = 1 << 13
-"""Positions of the window in a plane from which on float32 is exact enough: 96x96 pixels have
-fewer, 128x128 have more, also without a border of 8."""
+"""Window positions per plane from which float32 is accurate enough: 96x96 pixels have fewer,
+128x128 have more, even with a border of 8."""
 
 FLOAT32_FORMS = (("valid", "none", "kept"), ("interior", "none", "kept"))
-"""Edges, shrinking and negative values of the conventions that float32 serves."""
+"""Edges, shrinking and negative values of the conventions that the float32 code supports."""
 
 Mask = torch.Tensor | None
-"""Booleans (N, H, W); None is true everywhere."""
+"""Booleans (N, H, W); None means true everywhere."""
 ConventionFunction = Callable[[torch.Tensor, torch.Tensor, Convention, int, Mask], torch.Tensor]
 
 
 def psnr(sr: ImageLike, hr: ImageLike, convention: str = "rgb", scale: int = 8) -> torch.Tensor:
-    """Peak signal-to-noise ratio in dB, one value per image, higher is better.
+    """Return the peak signal-to-noise ratio (PSNR) in dB, one value per image; higher is better.
 
-    PSNR = 10 log10(255^2 / MSE), the MSE over the pixels and channels of one image; identical
-    images have infinity. `sr` and `hr` are images or batches as `images.tensors.as_batch` takes
-    them (floats in [0, 1], uint8 arrays, Pillow images, paths), of the same shape. Floats are
-    rounded to 8 bits first, by `images.tensors.quantise`; there is no gradient. `scale` decides
-    the border of conventions such as `mmagic`. Gives float64 (N,).
+    PSNR = 10 log10(255^2 / MSE), with the MSE over the pixels and channels of one image. It is
+    infinite for identical images. `sr` and `hr` are images or batches of the same shape, in any
+    form that `images.tensors.as_batch` accepts (floats in [0, 1], uint8 arrays, Pillow images,
+    paths). Floats are first rounded to 8 bits by `images.tensors.quantise`, so there is no
+    gradient. `scale` determines the border of conventions such as `mmagic`. Returns float64 (N,).
 
-    Raises InputError for images that do not fit each other, are smaller than the convention
-    needs, or a scale that it does not cover, and UnknownNameError for a convention.
+    Raises InputError for images that do not match, are smaller than the convention needs, or a
+    scale that it does not cover, and UnknownNameError for an unknown convention.
 
     >>> import torch
     >>> black = torch.zeros(1, 3, 16, 16)
@@ -74,12 +74,12 @@ def psnr(sr: ImageLike, hr: ImageLike, convention: str = "rgb", scale: int = 8) 
 
 
 def ssim(sr: ImageLike, hr: ImageLike, convention: str = "rgb", scale: int = 8) -> torch.Tensor:
-    """Structural similarity in [-1, 1], one value per image, higher is better.
+    """Return the structural similarity (SSIM) in [-1, 1], one value per image; higher is better.
 
-    The mean of the SSIM map (formula: `ssim_map`) and of the channels; exactly 1 for identical
-    images. Arguments, result and errors as in `psnr`. Source: Wang, Bovik, Sheikh and Simoncelli,
-    "Image quality assessment: from error visibility to structural similarity", IEEE TIP 13(4),
-    2004.
+    The mean of the SSIM map (formula: `ssim_map`) over positions and channels; exactly 1 for
+    identical images. Arguments, result and errors are those of `psnr`. Source: Wang, Bovik, Sheikh
+    and Simoncelli, "Image quality assessment: from error visibility to structural similarity",
+    IEEE TIP 13(4), 2004.
 
     >>> import torch
     >>> face = torch.rand(2, 3, 32, 32)
@@ -93,11 +93,11 @@ def ssim(sr: ImageLike, hr: ImageLike, convention: str = "rgb", scale: int = 8) 
 def psnr_values(
     sr: torch.Tensor, hr: torch.Tensor, convention: Convention, border: int, mask: Mask = None
 ) -> torch.Tensor:
-    """PSNR in dB (N,), float64, of uint8 images (N, 3, H, W): 10 log10(255^2 / MSE).
+    """Return PSNR in dB (N,), float64, of uint8 images (N, 3, H, W): 10 log10(255^2 / MSE).
 
-    The MSE is taken over all channels and the pixels of one image that the mask holds. Without
-    any error it is infinity, unless the convention adds something to the MSE; NaN for a mask that
-    is empty once the border is cut off.
+    The MSE is taken over all channels and over the pixels of one image inside the mask. PSNR is
+    infinite where the MSE is 0, unless the convention adds a floor to the MSE; NaN for a mask that
+    is empty after cropping the border.
     """
     require_same_shape(sr, hr)
     require_side(f"psnr by convention '{convention.name}'", 1 + 2 * border, sr)
@@ -109,9 +109,9 @@ def psnr_values(
 
 
 def mean_square(x: torch.Tensor, y: torch.Tensor, mask: Mask = None) -> torch.Tensor:
-    """The mean squared difference (N,), float64, of planes (N, C, H, W), uint8 or float64.
+    """Return the mean squared difference (N,), float64, of uint8 or float64 planes (N, C, H, W).
 
-    Exact for uint8: sums of squares over up to 256 pixels are whole numbers below 2^24.
+    Exact for uint8: sums of squares over up to 256 pixels are integers below 2^24.
     """
     if x.dtype != torch.uint8:
         return mean_over((x - y).square_(), mask)
@@ -124,14 +124,14 @@ def mean_square(x: torch.Tensor, y: torch.Tensor, mask: Mask = None) -> torch.Te
 
 
 def mean_over(values: torch.Tensor, mask: Mask) -> torch.Tensor:
-    """The mean (N,) of a map (N, C, H, W) over channels and a mask's pixels; NaN without any."""
+    """Return the mean (N,) of a map (N, C, H, W) over channels and masked pixels; NaN if none."""
     if mask is not None:
         values = torch.where(mask.unsqueeze(1), values, 0.0)
     return values.flatten(1).sum(1) / _counted(values, mask)
 
 
 def _counted(values: torch.Tensor, mask: Mask) -> torch.Tensor | int:
-    """How many values (N, C, H, W) of each image a mask holds."""
+    """Return how many values (N, C, H, W) of each image lie inside a mask."""
     if mask is None:
         return values[0].numel()
     return mask.flatten(1).sum(1) * values.shape[1]
@@ -140,18 +140,18 @@ def _counted(values: torch.Tensor, mask: Mask) -> torch.Tensor | int:
 def ssim_values(
     sr: torch.Tensor, hr: torch.Tensor, convention: Convention, border: int, mask: Mask = None
 ) -> torch.Tensor:
-    """SSIM (N,), float64, of uint8 images (N, 3, H, W): the mean of the SSIM map and channels.
+    """Return SSIM (N,), float64, of uint8 images (N, 3, H, W): the mean of map and channels.
 
-    The map holds a value for each window; it counts if the mask holds the window's middle pixel
-    (i + size // 2, j + size // 2), so that a window reaches half its size beyond the mask. NaN if
-    the mask holds the middle of none. Where a convention averages images down, a pixel of the
-    small image is in the mask if at least half of it is.
+    The map holds one value per window. A window counts if the mask contains its middle pixel
+    (i + size // 2, j + size // 2), so windows reach half their size beyond the mask. NaN if the
+    mask contains no middle pixel. Where a convention downsamples images by averaging, a pixel of
+    the small image is in the mask if at least half of its area is.
     """
     require_same_shape(sr, hr)
     require_side(f"ssim by convention '{convention.name}'", convention.size + 2 * border, sr)
     measure, values = mean_ssim, CHUNK_VALUES
     if mask is None and _float32_will_do(sr, convention, border):
-        measure, values = mean_ssim_float32, 8 * CHUNK_VALUES  # it has chunks of its own
+        measure, values = mean_ssim_float32, 8 * CHUNK_VALUES  # it splits chunks further itself
     quantisation = convention.ssim_quantisation
     chunks = _chunks(sr, hr, mask, convention, border, quantisation=quantisation, values=values)
     return torch.cat(
@@ -163,14 +163,14 @@ def ssim_values(
 
 
 def _levels(planes: torch.Tensor, convention: Convention) -> torch.Tensor:
-    """The levels whose SSIM a convention takes."""
+    """Return the levels on which a convention computes SSIM: Y or 256 - Y."""
     return planes if convention.ssim_levels == "kept" else 256.0 - planes.double()
 
 
 def mean_ssim(
     x: torch.Tensor, y: torch.Tensor, convention: Convention, mask: Mask = None
 ) -> torch.Tensor:
-    """The mean of the SSIM map (N,), float64, of planes (N, C, H, W), uint8 or float64."""
+    """Return the mean of the SSIM map (N,), float64, of uint8 or float64 planes (N, C, H, W)."""
     x, y = (_framed(planes, convention) for planes in (x, y))
     values = ssim_map(x, y, convention)
     if convention.negative == "zero":
@@ -184,7 +184,7 @@ def mean_ssim_float32(
     convention: Convention,
     mask: Mask = None,  # noqa: ARG001
 ) -> torch.Tensor:
-    """`mean_ssim` of whole images within 1e-6, in float32 on the CPU."""
+    """Return `mean_ssim` of whole images within 1e-6, in float32 on the CPU."""
     planes = ssim_of_planes(
         x.flatten(0, 1),
         y.flatten(0, 1),
@@ -207,16 +207,16 @@ def _float32_will_do(images: torch.Tensor, convention: Convention, border: int) 
 
 
 def ssim_map(x: torch.Tensor, y: torch.Tensor, convention: Convention) -> torch.Tensor:
-    """The SSIM map (N, C, H - size + 1, W - size + 1) of planes (N, C, H, W).
+    """Return the SSIM map (N, C, H - size + 1, W - size + 1) of planes (N, C, H, W).
 
-    With m for window means, v for variances and c for the covariance,
+    With m for window means, v for variances and c for the covariance of x and y,
 
         SSIM = (2 mx my + C1) (2 c + C2) / ((mx^2 + my^2 + C1) (vx + vy + C2)),
 
     C1 = (0.01 * 255)^2 and C2 = (0.03 * 255)^2. It is computed from the sum s = x + y and the
-    difference d = x - y, for which four filters do the work of five:
+    difference d = x - y, which takes four filters instead of five:
     2 mx my = (ms^2 - md^2) / 2, mx^2 + my^2 = (ms^2 + md^2) / 2, and likewise for variances.
-    As d is 0 for identical images, their SSIM is exactly 1.
+    Since d is 0 for identical images, their SSIM is exactly 1.
     """
     taps = window_taps(convention)
     c1, c2 = _constants(convention)
@@ -231,7 +231,7 @@ def ssim_map(x: torch.Tensor, y: torch.Tensor, convention: Convention) -> torch.
 
 
 def _framed(planes: torch.Tensor, convention: Convention) -> torch.Tensor:
-    """Planes (N, C, H, W) as SSIM takes them: averaged down, or continued beyond their edges."""
+    """Return planes (N, C, H, W) downsampled or padded by reflection, as the convention asks."""
     planes = _shrunk(planes.double(), convention)
     if convention.edges == "reflected":
         planes = F.pad(planes, (convention.size // 2,) * 4, mode="reflect")
@@ -245,7 +245,7 @@ def _shrunk(planes: torch.Tensor, convention: Convention) -> torch.Tensor:
 
 
 def _middles(mask: torch.Tensor, values: torch.Tensor, convention: Convention) -> torch.Tensor:
-    """Which windows of an SSIM map (N, C, h, w) have their middle in a mask (N, H, W)."""
+    """Return which windows of an SSIM map (N, C, h, w) have their middle in a mask (N, H, W)."""
     inside = _shrunk(mask.unsqueeze(1).double(), convention).squeeze(1) >= 0.5
     if convention.edges == "reflected":
         return inside
@@ -255,18 +255,18 @@ def _middles(mask: torch.Tensor, values: torch.Tensor, convention: Convention) -
 
 
 def _constants(convention: Convention) -> tuple[float, float]:
-    """C1 and C2 of SSIM."""
+    """Return C1 and C2 of SSIM."""
     return (0.01 * convention.peak) ** 2, (0.03 * convention.peak) ** 2
 
 
 def _normaliser(convention: Convention) -> float:
-    """What makes (co)variances of weighted means those of the convention: 1, or n / (n - 1)."""
+    """Return the factor from weighted (co)variances to the convention's: 1, or n / (n - 1)."""
     samples = convention.size**2
     return samples / (samples - 1) if convention.covariance == "n-1" else 1.0
 
 
 def window_taps(convention: Convention) -> list[float]:
-    """The weights of the separable window along one side: symmetric, their sum is 1."""
+    """Return the weights of the separable window along one side: symmetric, with sum 1."""
     if convention.window == "uniform":
         return [1.0 / convention.size] * convention.size
     return gaussian_taps(convention.size, convention.sigma)
@@ -282,8 +282,8 @@ def _chunks(
     quantisation: Quantisation,
     values: int = CHUNK_VALUES,
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor, Mask]]:
-    """Planes of SR and HR and their mask, without the border, a few images at once."""
-    # A GPU takes all at once: nothing is read back before the last image is done.
+    """Yield planes of SR and HR and their mask, without the border, a few images at a time."""
+    # A GPU takes the whole batch: nothing is copied back before the last image is done.
     images = max(1, values // sr[0].numel()) if sr.device.type == "cpu" else len(sr)
     for start in range(0, len(sr), images):
         some = slice(start, start + images)
@@ -292,7 +292,7 @@ def _chunks(
 
 
 def _within(images: torch.Tensor, border: int) -> torch.Tensor:
-    """Images (..., H, W) without their border."""
+    """Return images (..., H, W) without their border."""
     height, width = images.shape[-2:]
     return images[..., border : height - border, border : width - border]
 
@@ -300,8 +300,8 @@ def _within(images: torch.Tensor, border: int) -> torch.Tensor:
 def _planes(
     pixels: torch.Tensor, convention: Convention, border: int, quantisation: Quantisation
 ) -> torch.Tensor:
-    """What is compared: planes (N, C, H, W) in 0 to 255, uint8 or float64, without the border."""
-    if pixels.device.type == "mps":  # has no float64
+    """Return the planes to compare: 0 to 255, uint8 or float64, without the border."""
+    if pixels.device.type == "mps":  # MPS has no float64
         pixels = pixels.cpu()
     pixels = _within(pixels, border)
     if convention.colour == "rgb":
@@ -313,7 +313,7 @@ MEASURES: Mapping[str, ConventionFunction] = {"psnr": psnr_values, "ssim": ssim_
 
 
 class FidelityMetric:
-    """PSNR or SSIM by the run's convention, of whole images or of a region of the reference."""
+    """PSNR or SSIM by the run's convention, for whole images or a region of the reference."""
 
     def __init__(
         self,
@@ -330,20 +330,20 @@ class FidelityMetric:
         self._landmarker = landmarker(settings.framing, device) if region else None
 
     def reference(self, hr: torch.Tensor) -> Mask:
-        """Return the region's masks (N, H, W) on the HR images; None for whole images."""
+        """Return the region masks (N, H, W) of the HR images; None for whole images."""
         if self._landmarker is None or self._region is None:
             return None
         return reference_masks(self._landmarker, hr, [self._region])[self._region]
 
     def score(self, sr: torch.Tensor, hr: torch.Tensor, reference: Mask) -> Columns:
-        """Return one column, named like the metric."""
+        """Return one column, named after the metric."""
         sr, hr = sr.to(self._device), hr.to(self._device)
         values = self._measure(sr, hr, self._convention, self._border, reference)
         return {self._name: np.asarray(values.cpu())}
 
 
 def identify(region: str | None, settings: MetricSettings) -> Mapping[str, Any]:
-    """The full record of the convention, its border in pixels, and how a region is found."""
+    """Return the convention's full record, its border in pixels, and the rule for regions."""
     convention = find_convention(settings.convention)
     border = convention.border_at(settings.scale)
     record = {"convention": convention.as_record(), "border_pixels": border}
@@ -351,6 +351,6 @@ def identify(region: str | None, settings: MetricSettings) -> Mapping[str, Any]:
 
 
 def identical(name: str, columns: Columns) -> Mapping[str, float]:
-    """How many images have infinite PSNR, which makes the mean infinite too."""
+    """Return how many images have infinite PSNR, which makes the mean infinite too."""
     key = "identical" if name == "psnr" else f"{name}_identical"
     return {key: float(np.isposinf(columns[name]).sum())}

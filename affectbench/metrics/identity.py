@@ -1,14 +1,14 @@
 """Does a super-resolved face still show the same person? The metrics `identity` and `facenet`.
 
-Both compare the descriptors that a face recognition network gives to the face regions of SR and HR:
-the region `crop/1` of the declared framing (found on neither image, not aligned by landmarks),
-brought to the network's input size. It stays `crop/1` whatever `--crop` says of ECM: values and
-thresholds are pinned on it. A model that was trained against such a network has to say so in its
+Both compare the descriptors that a face recognition network computes for the face regions of SR and
+HR: the region `crop/1` of the declared framing (no face detection, no alignment by landmarks),
+resized to the network's input. It stays `crop/1` whatever `--crop` selects for ECM, because values
+and thresholds were calibrated on it. A model trained against such a network must list it in its
 `trained_against`.
 
-dlib's descriptors have no common origin: the cosine of two strangers is far from 0. On 824 faces
-without alignment it is 0.87 for strangers and 0.94 for two pictures of one person, and their
-distances are 0.71 and 0.48. Read `identity` against the anchor row `wrong-face`.
+dlib's descriptors are not centred at the origin: the cosine of two strangers is far from 0. On 824
+unaligned faces it is 0.87 for strangers and 0.94 for two pictures of one person; the distances are
+0.71 and 0.48. Compare `identity` with the anchor row `wrong-face`.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ from affectbench.metrics.base import undisturbed
 from affectbench.types import Columns, Judge, MetricSettings
 
 SAME_PERSON = 0.6
-"""Distance of dlib's descriptors under which two faces are taken for one person: the radius that
-the network was trained with, and the threshold of dlib's and face-api's users."""
+"""Distance of dlib's descriptors below which two faces count as the same person: the radius that
+the network was trained with, and the threshold used with dlib and face-api."""
 FACENET_SIDE = 160
-"""The side of the faces that FaceNet was trained with."""
+"""Side length of the faces that FaceNet was trained on."""
 CHUNK = 16
-"""Faces that a network sees at once, so that memory does not grow with the batch."""
+"""Faces per network batch, so that memory does not grow with the number of faces."""
 
 Describe = Callable[[torch.Tensor], torch.Tensor]
-"""Descriptors (N, D) of face regions (N, 3, H, W) in [0, 1]."""
+"""A function that returns descriptors (N, D) of face regions (N, 3, H, W) in [0, 1]."""
 
 
 class IdentityMetric:
-    """Cosine of a network's descriptors, on uint8 images (N, 3, H, W)."""
+    """Cosine similarity of a network's descriptors, for uint8 images (N, 3, H, W)."""
 
     def __init__(self, name: str, describe: Describe, framing: str, device: torch.device) -> None:
         self._name, self._describe = name, describe
@@ -58,12 +58,12 @@ class IdentityMetric:
         return face_descriptors(self._describe, hr.to(self._device), self._framing)
 
     def score(self, sr: torch.Tensor, hr: torch.Tensor, reference: torch.Tensor) -> Columns:  # noqa: ARG002
-        """Return the cosine of the descriptors in [-1, 1]: higher is better, 1 the same face."""
+        """Return the cosine similarity in [-1, 1]: higher is better, 1 for equal descriptors."""
         return {self._name: cosine(self.reference(sr), reference).numpy()}
 
 
 class DlibMetric(IdentityMetric):
-    """`identity` and `identity_distance`, on uint8 images (N, 3, H, W)."""
+    """`identity` and `identity_distance`, for uint8 images (N, 3, H, W)."""
 
     def __init__(
         self,
@@ -74,9 +74,9 @@ class DlibMetric(IdentityMetric):
         super().__init__("identity", load_face_descriptor(device), settings.framing, device)
 
     def score(self, sr: torch.Tensor, hr: torch.Tensor, reference: torch.Tensor) -> Columns:  # noqa: ARG002
-        """Return the cosine, and the Euclidean distance of the descriptors, not normalised.
+        """Return the cosine similarity and the Euclidean distance of the raw descriptors.
 
-        Lower is better; under 0.6 users of the network take two faces for one person.
+        For the distance, lower is better; below 0.6, two faces are commonly taken for one person.
         """
         found = self.reference(sr)
         distance = (found - reference).norm(dim=1)
@@ -87,16 +87,16 @@ class DlibMetric(IdentityMetric):
 
 
 def face_descriptors(describe: Describe, images: torch.Tensor, framing: str) -> torch.Tensor:
-    """Descriptors of the face regions of uint8 images (N, 3, H, W): float64 (N, D), on the CPU."""
+    """Return descriptors of face regions of uint8 images (N, 3, H, W): float64 (N, D), on CPU."""
     with undisturbed(images.device):
         chunks = torch.split(unit_range(crop(images, framing)), CHUNK)
         return torch.cat([describe(chunk).cpu().double() for chunk in chunks])
 
 
 def cosine(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """Cosine of the angle between vectors (N, D), row by row; exactly 1 for equal ones.
+    """Return the cosine of vectors (N, D), row by row; exactly 1 for equal ones.
 
-    1 - |x/|x| - y/|y||^2 / 2, which is x.y / (|x| |y|) without its rounding near 1.
+    1 - |x/|x| - y/|y||^2 / 2 equals x.y / (|x| |y|), but without its rounding error near 1.
     """
     return 1.0 - (F.normalize(x, dim=1) - F.normalize(y, dim=1)).square().sum(dim=1) / 2.0
 
@@ -106,17 +106,17 @@ def build_facenet(
     judge: Judge | None,  # noqa: ARG001
     device: torch.device,
 ) -> IdentityMetric:
-    """Return `facenet`: the cosine of FaceNet's embeddings."""
+    """Return `facenet`: the cosine similarity of FaceNet's embeddings."""
     assets.require_facenet()
     return facenet_metric(assets.FACENET.verified()[0], settings.framing, device)
 
 
 def facenet_metric(weights: Path, framing: str, device: torch.device) -> IdentityMetric:
-    """Return `facenet` with the weights of a file; errors as in `load_facenet`."""
+    """Return `facenet` with weights from a file; errors as in `load_facenet`."""
     network = load_facenet(weights, device)
 
     def describe(faces: torch.Tensor) -> torch.Tensor:
-        # facenet-pytorch's own standardisation of pixel values in 0 to 255.
+        # facenet-pytorch's own standardisation of pixel values from 0 to 255.
         standardised = (resized(faces, FACENET_SIDE) * 255.0 - 127.5) / 128.0
         return cast(torch.Tensor, network(standardised))
 
@@ -124,20 +124,20 @@ def facenet_metric(weights: Path, framing: str, device: torch.device) -> Identit
 
 
 def load_facenet(weights: Path, device: torch.device) -> nn.Module:
-    """The network of the installed package with the weights of a file, frozen, in eval mode.
+    """Return the installed package's network with weights from a file, frozen, in eval mode.
 
-    The package would download and unpickle them itself; here they are read as tensors only.
-    Raises MissingPackageError if it, or what it imports, is missing, and WeightsError if the
-    weights are damaged or do not fit.
+    The package itself would download and unpickle the weights; here they are read as tensors only.
+    Raises MissingPackageError if the package, or one of its imports, is missing, and WeightsError
+    if the weights are damaged or do not fit.
     """
     try:
         package = importlib.import_module("facenet_pytorch")
     except ImportError as error:
         command = f"--no-deps facenet-pytorch (it cannot be imported: {error})"
         raise MissingPackageError("metric 'facenet'", command) from error
-    # The classifier over the persons of the training set is in the file, and not needed.
+    # The file also holds the training set's identity classifier, which is not needed.
     tensors = {k: v for k, v in read_weights(weights).items() if not k.startswith("logits.")}
-    with torch.random.fork_rng(devices=[]):  # the weights it starts with are thrown away
+    with torch.random.fork_rng(devices=[]):  # the initial random weights are discarded
         network: nn.Module = package.InceptionResnetV1(pretrained=None)
     try:
         network.load_state_dict(tensors)
@@ -148,12 +148,12 @@ def load_facenet(weights: Path, device: torch.device) -> nn.Module:
 
 
 def identify(settings: MetricSettings) -> Mapping[str, Any]:
-    """The face region and dlib's weights."""
+    """Return the face region and dlib's weights."""
     return {**_region(settings), "weights": FACE_RECOGNITION.source.sha256}
 
 
 def identify_facenet(settings: MetricSettings) -> Mapping[str, Any]:
-    """The face region, FaceNet's weights and the package that has its network."""
+    """Return the face region, FaceNet's weights and the package that defines its network."""
     assets.require_facenet()
     weights = assets.FACENET.verified()[1]
     package = version(assets.FACENET_PACKAGE)
@@ -166,7 +166,7 @@ def _region(settings: MetricSettings) -> dict[str, Any]:
 
 
 def same_person(columns: Columns) -> Mapping[str, float]:
-    """`identity_distance`: its mean; `same_person`: share of faces with a distance under 0.6."""
+    """Return the mean of `identity_distance`, and the share of faces with a distance under 0.6."""
     distance = np.asarray(columns["identity_distance"], dtype=np.float64)
     if not distance.size:
         return {"identity_distance": float("nan"), "same_person": float("nan")}

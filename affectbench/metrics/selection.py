@@ -1,7 +1,7 @@
-"""Which metrics a text names: metrics, groups of them, or all of them.
+"""Resolve metric selections: names of metrics, names of groups, or all.
 
-A name that is both stands for the metric (`identity`); `group:NAME` always names the group.
-Metrics of the kind `cost` are measured in every run and never have to be asked for.
+A name that is both a metric and a group means the metric (`identity`); `group:NAME` always means
+the group. Metrics of the kind `cost` are measured in every run and never need to be requested.
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ GROUPS = (
     "naturalness",
     "cost",
 )
-"""The groups of the library's own metrics, in the order of tables; others follow by name."""
+"""The groups of the library's own metrics, in table order; other groups follow by name."""
 
 
 @dataclass(frozen=True)
 class AskedMetric:
-    """A metric that a run asks for; `group` names the group that brought it, if one did."""
+    """A metric that a run requests; `group` is the group that included it, if any."""
 
     metric: str
     group: str = ""
 
 
 def expand_metrics(names: Sequence[str]) -> tuple[AskedMetric, ...]:
-    """The metrics of a list of metrics and groups, each once, in the order of the list.
+    """Expand a list of metrics and groups: each metric once, in the order of the list.
 
-    A metric that is named itself counts as named, whatever group holds it too. What has to stand
-    `beside` a metric follows it as a part of its group. Raises UnknownNameError, with a
-    suggestion, and InputError for a metric that is named twice or if nothing is left to compute.
+    A metric that is named explicitly counts as named even if a group includes it too. Metrics that
+    must stand `beside` a metric follow it as members of its group. Raises UnknownNameError, with a
+    suggestion, and InputError for a metric that is named twice or if there is nothing to compute.
     """
     named = [name for name in names if name in METRICS]
     twice = next((name for name in named if named.count(name) > 1), None)
@@ -72,7 +72,7 @@ def expand_metrics(names: Sequence[str]) -> tuple[AskedMetric, ...]:
 
 
 def groups() -> dict[str, tuple[str, ...]]:
-    """The names of the metrics of each group; a metric that cannot be imported is in none."""
+    """Return the metric names of each group, except metrics that cannot be imported."""
     members: dict[str, list[MetricSpec]] = {name: [] for name in GROUPS}
     for name in METRICS:
         try:
@@ -88,13 +88,13 @@ def groups() -> dict[str, tuple[str, ...]]:
 
 
 def catalogue() -> list[dict[str, Any]]:
-    """All metrics as plain JSON data, by group; `missing` says what each lacks on this machine."""
+    """Return all metrics as JSON data, by group; `missing` says what each lacks on this machine."""
     names = [name for members in groups().values() for name in members]
     return [{**as_json(metric_plugin(name).spec), "missing": missing(name)} for name in names]
 
 
 def missing(name: str) -> str:
-    """What a metric lacks on this machine and how to get it; empty if it can run."""
+    """Return what a metric lacks on this machine and how to get it; empty if it can run."""
     try:
         metric_plugin(name).require()
     except AffectBenchError as error:
@@ -103,7 +103,7 @@ def missing(name: str) -> str:
 
 
 def remedy(error: AffectBenchError) -> str:
-    """The message of an error for a line of a table: weights without where they would lie."""
+    """Return an error's message for one line of a table; for weights, without their path."""
     if isinstance(error, AssetMissingError):
         return f"its weights are not here; 'affectbench assets fetch {error.asset}' gets them"
     return str(error)

@@ -1,22 +1,22 @@
 """SSIM of planes in float32 on a CPU: several times faster than float64, and within 1e-6 of it.
 
-A float32 has 24 bits, and a variance is the small difference of two large means. What keeps it
-exact enough here:
+float32 has a 24-bit significand, and a variance is the small difference of two large means. The
+accuracy is kept as follows:
 
-- The sum s = x + y and the difference d = x - y are centred, plane by plane, by whole numbers:
-  they and their squares stay whole numbers below 2^24, which float32 holds exactly.
-- Only the variances lose digits. That of d, and with it the loss of similarity, is small where
-  planes are alike.
-- Products of whole numbers and weights are not rounded at random: over a flat region the sums
-  all lean to one side, by up to 0.2 units in the last place. A slight slope laid over s and s^2
-  breaks that pattern; a symmetric window leaves it as it is, so that it is taken off afterwards.
-- The weights, rounded to float32, still sum to 1. Those of a uniform window are whole numbers,
-  1, and so are then its sums.
+- The sum s = x + y and the difference d = x - y are centred, plane by plane, by integers: they and
+  their squares remain integers below 2^24, which float32 represents exactly.
+- Only the variances lose digits. The variance of d, and with it the dissimilarity, is small where
+  the planes are alike.
+- Products of integers and weights do not round at random: over a flat region all sums are biased in
+  the same direction, by up to 0.2 ulp. A slight slope added to s and s^2 breaks that pattern; a
+  symmetric window preserves the slope, so it is subtracted afterwards.
+- The weights, rounded to float32, still sum to 1. Those of a uniform window are the integer 1, and
+  so its sums are integers.
 
-Convolutions do the filtering (oneDNN's, on its two fastest paths). Down the columns: each of the
-W columns is a channel of its own. Along the rows: a plane, flattened, is a signal of 8 channels,
-of which 3 blocks of 8 pixels decide each block of the result; what spills over from one row to
-the next lies outside of the valid region.
+Filtering uses oneDNN's convolutions, on its two fastest paths. Along the columns, each of the W
+columns is a channel of its own. Along the rows, a flattened plane is a signal with 8 channels, and
+3 blocks of 8 pixels determine each block of the result; values that spill from one row into the
+next lie outside the valid region.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ import torch
 from torch.nn import functional as F
 
 BLOCK = 8
-"""Pixels of a row that are filtered together: what a register of eight float32 holds."""
+"""Pixels of a row filtered together: one register of eight float32."""
 LONGEST = 2 * BLOCK + 1
-"""Weights of the longest window that three blocks reach."""
+"""Longest window, in weights, that three blocks cover."""
 CHUNK_VALUES = 12 * 128 * 128
-"""Values of a plane worked on at once: the maps then stay in a processor's last cache."""
+"""Values of a plane per block: the maps then stay in the processor's last-level cache."""
 EXACT_SIDE = 8
 """Side of the largest uniform window whose sums of squares, up to 510^2 each, stay below 2^24."""
 SLOPES = (159 / 2**14, 11 / 2**6)
-"""Of s and s^2 per row: what float32 adds to 9 and 18 bits of whole numbers without rounding."""
+"""Slopes of s and s^2 per row: float32 adds them to 9- and 18-bit integers without rounding."""
 
 
 @dataclass(frozen=True)
 class Filters:
-    """The window as the weights of two convolutions, and the slopes before and after them.
+    """The window as the weights of two convolutions, and the slopes before and after filtering.
 
-    The sum of all weights is `total`: 1, or the pixels of a uniform window.
+    `total` is the sum of all weights: 1, or the number of pixels of a uniform window.
     """
 
     down: torch.Tensor
@@ -62,7 +62,7 @@ def ssim_of_planes(
     constants: tuple[float, float],
     normaliser: float,
 ) -> torch.Tensor:
-    """The mean SSIM (P,), float64, of planes x and y (P, H, W), uint8 or float, in 0 to 255.
+    """Return the mean SSIM (P,), float64, of planes x and y (P, H, W), uint8 or float, 0 to 255.
 
     `taps` are the weights of the separable window along one side, symmetric, at most `LONGEST`;
     `constants` are C1 and C2; `normaliser` multiplies (co)variances: 1, or n / (n - 1). Formula:
@@ -75,7 +75,7 @@ def ssim_of_planes(
     padded = -(-width // BLOCK) * BLOCK
     memory = torch.zeros(4 * min(planes, len(x)) * height * padded)
     means = []
-    # A caller's mixed precision would change the score.
+    # Autocast is disabled: it would change the score.
     with torch.no_grad(), torch.autocast("cpu", enabled=False):
         for some_x, some_y in zip(torch.split(x, planes), torch.split(y, planes), strict=True):
             shape = (4, len(some_x), height, padded)
@@ -89,7 +89,7 @@ def ssim_of_planes(
 
 
 def _at_most_1(means: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """What rounding lifted over 1, or kept below it for identical planes, is 1."""
+    """Clamp values that rounding raised above 1, and set identical planes to exactly 1."""
     for index in (means > 1.0 - 1e-6).nonzero().flatten().tolist():
         if means[index] > 1.0 or torch.equal(x[index], y[index]):
             means[index] = 1.0
@@ -99,7 +99,7 @@ def _at_most_1(means: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.T
 def _fill(
     maps: torch.Tensor, x: torch.Tensor, y: torch.Tensor, slopes: torch.Tensor
 ) -> torch.Tensor:
-    """Fill `maps` with s, -d, s^2 and d^2, centred; slopes are on s and s^2. Gives the centres."""
+    """Fill `maps` with centred s, -d, s^2 and d^2, slopes on s and s^2; return the centres."""
     width = x.shape[-1]
     total, difference = maps[0], maps[1]
     total[..., :width].copy_(x)
@@ -115,10 +115,10 @@ def _fill(
 
 
 def _filtered(maps: torch.Tensor, filters: Filters) -> torch.Tensor:
-    """Window means of maps (M, P, H, W), W a multiple of 8: (M, P, H - size + 1, W).
+    """Return window means (M, P, H - size + 1, W) of maps (M, P, H, W), W a multiple of 8.
 
-    The mean of the window around column j is at j; columns nearer to an edge than half a window
-    hold no means.
+    The mean of the window around column j is at j; columns closer to an edge than half a window are
+    not valid.
     """
     count, planes, height, width = maps.shape
     columns = maps.view(count * planes, 1, height, width).permute(0, 3, 1, 2)
@@ -130,13 +130,13 @@ def _filtered(maps: torch.Tensor, filters: Filters) -> torch.Tensor:
 
 
 def _variances(maps: torch.Tensor, filters: Filters) -> None:
-    """From window sums of s, d and their squares to means and variances, in their place."""
+    """Convert window sums of s, d and their squares to means and variances, in place."""
     means, squares = maps[:2], maps[2:]
     if filters.total == 1:
         maps[0::2].sub_(filters.slopes_after)
         torch.addcmul(squares, means, means, value=-1, out=squares)
         return
-    # About a whole number near the mean, all is exact but for the square of the small rest.
+    # Around an integer near the mean, everything but the square of the small remainder is exact.
     whole = means.div(filters.total).round_()
     rest = torch.addcmul(means, whole, whole.new_tensor(filters.total), value=-1)
     for factor in (means, rest):
@@ -148,12 +148,12 @@ def _variances(maps: torch.Tensor, filters: Filters) -> None:
 def _map(
     maps: torch.Tensor, centre: torch.Tensor, constants: tuple[float, float], normaliser: float
 ) -> torch.Tensor:
-    """Half of the SSIM map, (a - b) / 2(a + b) times (vs - vd + 2 C2) / (vs + vd + 2 C2).
+    """Return half of the SSIM map, (a - b) / 2(a + b) times (vs - vd + 2 C2) / (vs + vd + 2 C2).
 
-    a = ms^2 + 2 C1 and b = md^2 are of the means of s and d, vs and vd their variances. The first
-    factor is taken as a / (a + b) - 1/2, which saves a pass over memory, and C2 is divided apart:
-    added to a difference of large variances it would always be rounded to the same side. Works in
-    the memory of `maps`.
+    a = ms^2 + 2 C1 and b = md^2 use the means of s and d; vs and vd are their variances. The first
+    factor is computed as a / (a + b) - 1/2, which saves one pass over memory. C2 is divided
+    separately: added to a difference of large variances it would always round in the same
+    direction. Reuses the memory of `maps`.
     """
     means, squares = maps[:2], maps[2:]
     if normaliser != 1.0:
@@ -193,7 +193,7 @@ def _filters(taps: tuple[float, ...], height: int, width: int) -> Filters:
 
 
 def _rounded(taps: tuple[float, ...]) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    """The weights as float32 whose sum is 1: the outer two make up for the others' rounding."""
+    """Return the weights as float32 with sum 1: the outer two absorb the rounding of the others."""
     weights = np.array(taps, dtype=np.float32)
     missing = 1.0 - float(weights.sum(dtype=np.float64))
     weights[[0, -1]] += np.float32(missing / 2)

@@ -1,4 +1,4 @@
-"""Emotion consistency over batches and processes, as a metric of torchmetrics where it exists."""
+"""Emotion consistency over batches and processes; a torchmetrics metric if that is installed."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from affectbench.types import Judge, content_id
 
 
 class SumMetric:
-    """What `EmotionConsistency` needs of `torchmetrics.Metric`, where that is not installed."""
+    """The part of `torchmetrics.Metric` that `EmotionConsistency` needs, without torchmetrics."""
 
     device = torch.device("cpu")
 
     def add_state(self, name: str, default: torch.Tensor, dist_reduce_fx: Literal["sum"]) -> None:  # noqa: ARG002
-        """Keep a tensor that `reset` sets back and that processes add up."""
+        """Register a tensor that `reset` restores and that is summed over processes."""
         self._default = name, default
         self.reset()
 
     def reset(self) -> None:
-        """Forget all batches."""
+        """Reset all states."""
         name, default = self._default
         setattr(self, name, default.clone())
 
@@ -45,16 +45,17 @@ else:
 
 
 class EmotionConsistency(_Metric):
-    """ECM of a set of faces that comes in batches: `update`, `compute`, `reset`.
+    """ECM of a set of faces that arrives in batches: `update`, `compute`, `reset`.
 
-    The arguments are those of `affectbench.emotion_consistency`. It keeps three numbers for each
-    expression class, whatever the number of faces, so that memory does not grow and processes
-    with unlike numbers of faces, or none, add up to the value of a single process (up to the
-    rounding of float64 sums). `compute` gathers over all processes of `torch.distributed`: every
-    process has to call it.
+    The arguments are those of `affectbench.emotion_consistency`. The state is three numbers per
+    expression class, whatever the number of faces: memory does not grow, and processes with
+    different numbers of faces (or none) add up to the value of a single process, up to float64
+    rounding. `compute` gathers over all processes of `torch.distributed`: every process must call
+    it.
 
-    With torchmetrics installed this is a `torchmetrics.Metric` (`settings` are its own keyword
-    arguments) and goes into a `MetricCollection`; without, a plain class that does the same.
+    If torchmetrics is installed this is a `torchmetrics.Metric` (`settings` are its own keyword
+    arguments) and works in a `MetricCollection`; otherwise it is a plain class with the same
+    behaviour.
 
     >>> faces = torch.rand(2, 3, 64, 64)
     >>> metric = EmotionConsistency()
@@ -81,11 +82,11 @@ class EmotionConsistency(_Metric):
         face_box(framing)
         self._alpha, self._distance, self._framing = alpha, distance, framing
         spec = judge_spec(judge) if isinstance(judge, str) else judge.spec
-        # In a tuple: as a submodule the judge would follow .train() and change its numbers.
+        # Kept in a tuple: as a submodule the judge would follow .train() and change its numbers.
         self._judge = (judge,)
         self._loaded: dict[torch.device, Judge] = {}
-        # The state's name tells settings apart. MetricCollection computes metrics only once whose
-        # states have equal names and values after the first batch, as two judges' can.
+        # The state's name distinguishes settings: MetricCollection merges metrics whose states have
+        # equal names and equal values after the first batch, which can happen with two judges.
         identity = [self.definition, spec.name, spec.revision, framing]
         self._sums = f"sums_{content_id({'settings': identity})}"
         zeros = torch.zeros(len(spec.classes), 3, dtype=torch.float64)
@@ -100,12 +101,12 @@ class EmotionConsistency(_Metric):
         parts = ecm_parts(logits_hr, logits_sr, self._alpha, self._distance)
         agreement = (parts.label_hr == parts.label_sr).double()
         rows = torch.stack([torch.ones_like(parts.ecm), parts.ecm, agreement], dim=1)
-        # Added up on the CPU, where the order of the sum is fixed.
+        # Summed on the CPU, where the order of summation is fixed.
         batch = rows.new_zeros(len(judge.classes), 3).index_add(0, parts.label_hr, rows)
         setattr(self, self._sums, getattr(self, self._sums) + batch.to(self.device))
 
     def _judge_on(self, device: torch.device) -> Judge:
-        """The judge itself, or the named one loaded where the images are."""
+        """Return the judge itself, or load the named one onto the device of the images."""
         (judge,) = self._judge
         if not isinstance(judge, str):
             return judge
@@ -114,7 +115,7 @@ class EmotionConsistency(_Metric):
         return self._loaded[device]
 
     def compute(self) -> dict[str, torch.Tensor]:
-        """Values of all faces so far: scalars in float64, NaN before the first face.
+        """Return the values of all faces so far: float64 scalars, NaN before the first face.
 
         `ecm` is the macro mean (over the reference's classes with at least 10 faces; the plain
         mean if there is none), `ecm_mean` the plain mean, `agreement` the share of faces on
@@ -136,7 +137,7 @@ class EmotionConsistency(_Metric):
 
 
 def _over_processes(sums: torch.Tensor) -> torch.Tensor:
-    """The sum over all processes of `torch.distributed`, if there are several."""
+    """Return the sum over all processes of `torch.distributed`, if there are several."""
     if not (dist.is_available() and dist.is_initialized()):
         return sums
     total = sums.clone() if dist.get_backend() != "nccl" else sums.cuda()

@@ -1,1 +1,1 @@
-"""The runner: plan the cells, execute what is missing, keep it on disk."""
+"""The runner: plan the cells, compute the missing ones, store them on disk."""

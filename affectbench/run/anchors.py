@@ -1,12 +1,12 @@
-"""Anchor rows: points of reference that every table has and no ranking includes.
+"""Anchor rows: reference points that every table shows and no ranking includes.
 
-- `reference`: the HR face as Pillow JPEG, quality 95, chroma 4:4:4: what invisible noise costs.
-- `bicubic`: unless it is one of the models, under this name. Another model that was given the name
-  does not replace it: rows of models and of anchors may have one name, and are told apart by role.
-- `wrong-face`: each face answered by another face of the set, a fixed seeded derangement.
-- `one-face`: the one face of the set which, shown for every input, has the lowest ECM. Beyond
-  4,000 faces all of them are tried on some of the references, and the best of these on all of them:
-  `screened/1`, which is part of the anchor's revision.
+- `reference`: the HR face as Pillow JPEG, quality 95, chroma 4:4:4: the cost of invisible noise.
+- `bicubic`: unless it is one of the models, under this name. Another model with that name does not
+  replace it: model and anchor rows may share a name and are distinguished by their role.
+- `wrong-face`: each result is another face of the set, by a fixed seeded derangement.
+- `one-face`: the single face of the set that has the lowest ECM when used as every result. Above
+  4,000 faces, all of them are screened on a subset of the references, and the best of these are
+  then scored on all: `screened/1`, which is part of the anchor's revision.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ ANCHORS = ("reference", "bicubic", "wrong-face", "one-face")
 JPEG_QUALITY = 95
 
 EXACT_FACES = 4000
-"""Up to so many every face is tried on every other, whose time grows with the square."""
+"""Up to this many faces every face is tried on every other, which takes quadratic time."""
 SCREENED = "screened/1"
-"""How `one-face` is chosen of more faces."""
+"""How `one-face` is chosen among more faces."""
 
 
 def anchor_rows(
     models: Sequence[Row], measures: Sequence[Measure], seed: int, faces: int
 ) -> Iterator[tuple[Row, list[Measure]]]:
-    """The anchors of a data set of so many `faces`, each with the measures it is scored by.
+    """Return the anchors of a data set of `faces` faces, each with the measures that score it.
 
-    `one-face` is another face for another judge: each judge's ECM is taken with its own, all
-    other metrics with that of the first judge. Without ECM neither it nor `wrong-face` is made.
+    `one-face` differs between judges: each judge's ECM uses its own, all other metrics use that of
+    the first judge. Without ECM, neither it nor `wrong-face` is made.
     """
     every = list(measures)
     yield _anchor("reference", {"jpeg_quality": JPEG_QUALITY, "subsampling": "4:4:4"}), every
@@ -66,7 +66,7 @@ def _anchor(name: str, content: dict[str, object], judge: str = "") -> Row:
 
 
 def derangement(n: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """A random cyclic permutation of range(n): no face answers for itself (n >= 2).
+    """Return a random cyclic permutation of range(n): no face maps to itself (n >= 2).
 
     >>> derangement(2, np.random.default_rng(0))
     array([1, 0])

@@ -1,8 +1,8 @@
 """The finished batches of one cell that is not sealed yet.
 
-A batch is finished when every one of its faces has its line: values, or the reason why its model
-gave nothing for it. A file that is missing, empty or damaged (a crash can leave an empty one) is a
-batch to be done again, never one to go without.
+A batch is finished once each of its faces has a row: values, or the reason why the model produced
+nothing. A batch whose file is missing, empty or damaged (a crash can leave an empty one) is
+computed again, never skipped.
 """
 
 from __future__ import annotations
@@ -24,13 +24,16 @@ from affectbench.types import Columns, content_id
 FOLDER = ".partial"
 
 Numbered = Iterable[tuple[int, tuple[str, ...]]]
-"""Batch numbers and their ids, as `DatasetPlan.batches` gives them."""
+"""Batch numbers with their ids, as returned by `DatasetPlan.batches`."""
 
 
 @dataclass(frozen=True)
 class Batches:
-    """Files in a folder named by cell, place, batch size and threads, so that a resumed run repeats
-    whole batches with the same boundaries, and two rows of one content share nothing."""
+    """Files in a folder named by cell, location, batch size and threads.
+
+    So a resumed run repeats whole batches with the same boundaries, and two rows with the same
+    content share nothing.
+    """
 
     root: Path
     cell: Cell
@@ -38,19 +41,19 @@ class Batches:
     threads: int
 
     def has(self, number: int, ids: Sequence[str]) -> bool:
-        """Whether that batch, of these faces, is finished."""
+        """Return whether that batch, with these faces, is finished."""
         return self._finished(number, ids) is not None
 
     def write(self, number: int, columns: Columns, about: Mapping[str, Any]) -> None:
-        """Keep a finished batch; `about` is JSON data about it (failures, seconds)."""
-        # The values first: a batch counts as finished once its `about` is there.
+        """Store a finished batch; `about` is JSON data about it (failures, seconds)."""
+        # Values first: a batch counts as finished once its `about` exists.
         write_columns(columns, self._file(number).with_suffix(".parquet"), durable=False)
         write_atomic(self._file(number), json.dumps(about).encode(), durable=False)
 
     def read(self, batches: Numbered) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
-        """All batches in order: joined columns, and what was said about each.
+        """Return all batches in order: joined columns, and the `about` data of each.
 
-        StorageError if one of them is not there: what was finished has been taken away since.
+        Raises StorageError if one is missing: finished batches have been removed in the meantime.
         """
         found, gone = [], []
         for number, ids in batches:
@@ -90,13 +93,13 @@ class Batches:
 
 
 def drop_batches(root: Path, cell: Cell) -> None:
-    """Forget the batches of a cell, of any batch size and number of threads."""
+    """Remove the batches of a cell, for any batch size and number of threads."""
     for folder in _folders(root, cell):
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def drop_unsure_batches(root: Path, cell: Cell) -> None:
-    """Forget the batches of a cell if its model could be another one by now."""
+    """Remove the batches of a cell if its model may have changed."""
     for folder in _folders(root, cell):
         if cell.row.spec.revision_lacks or any(map(_is_unsure, folder.glob("*.json"))):
             shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""The choice of the anchor `one-face`: which face, shown for every input, has the lowest ECM."""
+"""The choice of the anchor `one-face`: the face with the lowest ECM as every result."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from affectbench.metrics.ecm import ALPHA, ecm_parts
 from affectbench.stats import set_mean
 
 SCREENING_REFERENCES = 200
-"""References of each class that every face is tried on, evenly spaced in the order of their ids."""
+"""References per class for screening, evenly spaced in id order."""
 FINALISTS = 50
-"""Faces that are then tried exactly on all references."""
+"""Faces that are then scored exactly on all references."""
 _AT_ONCE = 500
 
 
 def best_constant_face(
     p: NDArray[np.floating[Any]], labels: NDArray[np.str_], *, screened: bool = False
 ) -> int:
-    """The index of the face whose probabilities, shown for every input, have the lowest set ECM.
+    """Return the index of the face whose probabilities give the lowest set ECM as every result.
 
     `p` (N, K) are the reference faces' class probabilities, `labels` (N,) their classes. All faces
-    are tried in floating-point haste, on all references or, with `screened`, on a part of them so
-    that time grows with N alone; then the `FINALISTS` exactly, on all references. The first of
-    equally good faces is taken.
+    are first scored approximately, on all references or, with `screened`, on a subset, so that the
+    time is linear in N; then the best `FINALISTS` are scored exactly on all references. Ties go to
+    the first face.
     """
     some = _evenly_spaced(labels) if screened else np.arange(len(p))
     order = np.argsort(_hasty_scores(p[some], labels[some], p), kind="stable")
@@ -44,15 +44,15 @@ def best_constant_face(
 def _hasty_scores(
     p: NDArray[np.floating[Any]], labels: NDArray[np.str_], faces: NDArray[np.floating[Any]]
 ) -> NDArray[np.float64]:
-    """The set ECM of each of `faces` (C, K) in the place of all references `p` (N, K), to 1e-7.
+    """Return the set ECM of each of `faces` (C, K) as every result for `p` (N, K), to 1e-7.
 
-    `ecm/1` by matrix products: the squared Hellinger distance is 1 less the sum of sqrt(p q), which
-    loses digits where p is nearly q.
+    `ecm/1` by matrix products: the squared Hellinger distance is 1 minus the sum of sqrt(p q),
+    which loses digits where p is close to q.
     """
     classes, names = macro_classes(labels)
     members = np.bincount(classes + 1).astype(np.float64)
     if names:
-        members[0] = np.inf  # faces of classes that do not count
+        members[0] = np.inf  # faces of classes that are not counted
     weights = 1.0 / members[classes + 1] / max(len(names), 1)
     p, faces = p.astype(np.float64), faces.astype(np.float64)
     roots, best = np.sqrt(p), p.argmax(axis=1)
@@ -65,7 +65,7 @@ def _hasty_scores(
 
 
 def _evenly_spaced(labels: NDArray[np.str_]) -> NDArray[np.intp]:
-    """Up to `SCREENING_REFERENCES` indices of each class: no class becomes too small to count."""
+    """Return up to `SCREENING_REFERENCES` indices per class, so that each class still counts."""
     picked = []
     for name in np.unique(labels):
         members = np.flatnonzero(labels == name)

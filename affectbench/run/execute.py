@@ -1,8 +1,8 @@
-"""Run the cells of one data set that are missing: chunk-outer, model-inner.
+"""Run the missing cells of one data set: batches in the outer loop, rows in the inner.
 
-A batch of faces is read and degraded once, what a metric needs of the reference is computed once,
-and every row sees that batch. A row that breaks its contract fails alone. Nothing but the
-finished values outlives its batch.
+Each batch of faces is read and degraded once, reference-side results of metrics are computed once,
+and every row gets the same batch. A row that breaks its contract fails alone. Only finished values
+outlive their batch.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from affectbench.types import Columns, ModelSpec, as_json
 
 @dataclass
 class Job:
-    """One row that has something to do."""
+    """A row with cells to compute."""
 
     row: Row
     source: FaceSource
@@ -57,14 +57,14 @@ class Job:
 
 @dataclass(frozen=True)
 class LocalExecutor:
-    """This process and its threads, whose number is fixed here, whatever a model does with it."""
+    """Executes in this process; the number of threads is fixed, whatever a model sets."""
 
     folder: RunFolder
     progress: Advance
     threads: int = field(default_factory=torch.get_num_threads)
 
     def run(self, plan: DatasetPlan, cells: Sequence[Cell]) -> None:
-        """Run `cells`, a part of the plan's; `one-face` last, since it is chosen from results."""
+        """Run `cells`, a subset of the plan's; `one-face` last, since it is chosen from results."""
         device = usable_device(plan.device)
         work = _Work(plan, self.folder, self.progress, device, self.threads)
         work.run([cell for cell in cells if not cell.row.judge])
@@ -72,10 +72,10 @@ class LocalExecutor:
 
 
 class _Work:
-    """One data set under way: its faces, and the metrics that were built so far.
+    """A data set in progress: its faces, and the metrics built so far.
 
-    A job is left with the cells that have not failed: all of them go with a model that fails, one
-    with a metric that does.
+    A job keeps the cells that have not failed: a failing model takes all of them with it, a failing
+    metric only its own.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class _Work:
         self._metrics = Metrics(device)
 
     def run(self, cells: Sequence[Cell]) -> None:
-        """Run and seal cells: batches outside, rows inside."""
+        """Run and seal cells: batches in the outer loop, rows in the inner."""
         by_row: dict[Row, list[Cell]] = defaultdict(list)
         for cell in cells:
             by_row[cell.row].append(cell)
@@ -151,7 +151,7 @@ class _Work:
         produced: Produced,
         references: References,
     ) -> Iterator[tuple[Cell, Columns]]:
-        """The columns of each cell; a metric that fails costs its own cells of this row."""
+        """Return the columns of each cell; a failing metric fails only its cells of this row."""
         computed: dict[Computation, Columns | MetricError] = {}
         for cell in cells:
             key = cell.measure.computation
@@ -185,7 +185,7 @@ class _Work:
             whole = sealed is not None and sealed.status == "ok" and not sealed.failed
             if whole and judge and judge.name == row.judge and cell.measure.metric == "ecm":
                 columns = self.folder.columns(cell)
-                # A face without a region (`crop/2`) has no probabilities, and cannot be chosen.
+                # A face without a region (`crop/2`) has no probabilities, so it cannot be chosen.
                 known = ~np.isnan(columns["ecm"])
                 if not known.any():
                     raise ModelError(
@@ -203,7 +203,7 @@ class _Work:
         raise ModelError(f"one-face cannot be chosen: no row was scored by {row.judge}")
 
     def _lose(self, job: Job, cells: Sequence[Cell], error: str) -> None:
-        """Seal cells of a job as failed; the job goes on with the others."""
+        """Seal cells of a job as failed; the job continues with the others."""
         lost = list(cells)
         self._fail(lost, job.source.spec, error)
         job.cells = [cell for cell in job.cells if cell not in lost]
@@ -236,7 +236,7 @@ class _Work:
             )
 
     def _measured(self, job: Job) -> dict[str, float]:
-        """What one face costs a model; of anchors and stored results nothing is measured."""
+        """Return the cost of one face for a model; empty for anchors and stored results."""
         if job.row.role != "model" or not isinstance(job.source, ModelSource):
             return {}
         return job.source.cost(read_batch(self.plan.pairs, self.plan.ids[:1]).lr)

@@ -1,4 +1,4 @@
-"""A run's folder: the lock, and the sealed cells."""
+"""The folder of a run: its lock and its sealed cells."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from affectbench.types import Columns
 class RunFolder:
     """Cells under `records/` and `images/`, batches under `.partial/` until their cell is sealed.
 
-    A sealed cell is a record; it is written last, so that a cell without one is not finished.
+    A cell is sealed by its record, which is written last: a cell without a record is not finished.
     """
 
     def __init__(self, root: Path) -> None:
@@ -38,7 +38,7 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder for this process; BusyError says who holds it otherwise."""
+        """Lock the folder for this process; BusyError names the holder otherwise."""
         with locked(self.root) as present:
             self._present = present
             try:
@@ -47,7 +47,7 @@ class RunFolder:
                 self._present = None
 
     def require_present(self) -> None:
-        """StorageError if the held folder was removed, or is another one by now."""
+        """Raise StorageError if the locked folder was removed or replaced."""
         if self._present is not None and not self._present():
             raise StorageError(
                 f"{self.root}: was removed or replaced while the run was under way; run the same "
@@ -55,18 +55,18 @@ class RunFolder:
             )
 
     def record_path(self, cell: Cell) -> Path:
-        """Where the record of a cell lies, whether it exists or not."""
+        """Return the path of a cell's record, whether it exists or not."""
         return self.root / "records" / cell.relative.with_suffix(".json")
 
     def images_path(self, cell: Cell) -> Path:
-        """Where the per-image values of a cell lie."""
+        """Return the path of a cell's per-image values."""
         return self.root / "images" / cell.relative.with_suffix(".parquet")
 
     def record(self, cell: Cell) -> Record | None:
-        """The record of a cell, None if it is not sealed.
+        """Return the record of a cell, or None if the cell is not sealed.
 
-        Nor is it if the file is of a row or data set that another run called otherwise, which some
-        file systems and rare names allow: a cell's name is part of what its record says.
+        None also if the file belongs to a row or data set that another run named differently, which
+        some file systems and rare names allow: the record contains the cell's names.
         """
         path = self.record_path(cell)
         if not path.exists():
@@ -77,12 +77,12 @@ class RunFolder:
         return record if stated == (*cell.row.key, cell.dataset) else None
 
     def columns(self, cell: Cell) -> dict[str, np.ndarray]:
-        """The per-image values of a sealed cell."""
+        """Return the per-image values of a sealed cell."""
         record = self.record(cell)
         return read_columns(self.images_path(cell), record.images_sha256 if record else "")
 
     def is_whole(self, cell: Cell, record: Record, ids: Iterable[str]) -> bool:
-        """Whether a sealed cell says of each face what its value is, or why it has none."""
+        """Return whether a sealed cell accounts for each face: by a value or a failure."""
         try:
             found = [str(i) for i in self.columns(cell)["id"]]
         except (RecordError, KeyError):
@@ -90,17 +90,17 @@ class RunFolder:
         return sorted([*found, *(i for i, _ in record.failed)]) == sorted(ids)
 
     def discard(self, cell: Cell, *, unfinished: bool = False) -> None:
-        """Forget a sealed cell, so that it is computed again; its `unfinished` batches if asked."""
+        """Remove a sealed cell so that it is recomputed; if asked, its `unfinished` batches too."""
         self.record_path(cell).unlink(missing_ok=True)
         if unfinished:
             drop_batches(self.root, cell)
 
     def discard_unsure(self, cell: Cell) -> None:
-        """Forget unfinished batches of a cell if its model could be another one by now."""
+        """Remove unfinished batches of a cell if its model may have changed."""
         drop_unsure_batches(self.root, cell)
 
     def seal(self, cell: Cell, record: Record, columns: Columns | None) -> None:
-        """Write a cell's values, then its record, then drop its batches."""
+        """Write a cell's values, then its record, then remove its batches."""
         self.require_present()
         if columns is not None:
             digest = write_columns(columns, self.images_path(cell))
@@ -109,11 +109,11 @@ class RunFolder:
         drop_batches(self.root, cell)
 
     def saved_faces(self, plan: DatasetPlan) -> SavedFaces:
-        """Where the faces of a data set are kept."""
+        """Return where the faces of a data set are saved."""
         return SavedFaces(self.root, plan.name, plan.revision)
 
     def lacks_images(self, plan: DatasetPlan, row: Row, ids: Iterable[str]) -> bool:
-        """Whether HR, LR or this row's SR of one of these faces is not kept."""
+        """Return whether HR, LR or this row's SR is missing for one of these faces."""
         saved = self.saved_faces(plan)
         wanted = (
             (saved.hr(i), saved.lr(i), saved.sr(row.label, row.spec.revision, i)) for i in ids
@@ -121,7 +121,7 @@ class RunFolder:
         return not all(is_kept(path) for paths in wanted for path in paths)
 
     def drop_empty_partials(self) -> None:
-        """Remove the folder of unfinished batches once there are none."""
+        """Remove the folder of unfinished batches if it is empty."""
         partial = self.root / FOLDER
         if partial.is_dir() and not any(partial.iterdir()):
             partial.rmdir()

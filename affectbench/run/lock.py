@@ -1,10 +1,11 @@
-"""The lock of a run folder, on every system and file system.
+"""Lock a run folder, on every operating and file system.
 
-1. `fcntl.flock` (Linux, macOS) or `msvcrt.locking` (Windows) on the file `.lock`: the system's own
-   lock, so that a killed process leaves none behind.
-2. Where there is neither, or the file system knows no locks (some network and cloud folders), the
-   file `.lock-owner`, which only one process can create. One that a killed process of this machine
-   left is taken over; one of another machine has to be deleted by hand, which the error says.
+1. `fcntl.flock` (Linux, macOS) or `msvcrt.locking` (Windows) on the file `.lock`: locks of the
+system,
+   which are released when a process is killed.
+2. Where neither exists, or the file system does not support locks (some network and cloud folders),
+   the file `.lock-owner`, created exclusively. One left behind by a killed process of this machine
+   is taken over; one of another machine has to be deleted by hand, as the error explains.
 """
 
 from __future__ import annotations
@@ -24,17 +25,17 @@ FILE, OWNER = ".lock", ".lock-owner"
 _HELD = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL)
 _BEYOND = 1 << 30
-"""The byte that is locked on Windows, where nobody can read a locked byte."""
+"""Offset of the byte locked on Windows, where a locked byte cannot be read."""
 
 Present = Callable[[], bool]
-"""Whether the locked file is still the one in the folder."""
+"""A function that returns whether the locked file is still the one in the folder."""
 
 
 @contextmanager
 def locked(root: Path) -> Iterator[Present]:
-    """Hold a folder for this process; BusyError says who holds it otherwise.
+    """Lock a folder for this process; BusyError names the holder otherwise.
 
-    StorageError if the folder cannot be used.
+    Raises StorageError if the folder cannot be used.
     """
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -63,7 +64,7 @@ def locked(root: Path) -> Iterator[Present]:
 
 
 def _lock(handle: IO[str]) -> bool:
-    """Lock an open file; False where that is not known, OSError if another process has it."""
+    """Lock an open file; False if unsupported, OSError if another process holds the lock."""
     try:
         import fcntl
     except ImportError:
@@ -95,7 +96,7 @@ def _lock_on_windows(handle: IO[str], mode: str) -> bool:
 
 
 def _unlock(handle: IO[str]) -> None:
-    """Windows may keep a lock for a while after its file was closed; elsewhere closing ends it."""
+    """Unlock: Windows may keep a lock after closing the file; elsewhere closing releases it."""
     try:
         import fcntl  # noqa: F401
     except ImportError:
@@ -111,7 +112,7 @@ def _same(handle: IO[str], path: Path) -> bool:
 
 @contextmanager
 def _owned(path: Path) -> Iterator[Present]:
-    """Hold a folder by a file that only one process can create."""
+    """Lock a folder by a file that only one process can create."""
     own = f"{_holder()}{secrets.token_hex(8)}\n"
     if not _created(path, own):
         found = _read(path)
@@ -141,13 +142,13 @@ def _created(path: Path, text: str) -> bool:
 
 
 def _taken_over(path: Path, found: str, own: str) -> bool:
-    """Put a file of our own in the place of a dead one, unless another process was faster."""
+    """Replace a dead process's file by our own, unless another process was faster."""
     aside = path.with_name(f"{OWNER}-{secrets.token_hex(8)}")
     try:
         path.rename(aside)
     except OSError:
         return False
-    if _read(aside) != found:  # not the dead one: another process took over just before
+    if _read(aside) != found:  # not the dead one: another process has just taken over
         aside.rename(path)
         return False
     aside.unlink(missing_ok=True)
@@ -155,12 +156,12 @@ def _taken_over(path: Path, found: str, own: str) -> bool:
 
 
 def _is_left_over(text: str) -> bool:
-    """Whether a holder was a process of this machine that is gone. Where in doubt it is not."""
+    """Return whether the holder was a process of this machine that is gone; False if in doubt."""
     words = text.split()
     if words[0:1] != ["process"] or words[2:4] != ["on", socket.gethostname()]:
         return False
     if os.name == "nt" or not words[1].isdecimal():
-        return False  # signal 0 asks nothing there: it ends the process
+        return False  # on Windows, signal 0 would terminate the process
     try:
         os.kill(int(words[1]), 0)
     except ProcessLookupError:

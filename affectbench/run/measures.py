@@ -1,7 +1,7 @@
-"""Which metrics a run computes with which judge, and which it has to leave out.
+"""Which metrics a run computes with which judge, and which it must leave out.
 
-What a group or `all` brought and cannot be computed is an explained gap: it is left out, and the
-run says why. What was named itself and cannot be computed is an error.
+A metric that was included by a group or `all` and cannot be computed is a gap: it is left out, and
+the run reports why. A metric that was named explicitly and cannot be computed is an error.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from affectbench.types import JudgeSpec, MetricPlugin, MetricSettings
 
 @dataclass(frozen=True)
 class Measure:
-    """A metric as this run computes it: the plug-in, its settings, and one judge or none."""
+    """A metric as computed in this run: plug-in, settings, and one judge or none."""
 
     metric: str
     settings: MetricSettings
@@ -32,18 +32,18 @@ class Measure:
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """Everything beside the images that decides the numbers, as plain JSON data."""
+        """Everything that determines the numbers other than the images, as plain JSON data."""
         spec = self.plugin.spec
         return {"name": spec.name, "version": spec.version, **self.plugin.identify(self.settings)}
 
     @property
     def computation(self) -> tuple[Callable[..., Any], MetricSettings]:
-        """What is computed: measures that share it differ in the columns they keep of it."""
+        """The computation: measures that share it only keep different columns of its result."""
         return self.plugin.build, self.settings
 
     @property
     def judge(self) -> JudgeSpec | None:
-        """The judge of a metric that has one."""
+        """The judge of the metric, if it uses one."""
         return self.settings.judge
 
     @property
@@ -54,20 +54,20 @@ class Measure:
 
 @dataclass(frozen=True)
 class Selection:
-    """Pairs of metric and judge (None for a metric without one), and a line for each gap."""
+    """Pairs of metric and judge (None for a metric without one), and one line per gap."""
 
     measures: tuple[tuple[str, JudgeSpec | None], ...]
     gaps: tuple[str, ...]
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """The names of the metrics that are computed."""
+        """The names of the metrics to compute."""
         return tuple(dict.fromkeys(name for name, _ in self.measures))
 
 
 @dataclass(frozen=True)
 class SmallestImage:
-    """The shorter side of the smallest HR image, and its file where sizes are what they are."""
+    """The shorter side of the smallest HR image, and its file if images keep their sizes."""
 
     side: int
     file: str = ""
@@ -79,11 +79,11 @@ def select(
     settings: MetricSettings,
     smallest: SmallestImage | None = None,
 ) -> Selection:
-    """What a list of metrics and groups comes to on this machine.
+    """Resolve a list of metrics and groups on this machine.
 
-    Image sizes are looked at if the smallest one is known. Raises UnknownNameError
-    for a name that is none, InputError, MissingExtraError or AssetMissingError for a metric that
-    was named and cannot be computed, and InputError if nothing is left.
+    Image sizes are checked if the smallest one is known. Raises UnknownNameError for an unknown
+    name; InputError, MissingExtraError or AssetMissingError for an explicitly named metric that
+    cannot be computed; and InputError if nothing is left.
     """
     measures: list[tuple[str, JudgeSpec | None]] = []
     gaps: list[str] = []
@@ -104,7 +104,7 @@ def select(
 
 
 def _reason(choice: AskedMetric, settings: MetricSettings, smallest: SmallestImage | None) -> str:
-    """Why a metric of a group cannot be computed; for a named one the same as an error."""
+    """Return why a metric of a group cannot be computed; raise for one that was named."""
     plugin = metric_plugin(choice.metric)
     try:
         plugin.require()
@@ -130,7 +130,7 @@ def _require_size(plugin: MetricPlugin, needed: int, smallest: SmallestImage) ->
 def _by_judge(
     metric: str, judges: Sequence[JudgeSpec]
 ) -> tuple[list[tuple[str, JudgeSpec | None]], str]:
-    """The measures of a metric, and why some of the judges cannot serve it."""
+    """Return the measures of a metric, and why some judges do not support it."""
     plugin = metric_plugin(metric)
     if not plugin.spec.per_judge:
         return [(metric, None)], ""

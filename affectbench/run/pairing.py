@@ -1,4 +1,4 @@
-"""Refuse stored results that do not look like the faces that they are paired with."""
+"""Reject stored results that do not match the faces that they are paired with."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from affectbench.run.plan import DatasetPlan
 from affectbench.types import ModelSpec, StoredResults
 
 CHECKED = 300
-"""So many faces are looked at; of a larger set some, evenly spread: each is decoded once more."""
+"""Faces to check, evenly spread over a larger set: each check decodes a face once more."""
 
 SHARE = 0.2
-"""A larger share of unlike results is refused. Wrong pairs have 0.8 and more, right ones 0.1."""
+"""A larger share of mismatches is rejected. Wrong pairings have 0.8 and more, right ones 0.1."""
 
 NAMED = 5
 
 
 def checked_spec(results: StoredResults, plan: DatasetPlan) -> ModelSpec:
-    """The results' spec, with a note about the faces that they do not look like.
+    """Return the results' spec, with a note listing faces that the results do not match.
 
-    Raises ModelError, naming some faces and the remedy, if they are too many for single bad
+    Raises ModelError, naming some faces and the remedy, if there are too many to be single bad
     results: at least two, and more than `SHARE` of those that can be compared.
     """
     compared, odd = _unlike(results, plan)
@@ -42,13 +42,13 @@ def checked_spec(results: StoredResults, plan: DatasetPlan) -> ModelSpec:
 
 
 def _unlike(results: StoredResults, plan: DatasetPlan) -> tuple[int, list[str]]:
-    """How many faces were compared, and the ids of those whose results are unlike."""
+    """Return how many faces were compared, and the ids of those whose results do not match."""
     ids, ours, theirs = [], [], []
     for image_id in _spread(plan.ids):
         try:
             sr = results.read(image_id)
         except InputError:
-            continue  # has no result: the run counts it
+            continue  # has no result, which the run counts
         hr = plan.pairs.read(image_id)[0]
         if sr.shape == hr.shape:
             ids.append(image_id)

@@ -1,9 +1,9 @@
-"""From what the user asked for to cells: the grid of rows, data sets, metrics and judges.
+"""From a user's request to cells: the grid of rows, data sets, metrics and judges.
 
-A cell's id is derived from the content that decides its numbers: the model's, the data set's, the
-metric's and the judge's revision and the protocol. Planning reads faces (for the data set's
-revision) and hashes weights. It imports no torch and runs no model, but for models that only show
-what they are once they are built. Plans can be pickled.
+A cell's id is a hash of everything that determines its numbers: the revisions of model, data set,
+metric and judge, and the protocol. Planning reads faces (for the data set's revision) and hashes
+weights. It imports no torch and runs no model, except models whose spec is only known once they are
+built. Plans can be pickled.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ from affectbench.types import (
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What a comparison is asked to do.
+    """A request to compare models.
 
-    `datasets` pairs names with folders (None: from within); `framing` overrides the data set's.
-    `metrics` names metrics and groups of them. `limit` takes the first faces of each set, `ids`
-    exactly these. With `plain_folders` the name of a data set is only a name, and every image of
-    its folder is taken. `smallest` is said of the HR images if the protocol leaves their size open.
-    `crop` is the version of the face region that ECM is taken on.
+    `datasets` pairs names with folders (None: built in); `framing` overrides the data set's.
+    `metrics` holds names of metrics and groups. `limit` takes the first faces of each set, `ids`
+    exactly these. With `plain_folders` the name of a data set is only a label, and every image of
+    its folder is used. `smallest` describes the HR images if the protocol leaves their size open.
+    `crop` is the version of the face region for ECM.
     """
 
     models: tuple[ModelRequest, ...]
@@ -74,7 +74,7 @@ class RunRequest:
 
 @dataclass(frozen=True)
 class Cell:
-    """One (row, data set, protocol, metric): `id` from content, `relative` for people to read."""
+    """One (row, data set, protocol, metric): `id` is a content hash, `relative` a readable path."""
 
     row: Row
     dataset: str
@@ -84,22 +84,22 @@ class Cell:
 
     @cached_property
     def id(self) -> str:
-        """16 hexadecimal digits, the hash of `content`."""
+        """16 hexadecimal digits of the hash of `content`."""
         return content_id(self.content)
 
     @property
     def relative(self) -> Path:
-        """Path below `records/` and `images/`; the suffix is the caller's."""
+        """Path below `records/` and `images/`; the caller sets the suffix."""
         return Path(self.folder / f"{self.measure.slug}-{self.id}.x")
 
 
 @dataclass(frozen=True)
 class DatasetPlan:
-    """All cells of one data set: what an executor is given.
+    """All cells of one data set: the input of an executor.
 
-    `metrics` are those of the cells, `gaps` says which others were left out and why: both are
-    the same for all data sets of a run. `remarks` says what is odd about the set's files or about
-    stored results for it.
+    `metrics` are those of the cells, `gaps` lists the metrics that were left out and why: both are
+    the same for all data sets of a run. `remarks` lists oddities of the set's files or of stored
+    results for it.
     """
 
     name: str
@@ -119,12 +119,12 @@ class DatasetPlan:
     pairs: FacePairs = field(compare=False, repr=False)
 
     def batches(self) -> Iterator[tuple[int, tuple[str, ...]]]:
-        """Batch numbers and their ids; the boundaries depend on ids and batch size alone."""
+        """Yield batch numbers with their ids; boundaries depend on ids and batch size only."""
         for number, start in enumerate(range(0, len(self.ids), self.batch_size)):
             yield number, self.ids[start : start + self.batch_size]
 
     def record_data(self) -> dict[str, Any]:
-        """What a record says about the data set."""
+        """Return the data set's part of a record."""
         return {
             "name": self.name,
             "title": self.title,
@@ -135,10 +135,10 @@ class DatasetPlan:
 
 
 def make_plan(request: RunRequest, note: Note) -> list[DatasetPlan]:
-    """The plan of a comparison, one entry per data set.
+    """Return the plan of a comparison, one entry per data set.
 
-    Raises InputError or UnknownNameError for anything that cannot be run as asked; `note` is
-    told what is going on.
+    Raises InputError or UnknownNameError for anything that cannot be run as requested; `note` is
+    called with progress messages.
     """
     validate(request.protocol)
     _require_sane(request)
@@ -163,7 +163,7 @@ def _ids(request: RunRequest, dataset: Dataset) -> tuple[str, ...]:
 
 
 def _model_rows(request: RunRequest, note: Note) -> list[Row]:
-    """The models; those that can only be known once they are built are built here."""
+    """Return the models' rows; builds those whose spec is only known once they are built."""
     protocol, device = request.protocol, "cpu"
     if any(model.known_when_built for model in request.models):
         device = str(usable_device(request.device))
@@ -245,7 +245,7 @@ def _remarks(request: RunRequest, name: str, dataset: Dataset) -> tuple[str, ...
 def _framing(request: RunRequest, spec: DatasetSpec) -> str:
     if request.framing is None:
         return spec.framing
-    face_box(request.framing)  # an unknown one is an error now, also without a metric that uses it
+    face_box(request.framing)  # fail now for an unknown framing, even if no metric uses it
     if not request.plain_folders and spec.framing not in ("centre", request.framing):
         raise InputError(
             f"--framing {request.framing}: data set '{spec.name}' has its own, {spec.framing}; "
@@ -255,7 +255,7 @@ def _framing(request: RunRequest, spec: DatasetSpec) -> str:
 
 
 def _title(spec: DatasetSpec, framing: str | None) -> str:
-    """What the set is, and where its faces are if somebody said it, or if nobody knows."""
+    """Return the set's title, with the framing if the user gave one or if it is unknown."""
     if framing:
         return f"{spec.title}, framing {framing}"
     return f"{spec.title}, framing unknown" if spec.framing == "centre" else spec.title
@@ -269,7 +269,7 @@ def _measures(request: RunRequest, framing: str, selection: Selection) -> list[M
     base = _settings(request, framing)
     measures = [Measure(name, replace(base, judge=judge)) for name, judge in selection.measures]
     for measure in measures:
-        _ = measure.identity  # an unknown convention is an error now, not after the first model
+        _ = measure.identity  # fail now for an unknown convention, not after the first model
     return measures
 
 

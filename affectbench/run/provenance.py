@@ -1,4 +1,4 @@
-"""What a result was made with: versions, threads, machine and date."""
+"""The provenance of a result: versions, threads, machine and date."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from affectbench import __version__
 _PACKAGES = ("torch", "numpy", "pillow", "scipy", "spandrel", "onnxruntime")
 
 BATCHES = "batches"
-"""Where a record says that its values hold for batches of any size. Old ones do not say it."""
+"""Key of a record's statement that its values hold for any batch size. Old records lack it."""
 
 
 def provenance(device: str, threads: int, batch_size: int) -> dict[str, object]:
-    """Everything beside the cell's content that a rerun on the same machine needs to know."""
+    """Return what a rerun on the same machine needs to know beyond the cell's content."""
     return {
         "affectbench": __version__,
         "python": platform.python_version(),

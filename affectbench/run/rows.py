@@ -1,4 +1,4 @@
-"""A row of a comparison: a model, or an anchor made by the runner itself."""
+"""A row of a comparison: a model, or an anchor made by the runner."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from affectbench.types import ModelSpec, Role
 
 @dataclass(frozen=True)
 class Row:
-    """What gives the SR faces of one row.
+    """The source of one row's SR faces.
 
-    `model` loads the model; anchors other than `bicubic` have none, `spec.name` says what they
-    are, and `judge` names the judge for whom `one-face` is chosen. A model may have the label of an
-    anchor: `key` tells the two apart.
+    `model` loads the model. Anchors other than `bicubic` have none: `spec.name` says which anchor
+    it is, and `judge` names the judge that `one-face` is chosen for. A model may share an anchor's
+    label; `key` distinguishes the two.
     """
 
     label: str
@@ -25,5 +25,5 @@ class Row:
 
     @property
     def key(self) -> tuple[Role, str]:
-        """What no two rows of a data set share, but for the `one-face` of several judges."""
+        """Unique among the rows of a data set, except for the `one-face` of several judges."""
         return self.role, self.label

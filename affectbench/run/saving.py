@@ -1,4 +1,4 @@
-"""The faces of a run, kept as PNG: HR and LR once, SR for each row."""
+"""Save the faces of a run as PNG: HR and LR once, SR for each row."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from affectbench.run.sources import Batch, Produced
 
 
 def save_references(saved: SavedFaces, batch: Batch) -> None:
-    """Write HR and LR of a batch, unless they are there: the folder's name says what they are."""
+    """Write HR and LR of a batch, unless they exist: the folder's name identifies their content."""
     for index, (hr, lr) in enumerate(zip(batch.hr_pixels, pixels(batch.lr), strict=True)):
         for path, image in ((saved.hr(batch.ids[index]), hr), (saved.lr(batch.ids[index]), lr)):
             if not is_kept(path):
@@ -23,7 +23,7 @@ def save_references(saved: SavedFaces, batch: Batch) -> None:
 
 
 def save_results(saved: SavedFaces, row: Row, batch: Batch, produced: Produced) -> None:
-    """Write the SR faces that a row made of a batch."""
+    """Write the SR faces of a row for a batch."""
     for index, image in zip(produced.kept, pixels(produced.sr), strict=True):
         _write(saved.sr(row.label, row.spec.revision, batch.ids[index]), image)
 

@@ -1,4 +1,4 @@
-"""What a metric says of the faces of one batch; what goes wrong inside it is a MetricError."""
+"""Score the faces of one batch with a metric; any failure inside it becomes a MetricError."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from affectbench.run.sources import Batch, Produced
 from affectbench.types import Columns, ImageMetric, Judge, MetricSettings
 
 Computation = tuple[Callable[..., Any], MetricSettings]
-"""What several cells can share: see `Measure.computation`."""
+"""The key of what several cells can share: see `Measure.computation`."""
 
 References = dict[Computation, Any]
-"""What metrics know of the references of one batch."""
+"""Cached results of metrics on the references of one batch."""
 
 
 class Metrics:
-    """The metrics and judges of a data set, built when they are first needed.
+    """The metrics and judges of a data set, built on first use.
 
-    One that cannot be built is not tried again for the next row or batch.
+    A metric that cannot be built is not tried again for the next row or batch.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -36,7 +36,7 @@ class Metrics:
     def score(
         self, measure: Measure, batch: Batch, produced: Produced, references: References
     ) -> Columns:
-        """The columns of a metric for the faces of a batch that have a result; or MetricError."""
+        """Return a metric's columns for the faces of a batch that have a result; or MetricError."""
         metric = self._metric(measure)
         where = f"{measure.metric} of {listed(batch.ids)}"
         try:
@@ -64,9 +64,9 @@ class Metrics:
 
 
 def kept_columns(measure: Measure, columns: Columns) -> Columns:
-    """What a cell keeps of what its metric gives; MetricError if it is not a value for each face.
+    """Return the columns that a cell keeps of its metric's result.
 
-    Without a face there are no columns but their ids.
+    Raises MetricError unless there is one value per face. Without faces, only the ids remain.
     """
     ids = columns["id"]
     if not len(ids):
@@ -87,7 +87,7 @@ def kept_columns(measure: Measure, columns: Columns) -> Columns:
 
 
 def set_of(measure: Measure, columns: Columns, seed: int) -> dict[str, Any]:
-    """The values of a whole cell, as its record keeps them; MetricError if there are none."""
+    """Return the values of a whole cell, as kept in its record; MetricError if there are none."""
     try:
         return cell_values(columns, measure.plugin, seed)
     except (Exception, SystemExit) as error:
@@ -107,9 +107,9 @@ def score(
     produced: Produced,
     references: dict[Computation, Any],
 ) -> Columns:
-    """A metric's columns, with their ids, for the faces of a batch that have a result.
+    """Return a metric's columns, with ids, for the faces of a batch that have a result.
 
-    `references` keeps the reference's results of the whole batch for the next row.
+    `references` caches the results on the references of the whole batch for the next row.
     """
     ids = np.array([batch.ids[i] for i in produced.kept], dtype=str)
     if not len(ids):

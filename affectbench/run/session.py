@@ -1,4 +1,4 @@
-"""One call of `compare`: lock the folder, plan, run what is missing, say what the table holds."""
+"""One call of `compare`: lock the folder, plan, run missing cells, list the table's cells."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class Executor(Protocol):
     """Runs the missing cells of a plan and seals them in the run folder."""
 
     def run(self, plan: DatasetPlan, cells: Sequence[Cell]) -> None:
-        """Run and seal `cells`, a part of the plan's."""
+        """Run and seal `cells`, a subset of the plan's."""
         ...
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a call did: cells that had to be run, and the cells that have failed."""
+    """The outcome of a call: cells that had to be run, and cells that failed."""
 
     folder: Path
     computed: int
@@ -49,8 +49,8 @@ def run_comparison(
 ) -> Outcome:
     """Run a comparison in the folder `out`, reusing every cell that is sealed there.
 
-    `rerun` says which sealed cells are computed again: none, the failed ones, or all. Raises
-    BusyError if another process holds the folder.
+    `rerun` selects the sealed cells to recompute: none, the failed ones, or all. Raises BusyError
+    if another process holds the folder.
     """
     folder = RunFolder(out.absolute())  # a model may change the working directory
     with folder.locked():
@@ -81,12 +81,12 @@ def _todo(folder: RunFolder, plan: DatasetPlan, rerun: Rerun, note: Note) -> lis
 
 def _is_due(folder: RunFolder, plan: DatasetPlan, cell: Cell, rerun: Rerun, note: Note) -> bool:
     if rerun == "all":
-        return True  # also what is there and cannot be read
+        return True  # including cells that exist but cannot be read
     record = folder.record(cell)
     if record is None:
         return True
     if cell.row.spec.revision_lacks or record.model.get("revision_lacks"):
-        return True  # the same name need not mean the same model
+        return True  # the same name does not guarantee the same model
     if record.status == "failed":
         return rerun == "failed"
     if not folder.is_whole(cell, record, plan.ids):
@@ -101,7 +101,7 @@ def _is_due(folder: RunFolder, plan: DatasetPlan, cell: Cell, rerun: Rerun, note
 
 
 def _holds_for(record: Record, batch_size: int) -> bool:
-    """Whether a model's values are those of this batch size too: old records do not say so."""
+    """Return whether a model's values hold for this batch size; old records do not say so."""
     made_of = record.provenance
     return BATCHES in made_of or made_of.get("batch_size", batch_size) == batch_size
 

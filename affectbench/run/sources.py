@@ -1,4 +1,4 @@
-"""What gives the SR faces of a row, batch by batch: a model, stored results, or an anchor."""
+"""Sources of a row's SR faces, batch by batch: a model, stored results, or an anchor."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from affectbench.types import Model, ModelSpec, StoredResults
 
 @dataclass(frozen=True)
 class Batch:
-    """Some faces of a data set: uint8 HR (N, 3, H, W) and LR (N, 3, h, w)."""
+    """A batch of faces: uint8 HR (N, 3, H, W) and LR (N, 3, h, w)."""
 
     ids: tuple[str, ...]
     hr: torch.Tensor
@@ -45,9 +45,9 @@ class Batch:
 
 @dataclass(frozen=True)
 class Produced:
-    """SR faces (M, 3, H, W) uint8 for the ids at `kept`; why the others have none; seconds used.
+    """SR faces (M, 3, H, W) uint8 for the ids at `kept`; errors of the others; seconds used.
 
-    `lacks` says what they depend on that the model's revision does not cover.
+    `lacks` lists dependencies that the model's revision does not cover.
     """
 
     sr: torch.Tensor
@@ -58,28 +58,28 @@ class Produced:
 
 
 class FaceSource(Protocol):
-    """Gives a row's SR faces. Raises ModelError if the row as a whole cannot go on."""
+    """Produces a row's SR faces. Raises ModelError if the row as a whole cannot continue."""
 
     @property
     def spec(self) -> ModelSpec:
-        """What the record says about it."""
+        """The spec for the record."""
         ...
 
     def produce(self, batch: Batch) -> Produced:
-        """SR faces of a batch."""
+        """Return the SR faces of a batch."""
         ...
 
 
 def read_batch(pairs: FacePairs, ids: Sequence[str]) -> Batch:
-    """The faces of these ids."""
+    """Return the faces with these ids."""
     found = [pairs.read(image_id) for image_id in ids]
     return Batch(tuple(ids), stack([hr for hr, _ in found]), stack([lr for _, lr in found]))
 
 
 class ModelSource:
-    """A model: sees the LR faces and nothing else.
+    """A model: gets the LR faces and nothing else.
 
-    The first batch shows whether it is one of single faces; ModelError if it is not.
+    Its first batch is compared with single faces; ModelError if a face depends on its batch.
     """
 
     def __init__(self, model: Model, scale: int, device: torch.device) -> None:
@@ -90,18 +90,18 @@ class ModelSource:
 
     @property
     def spec(self) -> ModelSpec:
-        """What the model says of itself, after all that it was seen to do."""
+        """The model's spec, updated with everything observed during the run."""
         return self._model.final_spec() if isinstance(self._model, Watched) else self._model.spec
 
     def produce(self, batch: Batch) -> Produced:
-        """Run the model; time is that of the model alone."""
+        """Run the model; only the model itself is timed."""
         lr = unit_range(batch.lr).to(self._device)
         began = time.perf_counter()
         sr = checked_sr(self._model, lr, self._scale)
         shown = quantise(sr).cpu()
         seconds = time.perf_counter() - began
         if not self._is_independent:
-            # Made again: a model may have changed what it was given.
+            # Converted again, since a model may have modified its input in place.
             lr = unit_range(batch.lr).to(self._device)
             require_independent(self._model, lr, sr, self._scale)
             self._is_independent = True
@@ -109,22 +109,22 @@ class ModelSource:
         return Produced(shown, tuple(range(len(batch.ids))), {}, seconds, lacks)
 
     def cost(self, lr: torch.Tensor) -> dict[str, float]:
-        """What one LR face (1, 3, h, w), uint8, costs the model: see `metrics.cost`."""
+        """Return the model's cost for one uint8 LR face (1, 3, h, w): see `metrics.cost`."""
         try:
             return apply(measure_cost, self._model, unit_range(lr).to(self._device))
-        except ModelError:  # its faces are all there
+        except ModelError:  # all its faces are there: a missing cost must not lose them
             return {}
 
 
 class StoredSource:
-    """Results that exist already. A missing or odd one fails alone; all of them fail the row."""
+    """Stored results. A missing or invalid one fails alone; if all do, the row fails."""
 
     def __init__(self, results: StoredResults, spec: ModelSpec) -> None:
         self._results = results
         self.spec = spec
 
     def produce(self, batch: Batch) -> Produced:
-        """Read the results of a batch."""
+        """Read the stored results of a batch."""
         found, kept, failed = [], [], {}
         height, width = batch.hr.shape[-2:]
         for index, image_id in enumerate(batch.ids):
@@ -145,7 +145,7 @@ class StoredSource:
 
 
 class ReferenceSource:
-    """The HR faces through JPEG."""
+    """The HR faces after JPEG compression."""
 
     def __init__(self, spec: ModelSpec) -> None:
         self.spec = spec
@@ -156,7 +156,7 @@ class ReferenceSource:
 
 
 class WrongFaceSource:
-    """Each face answered by another one of the set."""
+    """For each face, another face of the set."""
 
     def __init__(self, spec: ModelSpec, plan: DatasetPlan) -> None:
         if len(plan.ids) < 2:
@@ -167,24 +167,24 @@ class WrongFaceSource:
         self._pairs = plan.pairs
 
     def produce(self, batch: Batch) -> Produced:
-        """Read the answering faces."""
+        """Read the assigned faces."""
         return _all(batch, stack([self._pairs.read(self._answer[i])[0] for i in batch.ids]))
 
 
 class OneFaceSource:
-    """One face of the set for every input."""
+    """The same face of the set for every input."""
 
     def __init__(self, spec: ModelSpec, face: Pixels) -> None:
         self.spec = spec
         self._face = stack([face])
 
     def produce(self, batch: Batch) -> Produced:
-        """The same face for each of the batch."""
+        """Return the same face for each input of the batch."""
         return _all(batch, self._face.repeat(len(batch.ids), 1, 1, 1))
 
 
 def load_source(row: Row, plan: DatasetPlan, device: torch.device) -> FaceSource:
-    """The source of any row but `one-face`, which is chosen from results."""
+    """Return the source of any row except `one-face`, which is chosen from results."""
     if row.model is None:
         if row.spec.name == "reference":
             return ReferenceSource(row.spec)

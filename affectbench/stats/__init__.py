@@ -1,10 +1,10 @@
-"""Statistics of per-face values: intervals, paired tests, who cannot be told from the best.
+"""Statistics of per-face values: confidence intervals, paired tests, and the set of best models.
 
-One rule for all of it: the statistic of a set is a mean over its faces, or a macro mean (the mean
-of class means), and the face is what is resampled, flipped or left out. Under `MIN_N` faces there
-is neither interval nor test. The caller drops NaN and passes a seeded generator, `shared_rng`
-where several models are compared; the same values in the same order with the same seed give the
-same result.
+One rule throughout: the statistic of a set is a mean over its faces, or a macro mean (the mean of
+class means), and the face is the unit that is resampled, sign-flipped or left out. Fewer than
+`MIN_N` faces give neither an interval nor a test. The caller drops NaN and passes a seeded
+generator, `shared_rng` where several models are compared; the same values in the same order with
+the same seed give the same result.
 """
 
 from affectbench.stats.bootstrap import Interval, bca_interval, bca_intervals

@@ -1,4 +1,6 @@
-"""Intervals of means: the bias-corrected and accelerated (BCa) bootstrap, made fit for few faces.
+"""Confidence intervals of means: the BCa bootstrap, adjusted for small samples.
+
+BCa is the bias-corrected and accelerated bootstrap.
 
 B. Efron, "Better Bootstrap Confidence Intervals", JASA 82 (1987), 171-185. T. Hesterberg, "What
 Teachers Should Know About the Bootstrap", The American Statistician 69 (2015), 371-386.
@@ -48,27 +50,28 @@ def bca_interval(
     draws: int = DRAWS,
     level: float = 0.95,
 ) -> Interval:
-    """The interval of `set_mean(values, classes)`, faces resampled with replacement.
+    """Return the interval of `set_mean(values, classes)`, faces resampled with replacement.
 
-    From a low to a high end, each the outer one of two:
+    Each endpoint is the outer one of two:
 
-    - BCa's, at quantiles of Student's distribution in place of the normal one, wider by standard
-      error over bootstrap error ("expanded percentiles"): plain BCa is too narrow for few faces.
-    - Student's, mean -+ t * error, cut to what the values allow (the mean of the classes' smallest,
-      and largest, values): of heavy tails BCa takes the skewness of few values for real.
+    - BCa's, at quantiles of Student's t instead of the normal distribution, widened by the ratio of
+      standard error to bootstrap error ("expanded percentiles"): plain BCa is too narrow for small
+      samples.
+    - Student's, mean -+ t * error, clipped to the possible range (the mean of the classes' smallest
+      values, and of their largest): with heavy tails, BCa overfits the skewness of a small sample.
 
-    Both differences vanish as n grows. `docs/limitations.md` has the coverage.
+    Both corrections vanish as n grows. `docs/limitations.md` reports the coverage.
 
     Args:
         values: One number per face (N,); NaN is a ValueError.
         rng: Source of the draws.
         classes: Class index per face for a macro mean, -1 for faces that do not count. A class
-            that a draw misses is left out of that draw's macro mean.
-        draws: Bootstrap draws; with 10,000 an end wanders by 0.02 to 0.05 standard errors.
-        level: Coverage that is aimed at.
+            absent from a draw is excluded from that draw's macro mean.
+        draws: Bootstrap draws; with 10,000 an endpoint varies by 0.02 to 0.05 standard errors.
+        level: Nominal coverage.
 
-    Returns (nan, nan) under `MIN_N` counted faces or with infinite values, and the mean twice if
-    there is no spread (within the classes).
+    Returns (nan, nan) for fewer than `MIN_N` counted faces or infinite values, and the mean twice
+    if there is no spread (within the classes).
 
     >>> bca_interval([1.0] * 8, np.random.default_rng(0))
     Interval(low=1.0, high=1.0)
@@ -85,14 +88,15 @@ def bca_intervals(
     draws: int = DRAWS,
     level: float = 0.95,
 ) -> list[Interval]:
-    """`bca_interval` of each column of values (N, M); all columns share the draws.
+    """Return the `bca_interval` of each column of values (N, M); all columns share the draws.
 
-    Equal columns have equal intervals, and the order of the columns changes no bit.
+    Equal columns have equal intervals, and the result is bitwise independent of column order.
     """
     kept, groups = counted(values, classes)
     if len(kept) < MIN_N:
         return [UNKNOWN] * kept.shape[1]
-    # A matrix product rounds by the place of a column: every column once, in the order of values.
+    # The rounding of a matrix product depends on a column's position, so each distinct column is
+    # computed once, in sorted order.
     columns, place = np.unique(kept, axis=1, return_inverse=True)
     finite: NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(columns))
     means = resampled_means(np.where(finite, columns, 0.0), groups, rng, draws)
@@ -104,7 +108,7 @@ def bca_intervals(
 
 
 def resampled_means(values: Floats, groups: Groups, rng: np.random.Generator, draws: int) -> Floats:
-    """The macro mean of `draws` resamples of the rows of values (N, M): (draws, M)."""
+    """Return the macro mean of `draws` resamples of the rows of values (N, M): (draws, M)."""
     n = len(values)
     ones = np.ones((n, 1))
     means = np.empty((draws, values.shape[1]))
@@ -118,8 +122,8 @@ def resampled_means(values: Floats, groups: Groups, rng: np.random.Generator, dr
 
 
 def _resample_counts(rng: np.random.Generator, draws: int, n: int) -> Floats:
-    """How often each of n faces occurs in each resample of n faces: (draws, n)."""
-    narrow = np.uint16 if n < 1 << 16 else np.int64  # 16-bit numbers are made faster
+    """Return how often each of n faces occurs in each resample of n faces: (draws, n)."""
+    narrow = np.uint16 if n < 1 << 16 else np.int64  # 16-bit integers are drawn faster
     picks = rng.integers(0, n, (draws, n), dtype=narrow).astype(np.intp)
     picks += n * np.arange(draws)[:, np.newaxis]
     return np.bincount(picks.ravel(), minlength=draws * n).reshape(draws, n).astype(np.float64)
@@ -143,12 +147,12 @@ def _interval(values: Floats, groups: Groups, means: Floats, level: float) -> In
 
 
 def _bootstrap_error(values: Floats, groups: Groups) -> float:
-    """The standard deviation of the resampled means, each class resampled by itself."""
+    """Return the standard deviation of the resampled means, each class resampled separately."""
     return math.sqrt(float(((groups.weights * groups.centred(values)) ** 2).sum()))
 
 
 def bca_ends(values: Floats, groups: Groups, means: Floats, reach: float) -> tuple[float, float]:
-    """BCa's ends from the resampled means, at `reach` normal standard deviations either side."""
+    """Return the BCa endpoints of the resampled means, at -+`reach` normal deviates."""
     estimate = float(groups.means(values).mean())
     rounding = TIE * scale_of(values)
     # Leaving face i of class k out moves the macro mean by -(v_i - m_k) / (K (n_k - 1)).
@@ -164,9 +168,9 @@ def bca_ends(values: Floats, groups: Groups, means: Floats, reach: float) -> tup
 
 
 def _adjusted(z: float, bias: float, acceleration: float) -> float:
-    """The quantile of the draws that BCa takes in place of that of the normal deviate z.
+    """Return the quantile level of the draws that BCa uses for the normal deviate z.
 
-    Beyond the pole at z = 1 / acceleration, where few skewed values can bring it, the last draw.
+    Past the pole at z = 1 / acceleration, which few skewed values can reach, it is the last draw.
     """
     z += bias
     stretch = 1.0 - acceleration * z

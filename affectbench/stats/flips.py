@@ -1,4 +1,4 @@
-"""Sign-flip tests: does chance explain the mean of paired differences?"""
+"""Sign-flip tests: can the mean of paired differences be explained by chance?"""
 
 from __future__ import annotations
 
@@ -11,28 +11,29 @@ from numpy.typing import ArrayLike
 from affectbench.stats.sets import DRAWS, MANY_DRAWS, MIN_N, TIE, Classes, Floats, counted
 
 EXACT = 30
-"""Up to so many differences other than 0 all patterns of signs are counted, and none is drawn."""
+"""Up to this many nonzero differences, all sign patterns are enumerated and none is drawn."""
 _OPEN = (0.0005, 0.1)
-"""A drawn p between these may be on either side of 5 % after Holm's correction for 100 models."""
+"""An estimated p in this range may fall on either side of 5 % after Holm's correction for 100
+models."""
 _FACES = 8
-"""Faces whose signs are the bits of one random byte."""
+"""Faces per random byte: each bit is the sign of one."""
 _ROWS = 1 << 13
-"""Patterns at once: few enough for their sums to stay in the processor's cache."""
+"""Patterns per block: few enough for their sums to stay in the CPU cache."""
 
 
 def sign_flip_p(
     differences: ArrayLike, rng: np.random.Generator, classes: Classes = None, *, draws: int = DRAWS
 ) -> float:
-    """Two-sided p of the set mean T of paired differences (N,), their signs flipped at random.
+    """Return the two-sided sign-flip p of the set mean T of paired differences (N,).
 
-    Null hypothesis: each difference is as likely as its negative, as it is for two models that are
-    exchangeable. Of skewed differences with mean 0 it rejects more: see `difference_p`.
+    Null hypothesis: each difference is as likely as its negative, as it is for two exchangeable
+    models. For skewed differences with mean 0 the test rejects too often: see `difference_p`.
 
-    With at most `EXACT` differences that are not 0, p is the share of all sign patterns with
-    |T*| >= |T| (up to rounding), and `rng` is not used. With more, p = (b + 1) / (B + 1), where b
-    of B random patterns are as extreme. B is `draws`, and at least `MANY_DRAWS` where p of these
-    could fall on either side of 5 % when Holm corrects it. NaN under `MIN_N` counted faces or with
-    infinite differences.
+    With at most `EXACT` nonzero differences, p is the share of all sign patterns with |T*| >= |T|
+    (up to rounding), and `rng` is not used. With more, p = (b + 1) / (B + 1), where b of B random
+    patterns are as extreme. B is `draws`, and at least `MANY_DRAWS` where the first p could fall on
+    either side of 5 % after Holm's correction. NaN for fewer than `MIN_N` counted faces or infinite
+    differences.
 
     >>> sign_flip_p([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], np.random.default_rng(0))
     0.03125
@@ -44,7 +45,7 @@ def sign_flip_p(
 def sign_flip_ps(
     differences: ArrayLike, rng: np.random.Generator, classes: Classes = None, *, draws: int = DRAWS
 ) -> list[float]:
-    """`sign_flip_p` of each row of differences (M, N); all rows share the random signs."""
+    """Return the `sign_flip_p` of each row of differences (M, N); all rows share the signs."""
     kept, groups = counted(np.transpose(np.asarray(differences, dtype=np.float64)), classes)
     if len(kept) < MIN_N:
         return [math.nan] * kept.shape[1]
@@ -64,7 +65,7 @@ def sign_flip_ps(
 
 
 def _without_draws(terms: Floats) -> float | None:
-    """p where no draw is needed."""
+    """Return p if it needs no random draws, else None."""
     if not np.isfinite(terms).all():
         return math.nan
     least = _least(terms)
@@ -75,15 +76,15 @@ def _without_draws(terms: Floats) -> float | None:
 
 
 def _least(terms: Floats) -> float:
-    """The smallest |sum| that counts as no less than that of the terms."""
+    """Return the smallest |sum| that counts as at least that of the terms, up to rounding."""
     return abs(float(terms.sum())) - TIE * float(np.abs(terms).sum())
 
 
 def _exact(terms: Floats, least: float) -> float:
-    """The share of all 2^n sign patterns with |sum| >= least > 0.
+    """Return the share of all 2^n sign patterns with |sum| >= least > 0.
 
-    A pattern's sum is one of the sums of the first half and one of the second, which are sorted:
-    2^(n / 2) searches in place of 2^n sums.
+    Meet in the middle: a pattern's sum is a sum of the first half plus a sum of the second half.
+    Both lists are sorted, so 2^(n / 2) searches replace 2^n sums.
     """
     first, second = (
         np.sort(_sums(half)) for half in (terms[: len(terms) // 2], terms[len(terms) // 2 :])
@@ -94,7 +95,7 @@ def _exact(terms: Floats, least: float) -> float:
 
 
 def _sums(terms: Floats) -> Floats:
-    """The sums of terms (n,) or (n, M) under all 2^n patterns of signs: (2^n,) or (2^n, M)."""
+    """Return the sums of terms (n,) or (n, M) under all sign patterns: (2^n,) or (2^n, M)."""
     sums = np.zeros((1, *terms.shape[1:]))
     for term in terms:
         sums = np.concatenate([sums - term, sums + term])
@@ -102,11 +103,11 @@ def _sums(terms: Floats) -> Floats:
 
 
 def _extreme(terms: Floats, rng: np.random.Generator, draws: int) -> np.ndarray:
-    """How many of `draws` random patterns are as extreme as the terms (N, M): (M,)."""
+    """Return how many of `draws` random patterns are as extreme as the terms (N, M): (M,)."""
     least = np.array([_least(column) for column in terms.T])
     padded = np.zeros((math.ceil(len(terms) / _FACES) * _FACES, terms.shape[1]))
     padded[: len(terms)] = terms
-    # Every eight faces have 256 patterns: their sums are looked up by a random byte.
+    # Eight faces have 256 sign patterns, so a random byte indexes a table of their sums.
     tables = [_sums(eight) for eight in np.split(padded, len(padded) // _FACES)]
     extreme = np.zeros(terms.shape[1], dtype=np.intp)
     for rows in _pieces(draws):

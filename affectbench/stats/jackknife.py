@@ -1,4 +1,4 @@
-"""Intervals of statistics of a whole set, such as a distance of distributions."""
+"""Confidence intervals of whole-set statistics, such as a distance between distributions."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ from affectbench.stats.sets import MIN_N
 
 
 def jackknife_interval(value: float, left_out: ArrayLike, *, level: float = 0.95) -> Interval:
-    """The interval of `value` from what it is without each of G equal groups of faces (G,).
+    """Return the delete-a-group jackknife interval of `value`.
+
+    `left_out` (G,) holds the value without each of G equal groups of faces.
 
     value -+ t * s with s^2 = (G - 1) / G * sum_g (v_g - mean v)^2 and t of Student's distribution
-    with G - 1 degrees of freedom: how far the value would move with other faces. Its bias, which
-    depends on the number of faces, is not corrected. Not the bootstrap: a face drawn twice makes a
-    set look narrower than it is, and a distance of distributions grows by that alone. NaN for
-    fewer than `MIN_N` groups, and if a value is not finite. Source: Efron and Stein, Annals of
-    Statistics 9, 1981; in groups: Shao and Wu, Annals of Statistics 17, 1989.
+    with G - 1 degrees of freedom: the sampling error over faces. The bias, which depends on the
+    number of faces, is not corrected. The bootstrap does not work here: duplicate faces make a set
+    look narrower than it is, which alone increases a distance between distributions. NaN for fewer
+    than `MIN_N` groups, or if a value is not finite. Source: Efron and Stein, Annals of
+    Statistics 9, 1981; with groups: Shao and Wu, Annals of Statistics 17, 1989.
 
     >>> jackknife_interval(1.0, [1.0, 1.0, 1.0, 1.0, 1.0, 1.0])
     Interval(low=1.0, high=1.0)
@@ -31,11 +33,11 @@ def jackknife_interval(value: float, left_out: ArrayLike, *, level: float = 0.95
 
 
 def jackknife_p(value: float, left_out: ArrayLike) -> float:
-    """Two-sided p of `value`, such as a difference, against 0: Student's t of value / s.
+    """Return the two-sided p of `value`, such as a difference, against 0: Student's t of value / s.
 
-    s, the degrees of freedom and what gives NaN are those of `jackknife_interval`, so that p is
-    under 0.05 where the 95 % interval leaves 0 out. An approximation for many faces. 1 for a value
-    of 0 that no group moves.
+    s, the degrees of freedom and the NaN cases are those of `jackknife_interval`, so that p is
+    under 0.05 where the 95 % interval excludes 0. It is a large-sample approximation. A value of 0
+    without spread over the groups has p = 1.
     """
     error = _standard_error(value, left_out)
     if error == 0.0:

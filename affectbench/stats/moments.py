@@ -1,4 +1,4 @@
-"""Standard error, degrees of freedom and skewness of a macro mean, and the test made of them."""
+"""Standard error, degrees of freedom and skewness of a macro mean, and the test based on them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from affectbench.stats.sets import MIN_N, TIE, Classes, Floats, Groups, counted,
 
 @dataclass(frozen=True)
 class Moments:
-    """What is known of the error of a macro mean.
+    """A macro mean and the moments of its sampling distribution.
 
-    `error` is its standard error; `freedom` are Welch's and Satterthwaite's degrees of freedom,
-    n - 1 for a plain mean; `skew` is the skewness of the mean, g / sqrt(n) for a plain one.
+    `error` is its standard error; `freedom` is the Welch-Satterthwaite degrees of freedom, n - 1
+    for a plain mean; `skew` is the skewness of the mean, g / sqrt(n) for a plain one.
     """
 
     mean: float
@@ -27,12 +27,12 @@ class Moments:
 
 
 def moments(values: Floats, groups: Groups) -> Moments:
-    """The moments of the macro mean of the counted faces' values (N,); no spread: `error` 0."""
+    """Return the moments of the macro mean of values (N,); `error` is 0 without any spread."""
     mean, centred = float(groups.means(values).mean()), groups.centred(values)
     scale = scale_of(centred)
     if scale <= TIE * scale_of(values):
         return Moments(mean, 0.0, math.inf, 0.0)
-    centred = centred / scale  # so that no power of a tiny or huge value is lost
+    centred = centred / scale  # so that powers of tiny or huge values neither under- nor overflow
     sizes, classes = groups.sizes, len(groups.sizes)
     squares = np.bincount(groups.index, weights=centred**2)
     cubes = np.bincount(groups.index, weights=centred**3)
@@ -46,17 +46,17 @@ def moments(values: Floats, groups: Groups) -> Moments:
 
 
 def student_quantile(level: float, freedom: float) -> float:
-    """The quantile `level` of Student's distribution."""
+    """Return the quantile `level` of Student's distribution."""
     return float(stdtrit(freedom, level))
 
 
 def skewed_p(differences: ArrayLike, classes: Classes = None) -> float:
-    """Two-sided p of the set mean (N,) against 0, Student's t corrected for skewness.
+    """Return the two-sided p of the set mean (N,) against 0, by a skewness-corrected t test.
 
     t + r t^2 / 3 + r^2 t^3 / 27 + r / 6 for t = mean / error, r the skewness of the mean, against
     Student's distribution with the `freedom` of `moments`. Source: P. Hall, "On the removal of
-    skewness by transformation", J. R. Statist. Soc. B 54 (1992), 221-228. NaN under `MIN_N`
-    counted faces or with infinite differences.
+    skewness by transformation", J. R. Statist. Soc. B 54 (1992), 221-228. NaN for fewer than
+    `MIN_N` counted faces or infinite differences.
     """
     kept, groups = counted(differences, classes)
     if len(kept) < MIN_N or not np.isfinite(kept).all():

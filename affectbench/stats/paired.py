@@ -1,4 +1,4 @@
-"""Two models on the same faces: the difference, its interval, and whether chance explains it."""
+"""Two models on the same faces: the paired difference, its interval and its p-value."""
 
 from __future__ import annotations
 
@@ -33,10 +33,11 @@ def paired_difference(
     draws: int = DRAWS,
     level: float = 0.95,
 ) -> Difference:
-    """The set mean of a - b, face by face (N,), with its interval and `difference_p`.
+    """Return the set mean of a - b, face by face (N,), with its interval and `difference_p`.
 
-    Two infinite values of one sign differ by 0. Any other infinite difference, and fewer than
-    `MIN_N` counted faces, leave interval and p NaN. Raises ValueError for NaN or unlike shapes.
+    Two infinite values of the same sign differ by 0. Any other infinite difference, or fewer than
+    `MIN_N` counted faces, makes the interval and p NaN. Raises ValueError for NaN or mismatched
+    shapes.
     """
     rows = np.asarray(a, dtype=np.float64)[np.newaxis]
     return paired_differences(rows, b, rng, classes, draws=draws, level=level)[0]
@@ -51,7 +52,7 @@ def paired_differences(
     draws: int = DRAWS,
     level: float = 0.95,
 ) -> list[Difference]:
-    """`paired_difference` of each of M models (M, N) to one (N,); all share the draws."""
+    """Return the `paired_difference` of each of M models (M, N) to one (N,), with shared draws."""
     left, right = np.asarray(values, dtype=np.float64), np.asarray(b, dtype=np.float64)
     if left.shape[1:] != right.shape:
         raise ValueError(f"a has the shape {left.shape} and b {right.shape}; they must be aligned")
@@ -68,11 +69,11 @@ def paired_differences(
 def difference_p(
     differences: ArrayLike, rng: np.random.Generator, classes: Classes = None, *, draws: int = DRAWS
 ) -> float:
-    """Two-sided p of the set mean of paired differences (N,): is it 0?
+    """Return the two-sided p of the set mean of paired differences (N,) against 0.
 
-    The larger p of two tests. Sign flips are exact if the two models are exchangeable, but reject
-    up to three times too often where skewed differences are few or one small class weighs much;
-    Student's t corrected for skewness (`skewed_p`) sees to these.
+    It is the larger p of two tests. Sign flips are exact if the two models are exchangeable, but
+    reject up to three times too often for few skewed differences, or where one small class has a
+    large weight; the skewness-corrected t test (`skewed_p`) covers these cases.
     """
     rows = np.asarray(differences, dtype=np.float64)[np.newaxis]
     return _difference_ps(rows, rng, classes, draws)[0]

@@ -1,4 +1,4 @@
-"""Several models at once: adjusted p-values, who may be the best, and how far rankings agree."""
+"""Several models at once: adjusted p-values, and the models that may be the best."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from affectbench.stats.sets import (
 from affectbench.types import Direction
 
 _ROUNDING = 1e-9
-"""A pattern of signs may tie with what was observed: a statistic this close is no larger."""
+"""A sign pattern can tie with the observed data: a statistic within this tolerance is no larger."""
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Holm's step-down adjusted p-values, in the order given.
+    """Return Holm's step-down adjusted p-values, in the order given.
 
-    The i-th smallest of m becomes the largest min(1, (m - j + 1) p_(j)) of j <= i. NaN stays NaN
+    The i-th smallest of m becomes the largest min(1, (m - j + 1) p_(j)) over j <= i. NaN stays NaN
     and is not counted in m. S. Holm, Scand. J. Statist. 6 (1979), 65-70.
 
     >>> holm([0.01, float("nan"), 0.5, 0.02])
@@ -56,32 +56,32 @@ def best_set(
     draws: int = DRAWS,
     level: float = 0.95,
 ) -> NDArray[np.bool_]:
-    """Which of M models cannot be told from the best: a mask (M,), true for at least one.
+    """Return a mask (M,) of the models not significantly worse than the best; at least one is True.
 
-    A model is out if any other beats it by more than chance explains over all pairs at once: a
-    max-T test. T of a pair is its mean difference over that mean's standard error; the critical
-    value is the `level` quantile of the largest |T| over all pairs, when the centred differences
-    get random signs, one sign per face for all models (a wild bootstrap), and T is studentised
-    anew. The truly best models stay with probability `level`, whatever the observed order is.
+    A model is excluded if any other is significantly better in a max-T test over all pairs. T of a
+    pair is its mean difference over that mean's standard error; the critical value is the `level`
+    quantile of the largest |T| over all pairs when the centred differences get random signs, one
+    sign per face shared by all models (a wild bootstrap), and T is re-studentised. The truly best
+    models are kept with probability `level`, whatever the observed order is.
 
     Args:
         values: One row per model, one column per face (M, N), the same faces for all; no NaN.
         direction: Whether `higher` or `lower` is better.
         rng: Source of the signs.
         classes: Class index per face for macro means, -1 for faces that do not count.
-        draws: Random signs; `MANY_DRAWS` where these leave a pair in doubt.
-        level: Probability, for all pairs together, that no model is out by chance.
+        draws: Random sign patterns; `MANY_DRAWS` if these leave a pair undecided.
+        level: Family-wise confidence: the probability that no model is excluded by chance.
 
-    Under `MIN_N` counted faces nothing can be told apart and all are true. A model with an
-    infinite value has no standard error: it is not tested and stays in. Models that differ by the
-    same amount on every face (of a class) are told apart by any amount beyond rounding.
+    For fewer than `MIN_N` counted faces no test is possible and all are True. A model with an
+    infinite value has no standard error: it is not tested and is kept. Models that differ by the
+    same amount on every face (of a class) differ significantly by any amount beyond rounding.
     """
     kept, groups = counted(np.transpose(np.asarray(values, dtype=np.float64)), classes)
     keep = np.ones(kept.shape[1], dtype=np.bool_)
     tested = np.flatnonzero(np.isfinite(kept).all(axis=0))
     if len(kept) < MIN_N or len(tested) < 2:
         return keep
-    # Equal models once, in the order of their values: the order given changes no bit.
+    # Each distinct model once, in sorted order: the result is bitwise independent of model order.
     columns, place = np.unique(kept[:, tested], axis=1, return_inverse=True)
     if columns.shape[1] > 1:
         keep[tested] = _kept(columns, direction, groups, rng=rng, draws=draws, level=level)[
@@ -99,7 +99,7 @@ def _kept(
     draws: int,
     level: float,
 ) -> NDArray[np.bool_]:
-    """`best_set` of the finite models in the columns of (N, M >= 2)."""
+    """Return the `best_set` of the finite models in the columns of (N, M >= 2)."""
     gains = columns if direction == "higher" else -columns
     pairs = np.array(list(combinations(range(gains.shape[1]), 2)))
     means, errors = studentised(gains, groups, pairs)
@@ -120,7 +120,7 @@ def _kept(
 
 
 def studentised(gains: Floats, groups: Groups, pairs: NDArray[np.intp]) -> tuple[Floats, Floats]:
-    """Mean difference and its standard error of each pair; what is only rounding becomes 0."""
+    """Return the mean difference of each pair and its standard error; rounding noise becomes 0."""
     means, errors = np.zeros(len(pairs)), np.zeros(len(pairs))
     for row, (i, j) in enumerate(pairs):
         change = gains[:, i] - gains[:, j]
@@ -137,7 +137,7 @@ def studentised(gains: Floats, groups: Groups, pairs: NDArray[np.intp]) -> tuple
 
 
 def _quantile(largest: Floats, level: float) -> float:
-    """The critical value: infinite if there are too few draws for one."""
+    """Return the critical value, infinite if there are too few draws for one."""
     rank = math.ceil(level * (len(largest) + 1))
     if rank > len(largest):
         return math.inf
@@ -153,7 +153,7 @@ def _largest(
     rng: np.random.Generator,
     draws: int,
 ) -> Floats:
-    """The largest studentised |T*| over the pairs, of each of the draws; none without pairs."""
+    """Return the largest studentised |T*| over the pairs for each draw; empty without pairs."""
     if not len(pairs):
         return np.zeros(0)
     residuals = np.stack([groups.centred(column) for column in gains.T], axis=1)
@@ -164,7 +164,7 @@ def _largest(
         signs = random_signs(rng, block.stop - block.start, len(gains))
         flipped = groups.sums(signs, residuals) / groups.sizes[:, np.newaxis]
         change = flipped[:, :, pairs[:, 0]] - flipped[:, :, pairs[:, 1]]
-        # Signs leave squares alone, so that only the flipped class means change the variance.
+        # Sign flips do not change squares: only the flipped class means change the variance.
         variance = errors**2 - ((change / k) ** 2 / freedom).sum(axis=1)
         with np.errstate(divide="ignore"):
             ratios = np.abs(change.mean(axis=1)) / np.sqrt(np.maximum(variance, 0.0))

@@ -1,7 +1,6 @@
 """The statistic of a set of faces, and the random draws that all tests share.
 
-A plain mean is the macro mean of one class that holds every face, so that each formula is written
-once.
+A plain mean is the macro mean of a single class of all faces, so each formula is written once.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ Classes: TypeAlias = "NDArray[np.integer[Any]] | None"
 
 DRAWS = 10_000
 MANY_DRAWS = 100_000
-"""Sign flips where the first `DRAWS` leave open on which side of 5 % a corrected p lies."""
+"""Sign flips used if `DRAWS` cannot decide on which side of 5 % a corrected p lies."""
 MIN_N = 6
-"""Under six faces nothing can be tested at 5 %: the smallest two-sided p is 2 / 2^5."""
+"""With fewer than six faces no test can reach 5 %: the smallest two-sided p is 2 / 2^5."""
 TIE = 1e-12
-"""Two numbers that differ by less than this share of their scale differ by rounding only."""
+"""Two numbers that differ by less than this fraction of their scale are equal up to rounding."""
 BLOCK = 1 << 16
-"""Random numbers made at once: few enough to stay in the processor's cache."""
+"""Random numbers per block: few enough to stay in the CPU cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,29 +52,29 @@ class Groups:
 
     @cached_property
     def segments(self) -> list[slice]:
-        """Where the faces of each class lie."""
+        """The slice of each class in `faces`."""
         ends = np.cumsum(self.sizes).astype(int).tolist()
         return [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
 
     def means(self, values: Floats) -> Floats:
-        """Class means (K,) of the counted faces' values (N,)."""
+        """Return the class means (K,) of the counted faces' values (N,)."""
         return np.array([values[segment].mean() for segment in self.segments])
 
     def sums(self, multiples: Floats, values: Floats) -> Floats:
-        """Class sums (draws, K, M) of values (N, M), each face taken `multiples` (draws, N) times.
+        """Return class sums (draws, K, M) of values (N, M) with weights `multiples` (draws, N).
 
-        Class by class: a single product with one column per class would be K times the work.
+        One product per class: a single product with one column per class is K times the work.
         """
         parts = [multiples[:, segment] @ values[segment] for segment in self.segments]
         return np.stack(parts, axis=1)
 
     def centred(self, values: Floats) -> Floats:
-        """The counted faces' values less the mean of their class."""
+        """Return the counted faces' values minus the mean of their class."""
         return values - self.means(values)[self.index]
 
 
 def set_mean(values: ArrayLike, classes: Classes = None) -> float:
-    """The mean of the values (N,), or with `classes` the mean of their class means.
+    """Return the mean of the values (N,), or with `classes` the mean of their class means.
 
     The plain mean if no face has a class. Infinite values give an infinite mean (NaN if both
     signs occur); no values give NaN.
@@ -91,7 +90,7 @@ def set_mean(values: ArrayLike, classes: Classes = None) -> float:
 
 
 def counted(values: ArrayLike, classes: Classes) -> tuple[Floats, Groups]:
-    """The values (N, ...) of the faces that count, as float64, and their classes.
+    """Return the values (N, ...) of the faces that count, as float64, and their classes.
 
     Raises ValueError for NaN, and if there is not one class index per face.
     """
@@ -116,29 +115,29 @@ def _groups(classes: Classes, n: int) -> Groups:
 
 
 def scale_of(values: Floats) -> float:
-    """The largest magnitude, by which rounding errors are measured."""
+    """Return the largest magnitude, the scale of rounding errors."""
     return float(np.abs(values).max(initial=0.0))
 
 
 def blocks(draws: int, width: int) -> Iterator[slice]:
-    """`draws` cut into pieces of about BLOCK numbers, for draws of `width` numbers each."""
+    """Split `draws` into slices of about `BLOCK` numbers, for draws of `width` numbers each."""
     step = max(1, BLOCK // max(width, 1))
     for start in range(0, draws, step):
         yield slice(start, min(start + step, draws))
 
 
 def shared_rng(seed: int, n: int) -> np.random.Generator:
-    """The source of the draws for any statistic of n faces.
+    """Return the random generator for any statistic of n faces.
 
     Every row, metric and pair of models with n faces gets the same draws: nothing depends on the
-    order, number or names of models, equal values have equal intervals, and what two rows differ by
-    is never the luck of the draw.
+    order, number or names of models, equal values have equal intervals, and two rows never differ
+    by Monte Carlo noise.
     """
     return np.random.default_rng([seed, n])
 
 
 def random_signs(rng: np.random.Generator, draws: int, n: int) -> Floats:
-    """Independent signs, -1.0 or 1.0 with equal chance, of shape (draws, n)."""
+    """Return independent signs (draws, n), -1.0 or 1.0 with equal probability."""
     raw = np.frombuffer(rng.bytes((draws * n + 7) // 8), dtype=np.uint8)
     bits = np.unpackbits(raw, count=draws * n).reshape(draws, n)
     return bits.astype(np.float64) * 2.0 - 1.0

@@ -1,1 +1,1 @@
-"""The validation study: what ECM measures, on faces whose expression somebody has labelled."""
+"""The validation study: what ECM measures on faces with labelled expressions."""

@@ -1,13 +1,13 @@
-"""(g) Does ECM under a judge order pairs of faces as ECM of people's votes does?
+"""(g) Does ECM under a judge rank pairs of faces as ECM of people's votes does?
 
-Spearman's correlation over random pairs of faces, of ECM between a judge's two readings with ECM
-between the two faces' shares of votes. Intervals are percentile bootstraps over faces (persons,
-where somebody is seen more than once): a drawn face's pairs come along.
+Spearman's correlation, over random pairs of faces, between ECM of a judge's two predictions and ECM
+of the two faces' vote shares. Intervals are percentile bootstraps over faces (over persons, if some
+appear more than once): a resampled face brings all its pairs.
 
-**The ceiling.** Votes are few and noisy, so that no measure can agree with them wholly. Each face's
-votes are split into two random halves, and the correlation r of the ECM of one half with that of
-the other tells their reliability. That of all votes is 2 r / (1 + r) (Spearman and Brown, 1910);
-its square root is what a measure could reach that knows how everybody would have voted.
+**The ceiling.** Votes are few and noisy, so no measure can agree with them perfectly. Each face's
+votes are split into two random halves; the correlation r between the ECM of one half and that of
+the other gives their reliability. That of all votes is 2 r / (1 + r) (Spearman and Brown, 1910);
+its square root is the correlation that a measure knowing everybody's vote would reach.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ DRAWS = 1_000
 SPLITS = 4
 CEILING = "two halves of the votes, corrected"
 MIN_FACES = 10
-"""Under ten faces a correlation says nothing."""
+"""With fewer than ten faces a correlation is not informative."""
 _BLOCK = 25
 
 
 @dataclass(frozen=True)
 class FacePairs:
-    """Pairs of two faces: indices (P,) each, and the persons' numbers 0 ... K-1."""
+    """Pairs of two faces: indices (P,) each, and the person indices 0 ... K-1."""
 
     first: NDArray[np.intp]
     second: NDArray[np.intp]
@@ -48,7 +48,7 @@ class FacePairs:
         return len(self.first)
 
     def draws(self, rng: np.random.Generator, draws: int) -> Iterator[Floats]:
-        """Weights (D, P) of the pairs: a row of ones, then resamples of the persons."""
+        """Yield weights (D, P) of the pairs: a row of ones, then resamples of the persons."""
         yield np.ones((1, len(self)))
         one_person = self.person_first == self.person_second
         for start in range(0, draws, _BLOCK):
@@ -62,7 +62,7 @@ class FacePairs:
 def random_pairs(
     persons: NDArray[np.int64], rng: np.random.Generator, count: int = PAIRS
 ) -> FacePairs:
-    """Return `count` random pairs of two faces, or all pairs where there are no more than that."""
+    """Return `count` random pairs of two faces, or all pairs if there are no more than that."""
     n = len(persons)
     if n * (n - 1) // 2 <= count:
         first, second = np.triu_indices(n, k=1)
@@ -74,7 +74,7 @@ def random_pairs(
 
 
 class Ranked:
-    """A column of P scores, of which weighted mid-ranks are taken."""
+    """A column of P scores, for weighted mid-ranks."""
 
     def __init__(self, scores: Floats) -> None:
         _, self._level = np.unique(scores, return_inverse=True)
@@ -83,7 +83,7 @@ class Ranked:
         self._starts = np.searchsorted(self._level[self._order], levels)
 
     def ranks(self, weights: Floats) -> Floats:
-        """Return the rank of each score (D, P) where it stands as often as its weight says."""
+        """Return the mid-rank of each score (D, P), with scores repeated as their weights say."""
         mass = np.add.reduceat(weights[:, self._order], self._starts, axis=1)
         middle = np.cumsum(mass, axis=1) - 0.5 * mass
         result: Floats = middle[:, self._level]
@@ -91,7 +91,7 @@ class Ranked:
 
 
 def weighted_correlation(a: Floats, b: Floats, weights: Floats) -> Floats:
-    """Return Pearson's correlation (D,) of the rows of a and b (D, P); NaN without a spread."""
+    """Return Pearson's correlation (D,) of the rows of a and b (D, P); NaN without variance."""
     total = weights.sum(1, keepdims=True)
     with np.errstate(invalid="ignore", divide="ignore"):
         left = a - (weights * a).sum(1, keepdims=True) / total
@@ -107,9 +107,9 @@ def correlations(
     rng: np.random.Generator,
     draws: int = DRAWS,
 ) -> dict[str, Floats]:
-    """Return Spearman's correlation of each two columns (P,): of all pairs, then of each draw.
+    """Return Spearman's correlation of every two columns (P,): over all pairs, then per resample.
 
-    All share the draws, so that differences of two are paired.
+    All share the same resamples, so that differences between two correlations are paired.
     """
     columns = {id(column): Ranked(column) for two in scores.values() for column in two}
     found: dict[str, list[Floats]] = {name: [] for name in scores}
@@ -135,12 +135,12 @@ def halves(
 
 
 def ceiling_of(halves_agree: Floats) -> Floats:
-    """Return what a measure could reach, from the correlation of two halves of the votes.
+    """Return the highest correlation a measure could reach, from that of two vote halves.
 
     >>> ceiling_of(np.array([1.0, 0.5, -0.1])).round(3).tolist()
     [1.0, 0.816, 0.0]
     """
-    r = np.maximum(halves_agree, 0.0)  # below 0, the votes hold nothing to agree with
+    r = np.maximum(halves_agree, 0.0)  # below 0, the votes contain no signal
     result: Floats = np.sqrt(2 * r / (1 + r))
     return result
 
@@ -150,7 +150,8 @@ def agreement(
 ) -> pd.DataFrame:
     """Return a row for each judge and one for the ceiling.
 
-    `of_ceiling` is the correlation divided by the ceiling. Under `MIN_FACES` faces all are NaN.
+    `of_ceiling` is the correlation divided by the ceiling. With fewer than `MIN_FACES` faces all
+    values are NaN.
     """
     names = [one.name for one in judged]
     if len(voted) < MIN_FACES:

@@ -1,4 +1,4 @@
-"""What is done to the faces: graded damage that must count, and changes that must not."""
+"""Conditions: graded damage that ECM should detect, and nuisance changes that it should not."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Condition:
 
     @property
     def name(self) -> str:
-        """For example `blur 2`."""
+        """The condition's name, for example `blur 2`."""
         return f"{self.family} {self.level:g}" if self.level else self.family
 
     def apply(self, images: torch.Tensor, seed: int) -> torch.Tensor:
-        """The change on each of (N, 3, H, W) uint8; noise is new for each face, by the seed."""
+        """Apply the change to each uint8 image (N, 3, H, W); the seed gives each face new noise."""
         rng = np.random.default_rng([seed, *self.name.encode()])
         return stack([self.change(image, rng) for image in pixels(images)])
 
@@ -103,4 +103,4 @@ NUISANCE = (
     Condition("mirror", 0, "nuisance", _mirrored),
     Condition("jpeg quality 95", 0, "nuisance", _jpeg(95)),
 )
-"""Changes that leave the expression as it is."""
+"""Changes that do not affect the expression."""

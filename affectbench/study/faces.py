@@ -1,4 +1,4 @@
-"""Labelled faces: a folder of images, and a table of their expressions or of people's votes."""
+"""Labelled faces: a folder of images, and a table of their expressions or people's votes."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from affectbench.images.tensors import stack
 
 @dataclass(frozen=True)
 class LabelledFaces:
-    """N faces of one size: uint8 images (N, 3, H, W), the labelled emotion, and who it is.
+    """N faces of one size: uint8 images (N, 3, H, W), labelled emotions, and persons.
 
-    `persons` holds a number for each face; faces of unknown persons are all different ones.
-    `emotions` is "" for a face without a label. `votes` (N, 7) counts the people who saw each of
-    `EXPRESSIONS`, `all_votes` (N,) all who were asked.
+    `persons` holds a number for each face; faces of unknown persons all get different numbers.
+    `emotions` is "" for a face without a label. `votes` (N, 7) counts the people who chose each of
+    `EXPRESSIONS`, `all_votes` (N,) all people who were asked.
     """
 
     name: str
@@ -37,11 +37,11 @@ class LabelledFaces:
 
     @property
     def has_persons(self) -> bool:
-        """Whether somebody is seen more than once."""
+        """Whether any person appears more than once."""
         return len(np.unique(self.persons)) < len(self)
 
     def part(self, keep: NDArray[np.bool_], name: str) -> LabelledFaces:
-        """The faces of a mask (N,), under a name added to this one's."""
+        """Return the faces selected by a mask (N,); `name` is appended to the name of the set."""
         return LabelledFaces(
             f"{self.name}, {name}",
             self.files[keep],
@@ -54,10 +54,10 @@ class LabelledFaces:
 
 
 def read_faces(folder: Path, table: Path, name: str) -> LabelledFaces:
-    """The faces that a CSV table lists (`read_label_table`), read from a folder.
+    """Read the faces that a CSV table lists (`read_label_table`) from a folder.
 
-    Raises InputError, naming the file, for a table that cannot be used, for files that are not
-    there, and for images of several sizes.
+    Raises InputError, naming the file, for a table that cannot be used, for missing files, and for
+    images of different sizes.
     """
     labels = read_label_table(table)
     images = [read_image(folder / file) for file in labels.files]

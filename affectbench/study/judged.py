@@ -1,4 +1,4 @@
-"""What judges say of the faces under each condition; computed once, used by every part."""
+"""Predictions of the judges under each condition; computed once, used by every part."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ BATCH = 64
 
 @dataclass
 class Judged:
-    """Logits (N, K) of one judge on the faces, by the name of the condition; `HR` is without."""
+    """Logits (N, K) of one judge by condition name; `HR` is the unchanged face."""
 
     judge: Judge
     labels: NDArray[np.str_]
     logits: dict[str, torch.Tensor] = field(default_factory=dict)
     features: torch.Tensor | None = None
-    """Features (N, D) of the untouched faces, where the judge gives them."""
+    """Features (N, D) of the unchanged faces, if the judge provides them."""
 
     @property
     def name(self) -> str:
@@ -40,7 +40,7 @@ class Judged:
         return self.judge.spec.name
 
     def part(self, keep: NDArray[np.bool_]) -> Judged:
-        """What the judge says of the faces of a mask (N,)."""
+        """Return the predictions for the faces selected by a mask (N,)."""
         chosen = torch.from_numpy(keep)
         return Judged(
             self.judge,
@@ -50,11 +50,11 @@ class Judged:
         )
 
     def ecm(self, condition: str, temperature: float = 1.0) -> Parts:
-        """`ecm/1` of each face under a condition; `temperature` divides the judge's logits."""
+        """Return `ecm/1` of each face under a condition; `temperature` divides the logits."""
         return ecm_parts(self.logits[HR] / temperature, self.logits[condition] / temperature)
 
     def right(self, condition: str) -> NDArray[np.bool_]:
-        """Whether the judge sees the labelled expression."""
+        """Return whether the judge predicts the labelled expression, for each face."""
         classes = np.array(self.judge.classes)
         right: NDArray[np.bool_] = classes[self.logits[condition].argmax(1)] == self.labels
         return right
@@ -69,9 +69,9 @@ def judge_faces(
     seed: int,
     progress: Advance,
 ) -> list[Judged]:
-    """All judges on all conditions; `progress` is told a text, the steps done and in all.
+    """Run all judges on all conditions; `progress` is called with a text, steps done and total.
 
-    Raises InputError for a label that is no class of a judge.
+    Raises InputError for a label that is not a class of a judge.
     """
     judged = [Judged(load_judge(name), faces.emotions) for name in judges]
     for one in judged:
@@ -90,7 +90,7 @@ def judge_faces(
 
 
 def _require_classes(judged: Judged) -> None:
-    """Refuse labels that the judge cannot give: it would only look wrong on their faces."""
+    """Reject labels that the judge cannot predict: it would always be wrong on these faces."""
     unknown = sorted(set(judged.labels.tolist()) - set(judged.judge.classes) - {""})
     if unknown:
         count = int(np.isin(judged.labels, unknown).sum())

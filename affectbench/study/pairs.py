@@ -1,8 +1,8 @@
-"""(a) Is ECM larger for another expression than for the same one? Pairs of faces, and the AUC.
+"""(a) Is ECM larger for different expressions than for the same one? Pairs of faces, and the AUC.
 
-AUC = P(score of a pair with different expressions > score of one with the same), ties half.
-Both kinds of pairs are weighted so that no person has more than 5 % of the weight of its kind.
-Intervals are percentile bootstraps over persons: a drawn person's pairs come along whole.
+AUC = P(score of a pair with different expressions > score of a pair with the same), ties count
+half. Both kinds of pairs are weighted so that no person has more than 5 % of the weight of its
+kind. Intervals are percentile bootstraps over persons: a resampled person brings all of its pairs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pairs of faces: indices (P,) each, whose expressions differ or not, and the persons."""
+    """Pairs of faces: indices (P,) each, whether their expressions differ, and the persons."""
 
     first: NDArray[np.intp]
     second: NDArray[np.intp]
@@ -35,7 +35,7 @@ class Pairs:
 
 
 def same_person_pairs(persons: NDArray[np.int64], emotions: NDArray[np.str_]) -> Pairs:
-    """All unordered pairs of faces of one person."""
+    """Return all unordered pairs of faces of the same person."""
     i, j = np.triu_indices(len(persons), k=1)
     keep = persons[i] == persons[j]
     return _pairs(i[keep], j[keep], persons, emotions)
@@ -44,7 +44,7 @@ def same_person_pairs(persons: NDArray[np.int64], emotions: NDArray[np.str_]) ->
 def cross_person_pairs(
     persons: NDArray[np.int64], emotions: NDArray[np.str_], rng: np.random.Generator, count: int
 ) -> Pairs:
-    """About `count` random pairs of faces of two persons, half of them with one expression."""
+    """Return about `count` random pairs across two persons, half with the same expression."""
     i, j = rng.integers(0, len(persons), (2, 8 * count))
     keep = (persons[i] != persons[j]) & (i != j)
     i, j = i[keep], j[keep]
@@ -64,9 +64,9 @@ def _pairs(
 
 
 def capped_weights(persons: NDArray[np.int64], cap: float = CAP) -> Floats:
-    """Weights of pairs that add up to 1, equal but for persons that would have more than `cap`.
+    """Return pair weights with sum 1: equal, except for persons that would exceed `cap`.
 
-    Equal per person where there are too few persons for the cap to hold.
+    If there are too few persons for the cap, every person gets the same total weight.
 
     >>> capped_weights(np.array([0, 0, 0, 1]), cap=0.5)
     array([0.16666667, 0.16666667, 0.16666667, 0.5       ])
@@ -88,7 +88,7 @@ def capped_weights(persons: NDArray[np.int64], cap: float = CAP) -> Floats:
 
 
 def auc(scores: Floats, different: NDArray[np.bool_], weights: Floats) -> Floats:
-    """Weighted AUC of each row of `weights` (D, P) for the scores (P,); ties count half.
+    """Return the weighted AUC of scores (P,) for each row of `weights` (D, P); ties count half.
 
     NaN for a row without weight on one of the two kinds.
     """
@@ -109,7 +109,7 @@ def auc(scores: Floats, different: NDArray[np.bool_], weights: Floats) -> Floats
 
 
 def percentile_interval(values: Floats) -> Interval:
-    """The 95 % percentile interval of bootstrap values; NaN are left out."""
+    """Return the 95 % percentile interval of bootstrap values, ignoring NaN."""
     known = values[np.isfinite(values)]
     if not len(known):
         return Interval(float("nan"), float("nan"))
@@ -120,7 +120,7 @@ def percentile_interval(values: Floats) -> Interval:
 def pair_auc(
     scores: Floats, pairs: Pairs, rng: np.random.Generator, draws: int = DRAWS
 ) -> tuple[float, Interval]:
-    """The AUC of scores (P,) and its 95 % interval, bootstrapped by person."""
+    """Return the AUC of scores (P,) and its 95 % interval, bootstrapped by person."""
     found = [auc(scores, pairs.different, weights) for weights in _draws(pairs, rng, draws)]
     return weighted_auc(scores, pairs), percentile_interval(np.concatenate(found))
 
@@ -132,7 +132,7 @@ def pair_auc_difference(
     rng: np.random.Generator,
     draws: int = DRAWS,
 ) -> tuple[float, Interval]:
-    """The AUC of scores (P,) less that of others (P,), and the 95 % interval on equal draws."""
+    """Return the AUC difference of two scores (P,), and its 95 % interval on shared resamples."""
     found = [
         auc(scores, pairs.different, weights) - auc(others, pairs.different, weights)
         for weights in _draws(pairs, rng, draws)
@@ -142,12 +142,12 @@ def pair_auc_difference(
 
 
 def weighted_auc(scores: Floats, pairs: Pairs) -> float:
-    """The AUC of scores (P,) with nobody above the cap."""
+    """Return the AUC of scores (P,) with person weights capped."""
     return float(auc(scores, pairs.different, _weights(pairs)[np.newaxis])[0])
 
 
 def _draws(pairs: Pairs, rng: np.random.Generator, draws: int) -> Iterator[Floats]:
-    """Weights of the pairs (50, P) in resamples of the persons; none without pairs."""
+    """Yield weights of the pairs (50, P) in resamples of the persons; nothing without pairs."""
     if not len(pairs):
         yield np.empty((1, 0))
         return
@@ -165,9 +165,9 @@ def _draws(pairs: Pairs, rng: np.random.Generator, draws: int) -> Iterator[Float
 
 
 def gap(scores: Floats, pairs: Pairs) -> float:
-    """Weighted mean score of pairs with different expressions minus that of pairs with one.
+    """Return the weighted mean score of different-expression pairs minus same-expression pairs.
 
-    NaN without pairs of both kinds.
+    NaN unless there are pairs of both kinds.
     """
     weights = _weights(pairs)
     other, same = pairs.different, ~pairs.different

@@ -19,7 +19,7 @@ TEMPERATURES = (0.5, 0.75, 1.5, 2.0, 3.0)
 
 
 def term_correlation(judged: Judged, conditions: Sequence[Condition]) -> pd.DataFrame:
-    """Pearson correlation of L_H and ln L_conf over the faces, for each damage condition."""
+    """Return Pearson's correlation of L_H and ln L_conf over faces, per damage condition."""
     rows = []
     for condition in conditions:
         if condition.kind == "damage":
@@ -30,16 +30,16 @@ def term_correlation(judged: Judged, conditions: Sequence[Condition]) -> pd.Data
 
 
 def _pearson(a: np.ndarray, b: np.ndarray) -> float:
-    """The correlation of two columns; NaN where one of them does not vary."""
+    """Return the correlation of two columns; NaN if one of them is constant."""
     if np.ptp(a) == 0 or np.ptp(b) == 0:
         return float("nan")
     return float(np.corrcoef(a, b)[0, 1])
 
 
 def temperature_effect(judged: Judged, conditions: Sequence[Condition]) -> pd.DataFrame:
-    """Kendall's tau of the conditions' order at other temperatures with that at the judge's own.
+    """Return Kendall's tau of the conditions' order at other temperatures with the judge's own.
 
-    `damage` are all damage conditions, `severe` the half of them with the larger ECM.
+    `damage` covers all damage conditions, `severe` the half of them with the larger ECM.
     """
     names = [c.name for c in conditions if c.kind == "damage"]
     own = _set_scores(judged, names, 1.0)
@@ -60,9 +60,9 @@ def temperature_effect(judged: Judged, conditions: Sequence[Condition]) -> pd.Da
 
 
 def one_face_attack(judged: Judged) -> dict[str, float | str]:
-    """The lowest set score that one face shown for every input reaches, as macro and as mean.
+    """Return the lowest set score of any single face shown for every input, as macro and as mean.
 
-    Beside them bicubic x8. Under an honest score the attack is not better than bicubic.
+    Compared with bicubic x8: under a sound score the attack is no better than bicubic.
     """
     logits = judged.logits[HR]
     classes = _classes(judged, logits)

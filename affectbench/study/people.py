@@ -1,4 +1,4 @@
-"""(h) Is a judge's reading of a face the share of people who see each expression? (i) Where not?"""
+"""(h) Do a judge's probabilities match the vote shares? (i) On which faces do they not?"""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from affectbench.types import EXPRESSIONS
 BINS = 15
 DRAWS = 1_000
 MOST = 15
-"""Faces that are listed for each judge."""
+"""Faces listed for each judge."""
 
 
 def probabilities(judged: Judged, voted: Voted) -> Floats:
@@ -29,14 +29,14 @@ def probabilities(judged: Judged, voted: Voted) -> Floats:
 
 
 def hellinger(logits: torch.Tensor, votes: NDArray[np.int64]) -> Floats:
-    """Return the Hellinger distance (M,) of judged logits (M, 7) to the votes (M, 7)."""
+    """Return the Hellinger distance (M,) between a judge's logits (M, 7) and the votes (M, 7)."""
     squared = squared_hellinger(logits.log_softmax(1), vote_logits(votes).log_softmax(1))
     result: Floats = squared.clamp(max=1.0).sqrt().numpy()
     return result
 
 
 def divergence(logits: torch.Tensor, shares: Floats) -> Floats:
-    """Return KL(votes, judge) in nats (M,) of judged logits (M, 7); 0 is best, no upper bound."""
+    """Return KL(votes, judge) in nats (M,) of logits (M, 7); lower is better, no upper bound."""
     kept = np.where(shares > 0, shares, 1.0)
     terms = shares * (np.log(kept) - logits.log_softmax(1).numpy())
     result: Floats = terms.sum(1)
@@ -46,8 +46,8 @@ def divergence(logits: torch.Tensor, shares: Floats) -> Floats:
 def calibration_error(confidence: Floats, shares: Floats, weights: Floats) -> float:
     """Return the mean |confidence - share of votes| over 15 equal bins of the confidence (M,).
 
-    Bins count by their weight; `weights` (M,) are how often each face is drawn. In [0, 1]; 0 is
-    best.
+    Bins are weighted by their total weight; `weights` (M,) are how often each face is drawn. In
+    [0, 1]; lower is better.
 
     >>> one = np.ones(4)
     >>> calibration_error(0.75 * one, np.array([1.0, 1.0, 1.0, 0.0]), one)
@@ -59,13 +59,14 @@ def calibration_error(confidence: Floats, shares: Floats, weights: Floats) -> fl
 
 
 def calibration(judged: Sequence[Judged], voted: Voted, seed: int) -> pd.DataFrame:
-    """Return for each judge how near its probabilities are to the shares of votes.
+    """Return, for each judge, how well its probabilities match the vote shares.
 
     - `hellinger`, `kl`: mean distance to the votes, and mean KL(votes, judge);
-    - `ece_first`: calibration error of the judge's first choice against its share of votes;
+    - `ece_first`: calibration error of the judge's top class against its share of votes;
     - `ece_each`: the mean calibration error of the seven probabilities;
-    - `accuracy`, `balanced`: where over half of the people agree, the share of faces that the judge
-      reads as they do, and the mean over the expressions of that share (`clear` faces).
+    - `accuracy`, `balanced`: where more than half of the people agree (`clear` faces), the share of
+      faces on which the judge predicts their label, and the mean of that share over the
+      expressions.
 
     Intervals are 95 %, over faces.
     """
@@ -126,7 +127,7 @@ def _each_choice(p: Floats, shares: Floats) -> float:
 
 
 def recalls(judged: Sequence[Judged], voted: Voted) -> pd.DataFrame:
-    """Return, for each expression that over half of the people see, how often a judge sees it."""
+    """Return, for each expression that over half of the people see, the judge's recall."""
     rows = []
     for one in judged:
         said = probabilities(one, voted).argmax(1)
@@ -139,7 +140,7 @@ def recalls(judged: Sequence[Judged], voted: Voted) -> pd.DataFrame:
 
 
 def disagreements(judged: Sequence[Judged], voted: Voted, most: int = MOST) -> pd.DataFrame:
-    """Return the faces whose votes a judge's reading is farthest from, by Hellinger distance."""
+    """Return the faces with the largest Hellinger distance between a judge and the votes."""
     names = np.array(EXPRESSIONS)
     rows = []
     for one in judged:

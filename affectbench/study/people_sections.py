@@ -14,7 +14,7 @@ from affectbench.study.votes import Voted, voted_faces
 
 
 def people_sections(judged: Sequence[Judged], faces: LabelledFaces, seed: int) -> list[Section]:
-    """Return the parts (g) to (i) of a set with votes; none for a set without."""
+    """Return the parts (g) to (i) for a set with votes; none for a set without."""
     if faces.votes is None:
         return []
     voted = voted_faces(faces)

@@ -25,7 +25,7 @@ class Section:
 
 
 def write_report(title: str, intro: Sequence[str], sections: Sequence[Section], out: Path) -> Path:
-    """Write `study.md`, the tables beside it as CSV, and the plots; the report's path."""
+    """Write `study.md`, the tables as CSV next to it, and the plots; return the report's path."""
     plots = _plots({section.slug: section.table for section in sections}, out)
     images = [f"![{caption}]({name})" for name, caption in plots]
     return write_sections(title, intro, sections, out / "study.md", images)
@@ -38,7 +38,7 @@ def write_sections(
     path: Path,
     end: Sequence[str] = (),
 ) -> Path:
-    """Write a page of Markdown, and the tables beside it as CSV; the page's path."""
+    """Write a Markdown page, and the tables as CSV next to it; return the page's path."""
     lines = [f"# {title}", "", *intro, ""]
     for section in sections:
         name = f"{section.slug}.csv"
@@ -52,7 +52,7 @@ def write_sections(
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """A table with numbers of three decimals; intervals join their value."""
+    """Return a Markdown table with three decimals; intervals follow their value."""
     shown = table.copy()
     for low in [c for c in shown.columns if str(c).endswith("_low")]:
         value, high = low.removesuffix("_low"), low.replace("_low", "_high")
@@ -83,7 +83,7 @@ def _plots(tables: dict[str, pd.DataFrame], out: Path) -> list[tuple[str, str]]:
     figure = Figure(figsize=(9, 4), layout="constrained")
     axes = figure.subplots(1, 2)
     if "response" not in tables:
-        return []  # without a label there is nothing to plot
+        return []  # without labels there is nothing to plot
     response = tables["response"]
     for judge, rows in response[response.kind == "damage"].groupby("judge"):
         axes[0].plot(rows.condition, rows.ecm, marker=".", label=str(judge))

@@ -1,4 +1,4 @@
-"""(b) Does ECM grow with damage? (c) Does it stay small under changes that do not matter?"""
+"""(b) Does ECM grow with damage? (c) Does it stay small under nuisance changes?"""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from affectbench.study.judged import Judged
 def responses(
     judged: Judged, conditions: Sequence[Condition], gap: float, seed: int
 ) -> pd.DataFrame:
-    """Macro ECM of each condition with its 95 % interval, the plain mean, and ECM over `gap`."""
+    """Return macro ECM of each condition with its 95 % interval, its mean, and ECM over `gap`."""
     rows = []
     for condition in conditions:
         parts = judged.ecm(condition.name)
@@ -42,10 +42,10 @@ def responses(
 
 
 def monotonicity(judged: Judged, conditions: Sequence[Condition], seed: int) -> pd.DataFrame:
-    """For each family of damage: steps that raise the mean, and two tests of a trend.
+    """Return, for each damage family, the steps that raise the mean, and two trend tests.
 
     `page_p` is Page's trend test over faces (ecm rises with the level); `worst_step_p` is the
-    largest of the one-step sign-flip tests, halved for one side if the step goes up.
+    largest p-value of the sign-flip tests of single steps, halved (one-sided) for rising steps.
     """
     rows = []
     for family in dict.fromkeys(c.family for c in conditions if c.kind == "damage"):
@@ -73,7 +73,7 @@ def monotonicity(judged: Judged, conditions: Sequence[Condition], seed: int) -> 
 
 
 def _page_p(values: np.ndarray) -> float:
-    """Page's trend test of values (levels, N); NaN for one face, which the test does not take."""
+    """Return the p-value of Page's trend test of values (levels, N); NaN for a single face."""
     if values.shape[1] < 2:
         return float("nan")
     return float(scipy_stats.page_trend_test(values.T).pvalue)

@@ -1,4 +1,4 @@
-"""All parts of the study on one set of labelled faces."""
+"""Run all parts of the study on one set of labelled faces."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from affectbench.telling import Advance
 
 CROSS_PAIRS = 20_000
 PARTS = ("labels", "votes")
-"""(a) to (f), which ask about labels and damaged faces; (g) to (i), which ask about votes."""
+"""(a) to (f) use labels and damaged faces; (g) to (i) use votes."""
 
 
 def run_study(
@@ -42,10 +42,10 @@ def run_study(
     parts: Sequence[str] = PARTS,
     progress: Advance = lambda _text, _done, _total: None,
 ) -> Path:
-    """Run the study and write it to a folder; the path of the report.
+    """Run the study and write it to a folder; return the path of the report.
 
-    Without the part `labels`, no face is damaged and judged again. Raises InputError for an unknown
-    part, and if there is nothing to ask: no part, or votes of a set that has none.
+    Without the part `labels`, judges run on the unchanged faces only. Raises InputError for an
+    unknown part, and if there is nothing to study: no part, or votes for a set that has none.
     """
     _require_parts(parts, faces)
     conditions = (*DAMAGE, *NUISANCE) if "labels" in parts else ()
@@ -72,7 +72,7 @@ def _require_parts(parts: Sequence[str], faces: LabelledFaces) -> None:
 def _labelled_sections(
     judged: Sequence[Judged], faces: LabelledFaces, framing: str, seed: int
 ) -> list[Section]:
-    """The parts (a) to (f), which ask about one labelled expression a face."""
+    """Return the parts (a) to (f), which use one labelled expression per face."""
     rng = np.random.default_rng(seed)
     device = torch.device("cpu")
     descriptors = face_descriptors(load_face_descriptor(device), faces.images, framing)
@@ -138,7 +138,7 @@ def _intro(faces: LabelledFaces, judged: Sequence[Judged], framing: str) -> list
 
 
 def _too_small(faces: LabelledFaces) -> list[str]:
-    """What the set is too small for, one line each."""
+    """Return notes on what the set is too small for, one line each."""
     kinds = {
         "labelled expression, so that no pair of faces differs in it": set(faces.emotions) - {""},
         "person, so that there are no pairs of two": set(faces.persons),

@@ -19,7 +19,7 @@ CHUNK = 256
 
 
 def judge_scores(judged: Judged, pairs: Pairs) -> dict[str, Floats]:
-    """Scores of the pairs by one judge, mean of both directions: larger is more different."""
+    """Return pair scores by one judge, averaged over both directions; larger is more different."""
     first, second = judged.logits[HR][pairs.first], judged.logits[HR][pairs.second]
     there, back = ecm_parts(first, second), ecm_parts(second, first)
     logits_apart = (first.log_softmax(1) - second.log_softmax(1)).norm(dim=1)
@@ -40,7 +40,7 @@ def judge_scores(judged: Judged, pairs: Pairs) -> dict[str, Floats]:
 def judgeless_scores(
     faces: LabelledFaces, descriptors: torch.Tensor, pairs: Pairs
 ) -> dict[str, Floats]:
-    """Scores of the pairs that no expression judge is asked for: larger is more different.
+    """Return pair scores that involve no expression judge; larger is more different.
 
     Negated PSNR and SSIM (convention `rgb`), and the distance of the faces' identity descriptors
     (N, D).
@@ -65,7 +65,7 @@ def separation(
     pairs: Pairs,
     seed: int,
 ) -> pd.DataFrame:
-    """The AUC of every score with its interval; `gap` is the weighted difference of means."""
+    """Return the AUC of every score with its interval; `gap` is the weighted mean difference."""
     rows = []
     by_judge = [(one.name, judge_scores(one, pairs)) for one in judged]
     for judge, scores in [*by_judge, ("-", judgeless_scores(faces, descriptors, pairs))]:
@@ -85,10 +85,10 @@ def separation(
 
 
 def weak_pairs(judged: Judged, emotions: np.ndarray, pairs: Pairs) -> pd.DataFrame:
-    """(f) Mean ECM of each pair of labelled expressions, lowest first, and of equal ones.
+    """Return (f): mean ECM of each pair of labelled expressions, lowest first, and of equal ones.
 
-    `missed` is the share of pairs with different expressions whose ECM is below the median of
-    the pairs with the same one: the change that ECM does not see.
+    `missed` is the share of different-expression pairs whose ECM is below the median of the
+    same-expression pairs: changes that ECM does not detect.
     """
     scores = judge_scores(judged, pairs)["ecm"]
     same = scores[~pairs.different]

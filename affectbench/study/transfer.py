@@ -1,4 +1,4 @@
-"""(d) Does ECM under one judge say whether other judges still see the labelled expression?"""
+"""(d) Does ECM under one judge predict whether other judges still see the labelled expression?"""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def transfer(
     persons: np.ndarray,
     seed: int,
 ) -> pd.DataFrame:
-    """For each judge A and each other judge B, over all damage conditions:
+    """Return, for each judge A and each other judge B, over all damage conditions:
 
-    - `spearman`: of mean ECM under A and the accuracy of B on the labels, over conditions
-      (-1: ECM orders the conditions exactly as B's errors do);
-    - `auc`: per image, pooled over conditions, of ECM under A for "B right on HR, wrong on SR"
+    - `spearman`: correlation over conditions of mean ECM under A and accuracy of B on the labels
+      (-1: ECM ranks the conditions exactly as B's errors do);
+    - `auc`: per image, pooled over conditions, AUC of ECM under A for "B right on HR, wrong on SR"
       against "B right on both".
 
     Intervals are 95 % percentile bootstraps over persons (1,000 draws, for `auc` 200).
@@ -57,7 +57,7 @@ def transfer(
 
 
 def _person_weights(persons: np.ndarray, rng: np.random.Generator) -> Floats:
-    """Row 0: every face once. The others: how often each face's person was drawn."""
+    """Return face weights: row 0 all ones, then how often each face's person was drawn."""
     number, index = np.unique(persons, return_inverse=True)
     rows = [np.ones(len(persons))]
     for _ in range(DRAWS):
@@ -70,7 +70,7 @@ def _spearman(ecm: Floats, right: np.ndarray, weights: Floats) -> float:
     scores = ecm @ weights / weights.sum()
     accuracy = right @ weights / weights.sum()
     if np.ptp(scores) == 0 or np.ptp(accuracy) == 0:
-        return float("nan")  # a judge that says one thing of everything orders nothing
+        return float("nan")  # a judge with constant output ranks nothing
     return float(scipy_stats.spearmanr(scores, accuracy).statistic)
 
 

@@ -1,4 +1,4 @@
-"""The faces that enough people voted on, and a judge's reading of them in the same terms."""
+"""Faces with enough votes, and a judge's predictions in the same terms."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from affectbench.study.pairs import Floats
 from affectbench.types import EXPRESSIONS
 
 _NO_VOTE = 1e-300
-"""Stands for a share of 0 where a logarithm is taken; its square root is 0 to 150 digits."""
+"""Replaces a share of 0 before taking logarithms; its square root is 0 to 150 digits."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Voted:
     """M faces with at least `MIN_VOTES` votes for the seven expressions of `EXPRESSIONS`.
 
     `keep` is their mask in the set (N,), `votes` the counts (M, 7), `shares` these counts divided
-    by their sum, and `clear` says where over half of all who voted, also for contempt, "unknown" or
-    "not a face", saw one of the seven.
+    by their sum. `clear` marks faces for which over half of all voters, including votes for
+    contempt, "unknown" or "not a face", chose the same one of the seven.
     """
 
     keep: NDArray[np.bool_]
@@ -39,12 +39,12 @@ class Voted:
 
     @property
     def shares(self) -> Floats:
-        """The share of the votes that each expression has, (M, 7)."""
+        """The vote share of each expression, (M, 7)."""
         return shares(self.votes)
 
     @property
     def labels(self) -> NDArray[np.intp]:
-        """The index of the expression with the most votes (M,), the first of equal ones."""
+        """The index of the expression with the most votes (M,), the first in a tie."""
         labels: NDArray[np.intp] = self.votes.argmax(1)
         return labels
 
@@ -72,14 +72,14 @@ def shares(votes: NDArray[np.int64]) -> Floats:
 
 
 def vote_logits(votes: NDArray[np.int64]) -> torch.Tensor:
-    """Return logits (M, 7) whose softmax are the shares of the votes (M, 7)."""
+    """Return logits (M, 7) whose softmax equals the vote shares (M, 7)."""
     return torch.from_numpy(np.log(np.maximum(shares(votes), _NO_VOTE)))
 
 
 def seven_logits(judged: Judged, voted: Voted, condition: str = HR) -> torch.Tensor:
     """Return a judge's logits (M, 7) of the voted faces, in the order of `EXPRESSIONS`.
 
-    A class beyond the seven is left out: the judge is asked which of the seven it sees, as people's
+    Classes beyond the seven are dropped, so that the judge chooses among the seven, just as only
     votes for the seven are counted. Raises InputError for a judge that lacks one of them.
     """
     classes = judged.judge.classes

@@ -1,1 +1,1 @@
-"""Face super-resolution models for affectbench, through its public plug-in interface only."""
+"""Face super-resolution models for affectbench; they use its public plug-in interface only."""

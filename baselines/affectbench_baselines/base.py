@@ -1,4 +1,4 @@
-"""What all networks of this package share: how they are called, and what they tell the losses."""
+"""The base class of all networks here: their interface, and what they pass to the losses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import nn
 
 
 class Details(NamedTuple):
-    """`sr` (N, 3, H, W), and what a network predicts on the way, None where it does not.
+    """`sr` (N, 3, H, W), and a network's auxiliary predictions, None where it has none.
 
     `landmarks` (N, P, 2): x, y in [0, 1] of the image. `parsing` (N, K, h, w): logits of K face
     regions. `cost` (): mean relative cost of a dynamic network, in [0, 1]. `frequency`
@@ -25,21 +25,21 @@ class Details(NamedTuple):
 
 
 class Network(nn.Module, ABC):
-    """LR (N, 3, h, w) in [0, 1] to SR (N, 3, s*h, s*w) in about [0, 1], from LR alone."""
+    """Map LR (N, 3, h, w) in [0, 1] to SR (N, 3, s*h, s*w) in about [0, 1], from LR alone."""
 
     size_multiple = 1
     smallest_lr = 8
-    """Smallest side of an LR face that a network is meant for, in pixels."""
+    """Smallest supported side of an LR face, in pixels."""
 
     @property
     @abstractmethod
     def scale(self) -> int:
-        """How much larger SR is than LR."""
+        """The super-resolution factor."""
 
     @abstractmethod
     def details(self, lr: torch.Tensor) -> Details:
-        """SR of LR, and what the training losses need beside it."""
+        """Return SR of LR, and what the training losses need in addition."""
 
     def forward(self, lr: torch.Tensor) -> torch.Tensor:
-        """SR of LR."""
+        """Return SR of LR."""
         return self.details(lr).sr

@@ -1,4 +1,4 @@
-"""The named configurations of each network, and networks built from them. Imports torch late."""
+"""The named configurations, and networks built from them. torch is imported lazily."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _HOME = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Config:
-    """A network of a family, its size, and the weights of the losses that are its own.
+    """A network family, its sizes, and the weights of its own losses.
 
-    `note` says what of it is not from the paper.
+    `note` lists what is not from the paper.
     """
 
     family: str
@@ -36,9 +36,9 @@ class Config:
 
 
 def load_config(family: str, name: str = "compact") -> Config:
-    """The config of that name (`paper`, `compact`), or of a JSON file of that path.
+    """Return the config with that name (`paper`, `compact`), or of a JSON file at that path.
 
-    Raises UnknownNameError for a name that there is none of, InputError for a bad file.
+    Raises UnknownNameError for an unknown name, InputError for an invalid file.
     """
     path = Path(name)
     try:
@@ -53,7 +53,7 @@ def load_config(family: str, name: str = "compact") -> Config:
 
 
 def build_network(family: str, settings: Mapping[str, Any]) -> Network:
-    """A network with initial weights, by torch's global random state.
+    """Return a network with initial weights, drawn from torch's global random state.
 
     Raises InputError for settings that the family does not have.
     """

@@ -1,4 +1,4 @@
-"""What a weights file of this package says of itself, in its header. Nothing here needs torch.
+"""The metadata header of this package's weights files. Nothing here needs torch.
 
 The header's `affectbench` field is JSON: `network` (a family), `settings`, `trained_on`,
 `trained_against`, `faces`, `seed`, `note`.
@@ -22,7 +22,7 @@ _MAX_HEADER = 10_000_000
 
 @dataclass(frozen=True)
 class Header:
-    """What a weights file says of itself."""
+    """The contents of a weights file's header."""
 
     network: str
     settings: Mapping[str, Any]
@@ -35,10 +35,10 @@ class Header:
 
 
 def read_header(path: Path) -> Header | None:
-    """The header of a file of this package; None for weights of another origin.
+    """Return the header of a file of this package; None for weights of another origin.
 
-    Raises WeightsError if the file is missing, truncated or no safetensors file, or if its header
-    is not one of ours.
+    Raises WeightsError if the file is missing, truncated or not a safetensors file, or if its
+    header is invalid.
     """
     if path.suffix != ".safetensors":
         return None

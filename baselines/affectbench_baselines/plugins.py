@@ -1,9 +1,9 @@
-"""The entry points: every trained variant as a plug-in of affectbench. Nothing here imports torch.
+"""Entry points: every trained variant as an affectbench plug-in. Nothing here imports torch.
 
-`NAME` uses the weights that come with this package; `NAME@weights=FILE` those of a training run,
-or for `rrdbnet` any public ESRGAN or Real-ESRGAN file. `@then=KERNEL` brings the result of a
-network of another scale to the one asked for. A variant that has no weights yet is listed as
-untrained, and asking for it is an error that says so.
+`NAME` uses the weights shipped with this package; `NAME@weights=FILE` uses those of a training run,
+or, for `rrdbnet`, any public ESRGAN or Real-ESRGAN file. `@then=KERNEL` resizes the result of a
+network of another scale to the requested one. A variant without weights is listed as untrained, and
+requesting it is an error that says so.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ LICENCE = "research use: trained on CelebA"
 _HOME = Path(__file__).parent
 _OPTIONS = ("name", "weights", "then")
 _RULES = "affectbench-baselines/1"
-"""Changes when the same weights give other outputs."""
+"""Changes when the same weights produce other outputs."""
 
 
 _load_served = Late("affectbench_baselines.serving:load_served")
 
 
 def weights_path(name: str, home: Path = _HOME) -> Path:
-    """Where the trained weights of a variant lie in this package."""
+    """Return the path of a variant's trained weights in this package."""
     return home / VARIANTS[name].family / "weights" / f"{name}.safetensors"
 
 
 def plugin(name: str) -> ModelPlugin:
-    """The plug-in of a variant."""
+    """Return the plug-in of a variant."""
 
     def describe(_scale: int, options: Mapping[str, str]) -> ModelSpec:
         require_known(options, _OPTIONS, name)
@@ -63,13 +63,13 @@ def plugin(name: str) -> ModelPlugin:
 
 
 def scale_of(header: Header) -> int:
-    """The scale that a network was built for."""
+    """Return the scale that a network was built for."""
     settings = header.settings
     return int(settings.get("backbone", settings)["scale"])
 
 
 def _file(name: str, options: Mapping[str, str]) -> Path:
-    """The weights that are asked for; WeightsError if this variant has none yet."""
+    """Return the path of the requested weights; WeightsError if this variant has none yet."""
     if "weights" in options:
         return Path(options["weights"])
     path = weights_path(name)
@@ -83,7 +83,7 @@ def _file(name: str, options: Mapping[str, str]) -> Path:
 
 
 def _header(name: str, path: Path) -> Header | None:
-    """What a file says of itself; None for a public RRDBNet. WeightsError for another network."""
+    """Return a file's header; None for a public RRDBNet. WeightsError for another network."""
     header = read_header(path)
     family = VARIANTS[name].family
     if header is None:

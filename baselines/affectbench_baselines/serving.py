@@ -1,4 +1,4 @@
-"""Networks of this package as models that affectbench runs."""
+"""Expose the networks of this package as models for affectbench."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ SCALES_OF_SADN = (1.0, 8.0)
 
 
 class FaceModel:
-    """An adapted network that refuses LR faces too small to be one, before they are padded."""
+    """An adapted network that rejects LR faces below its smallest side before they are padded."""
 
     def __init__(self, adapted: AdaptedNetwork, smallest: int) -> None:
         self.adapted, self.spec, self._smallest = adapted, adapted.spec, smallest
 
     def __call__(self, lr: torch.Tensor) -> torch.Tensor:
-        """SR of LR; InputError for a side under the smallest."""
+        """Return SR of LR; InputError for a side below the smallest."""
         height, width = lr.shape[-2:]
         if min(height, width) < self._smallest:
             raise InputError(
@@ -41,13 +41,13 @@ class FaceModel:
 
 @dataclass(frozen=True)
 class AtScale:
-    """SADN at one of its scales."""
+    """SADN at a fixed scale."""
 
     network: SADN
     scale: int
 
     def __call__(self, lr: torch.Tensor) -> torch.Tensor:
-        """SR of `scale` times the size of LR."""
+        """Return SR of `scale` times the size of LR."""
         size = (lr.shape[-2] * self.scale, lr.shape[-1] * self.scale)
         return self.network.details(lr, size).sr
 
@@ -61,9 +61,9 @@ def load_served(
     then: str | None,
     device: torch.device,
 ) -> Model:
-    """The network of a weights file of this package, or of a public RRDBNet (no header).
+    """Return the network of a weights file of this package, or of a public RRDBNet (no header).
 
-    InputError if it does not serve that scale.
+    Raises InputError if it does not support that scale.
     """
     network = _public_rrdbnet(path) if header is None else load_network(path, header)
     return _served(network.to(device), spec, scale, then)

@@ -5,9 +5,8 @@
     python -m affectbench_baselines.train rrdbnet --stage last --vgg16 vgg16.safetensors \\
         --init runs/baselines/rrdbnet/base --data ... --landmarks ... --out runs/.../last-0
 
-A run that was stopped goes on with `--resume`. `--devices`, `--num-nodes`, `--strategy` and
-`--precision` are Fabric's; more than one process on the CPU is tested, GPUs and several nodes were
-not run here.
+`--resume` continues a stopped run. `--devices`, `--num-nodes`, `--strategy` and `--precision` are
+passed to Fabric; multiple CPU processes are tested, GPUs and multiple nodes have not been run.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ _train = Late("affectbench_baselines.training.stage:train")
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the command-line parser."""
     parser = argparse.ArgumentParser(
         prog="python -m affectbench_baselines.train",
         description=__doc__,
@@ -72,10 +71,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Train; 0 if the stage is complete, 2 for an input error, 1 if training failed."""
+    """Train; return 0 if the stage is complete, 2 for an input error, 1 if training failed."""
     options = parser().parse_args(arguments)
     with reporter() as bars:
-        # In here, so that on a terminal lines appear above the bar.
+        # Inside the progress bar, so that on a terminal log lines appear above it.
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
         try:
             _train(job_of(options), options, bars.advance)
@@ -86,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def job_of(options: argparse.Namespace) -> Job:
-    """The job that a command line asks for."""
+    """Return the job that a command line requests."""
     chosen = variant(options.model)
     config = load_config(chosen.family, options.config)
     learned = any(config.loss_weights.get(name) for name in ("landmarks", "edges", "parsing"))

@@ -1,4 +1,4 @@
-"""What is trained and ranked: each variant is a network, and what is switched on or off in it."""
+"""The trained and ranked variants: a network each, with parts switched on or off."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Variant:
     emotion: bool = False
     ranked: bool = True
     base: str = ""
-    """The variant whose base stage it shares; empty for its own."""
+    """The variant whose base stage it shares; empty for a base stage of its own."""
 
 
 VARIANTS: dict[str, Variant] = {
@@ -58,7 +58,7 @@ VARIANTS: dict[str, Variant] = {
 
 
 def variant(name: str) -> Variant:
-    """The variant of that name; UnknownNameError with all names if there is none."""
+    """Return the variant with that name; UnknownNameError with all names if there is none."""
     if name not in VARIANTS:
         raise UnknownNameError(f"there is no '{name}' to train; known: {', '.join(VARIANTS)}")
     return VARIANTS[name]

@@ -1,4 +1,4 @@
-"""Weights files of this package: safetensors whose header says what network they belong to."""
+"""Weights files of this package: safetensors with a header that names the network."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from affectbench_baselines.header import FIELD, Header
 def write_weights(
     tensors: Mapping[str, torch.Tensor], header: Header, path: Path, half: bool = False
 ) -> None:
-    """Tensors with a header, whole or not at all; `half` stores floats as float16."""
+    """Write tensors with a header, atomically; `half` stores floats as float16."""
     plain = {
         name: (t.half() if half and t.is_floating_point() else t)
         .detach()
@@ -34,9 +34,9 @@ def write_weights(
 
 
 def load_network(path: Path, header: Header) -> Network:
-    """The network of a file, in float32 and eval mode.
+    """Return the network of a file, in float32 and eval mode.
 
-    Raises WeightsError if the tensors are not those of the network that the header names.
+    Raises WeightsError if the tensors do not match the network that the header names.
     """
     tensors = read_weights(path)
     try:

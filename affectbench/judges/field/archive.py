@@ -1,7 +1,7 @@
-"""The zip archives that `torch.save` writes: where tensors lie in them, checked before any is made.
+"""Zip archives written by `torch.save`: locate tensors in them, and check before allocating any.
 
-`Storage` and `Slice` are what a pickle's references to storages and tensors stand for. They only
-say where the values are; `Archive.tensor` reads them. What is refused is an UnpicklingError.
+`Storage` and `Slice` represent a pickle's references to storages and tensors. They only record
+where the values are; `Archive.tensor` reads them. Anything rejected raises an UnpicklingError.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ STORAGES = {
 
 
 class Fixed:
-    """What the file can name but not change: no state, and no attributes to set."""
+    """An object that the file can name but not change: it has no state and no attributes to set."""
 
     __slots__ = ()
 
@@ -38,7 +38,7 @@ class Fixed:
 
 
 class StorageType(Fixed):
-    """A type of torch's storages: a mark, which nothing can be called on."""
+    """A storage type of torch: a marker that cannot be called."""
 
     __slots__ = ("dtype",)
 
@@ -56,7 +56,7 @@ class Storage(Fixed):
 
 
 class Slice(Fixed):
-    """Where a tensor lies in a storage, checked to lie inside of it."""
+    """A tensor's position in a storage, checked to lie within it."""
 
     __slots__ = ("offset", "shape", "storage", "strides")
 
@@ -82,7 +82,7 @@ def _sizes(values: object) -> tuple[int, ...]:
 
 
 class Archive:
-    """The entries of a torch archive, all of which lie under one folder."""
+    """The entries of a torch archive, all of them in one folder."""
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
         self._archive = archive
@@ -101,16 +101,16 @@ class Archive:
             raise pickle.UnpicklingError("it was written on a big-endian machine")
 
     def program(self) -> bytes:
-        """The pickle."""
+        """Return the pickle."""
         return self._archive.read(f"{self.root}data.pkl")
 
     def require(self, key: str, size: int) -> None:
-        """Refuse a storage that is not there, or has another size."""
+        """Reject a storage that is missing or has another size."""
         if self._sizes.get(f"{self.root}data/{key}") != size:
             raise pickle.UnpicklingError(f"its storage {key!r} has not {size} bytes")
 
     def tensor(self, part: Slice) -> torch.Tensor:
-        """A tensor with memory of its own."""
+        """Return a tensor with its own memory."""
         if math.prod(part.shape) == 0:
             return torch.empty(part.shape, dtype=part.storage.dtype)
         self._left -= math.prod(part.shape) * part.storage.dtype.itemsize

@@ -1,7 +1,7 @@
 """HSEmotion's networks as ONNX graphs, run by onnxruntime on the CPU: judges without gradients.
 
-They are the files of `hsemotion-onnx` and EmotiEffLib's ONNX engine: one input (N, 3, S, S),
-normalised, one output (N, K).
+The files are those of `hsemotion-onnx` and of EmotiEffLib's ONNX engine: one normalised input
+(N, 3, S, S) and one output (N, K).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from affectbench.errors import MissingExtraError, WeightsError
 from affectbench.judges.field.files import FieldFile
 from affectbench.judges.field.normalised import Normalised
 
-_ELSEWHERE = b"\n\x08location\x12"  # protobuf's key "location" of a tensor kept in another file
+_ELSEWHERE = b"\n\x08location\x12"  # protobuf key "location" of a tensor stored in another file
 
 
 def read_graph(file: FieldFile, path: Path, _sha256: str) -> Normalised:
@@ -31,7 +31,7 @@ def read_graph(file: FieldFile, path: Path, _sha256: str) -> Normalised:
 
 
 class OnnxGraph(nn.Module):
-    """An ONNX graph of one input and one output as a network; nothing is differentiated."""
+    """A torch module that runs an ONNX graph with one input and one output, without gradients."""
 
     def __init__(self, session: Any) -> None:
         super().__init__()

@@ -1,20 +1,21 @@
 """The five published EfficientNets of HSEmotion, each as a pickled model and as an ONNX graph.
 
-Facts, and where they were read (no code was taken over):
+Facts and their sources (no code was copied):
 
 - File names, classes and their order, input sides (224 for B0, 260 for B2), ImageNet mean and
-  deviation, the two further outputs of `_mtl`, the folder of the package's cache: `hsemotion`
-  0.3.0 and `hsemotion-onnx` 0.3.1 (`facial_emotions.py`, both Apache-2.0), `emotiefflib` 1.1.1
+  standard deviation, the two extra outputs of `_mtl`, the package's cache folder: `hsemotion` 0.3.0
+  and `hsemotion-onnx` 0.3.1 (`facial_emotions.py`, both Apache-2.0), `emotiefflib` 1.1.1
   (`facial_analysis.py`, `utils.py`).
-- `tf_efficientnet_b0_ns` and `_b2_ns` of timm with a linear classifier, images of AffectNet, a
-  network that was trained to tell persons of VGGFace2 apart first: `src/train_emotions-pytorch` and
-  the README of av-savchenko/face-emotion-recognition.
+- `tf_efficientnet_b0_ns` and `_b2_ns` of timm with a linear classifier, trained on AffectNet after
+  face recognition on VGGFace2: `src/train_emotions-pytorch` and the README of
+  av-savchenko/face-emotion-recognition.
 - Valence before arousal: users of `enet_b0_8_va_mtl` (saeu5407/hsemotion-onnx among others).
-- SHA-256 of the ONNX files at `COMMIT`: each is the same in two or more public projects that pin
-  it. No two were found for the pickled files: theirs is noted on first use.
+- SHA-256 of the ONNX files at `COMMIT`: each appears in two or more public projects that pin it.
+For
+  the pickled files no two were found: their hash is recorded on first use.
 
-Files of one name exist in other exports, with other hashes: a file found on this machine is taken
-as it is, and its SHA-256 is part of the judge's revision.
+Files with the same names exist in other exports, with other hashes: a file found on this machine is
+used as it is, and its SHA-256 is part of the judge's revision.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _NATIVE_NAMES = (
     "Surprise",
 )
 OUR_NAMES = {name: expression_word(name) for name in _NATIVE_NAMES}
-"""How the classes of HSEmotion, in the order of its 8-class networks, are called here."""
+"""Our names of HSEmotion's classes, in the order of its 8-class networks."""
 
 EIGHT = tuple(OUR_NAMES.values())
 SEVEN = tuple(name for name in EIGHT if name != CONTEMPT)
@@ -47,7 +48,7 @@ AFFECT = ("valence", "arousal")
 
 @dataclass(frozen=True)
 class FieldFile:
-    """One published network: what it takes and gives, and the pins of its ONNX file."""
+    """One published network: inputs, outputs, and the pins of its ONNX file."""
 
     stem: str
     architecture: str
@@ -58,17 +59,17 @@ class FieldFile:
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Names of all outputs in the network's order: the classes, and what comes after them."""
+        """Names of all outputs in the network's order: the classes, and any outputs after them."""
         return self.native_classes + (AFFECT if self.stem.endswith("_mtl") else ())
 
     @property
     def pickled(self) -> PublishedFile:
-        """Where the whole model is published, for timm."""
+        """Location of the whole published model, for timm."""
         return PublishedFile(f"{self.stem}.pt", f"{_ADDRESS}/{self.stem}.pt", "hsemotion")
 
     @property
     def graph(self) -> PublishedFile:
-        """Where the ONNX graph is published."""
+        """Location of the published ONNX graph."""
         name = f"{self.stem}.onnx"
         pins = (self.onnx_sha256, self.onnx_size)
         return PublishedFile(name, f"{_ADDRESS}/onnx/{name}", "emotieff", *pins)

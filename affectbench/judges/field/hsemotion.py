@@ -1,9 +1,9 @@
-"""HSEmotion's pickled EfficientNets in today's timm: differentiable judges.
+"""HSEmotion's pickled EfficientNets in a current timm: differentiable judges.
 
-The files hold whole models of the timm that they were trained with; what newer classes need is
-missing in them, and reading them with `torch.load` would run code. So only their tensors are taken
-(see `inert`), into a network that the installed timm makes. Where the file says how a layer
-works (stride, padding, epsilon ...), the new network has to agree.
+The files hold whole models of the timm version that they were trained with. They lack attributes
+that newer classes need, and reading them with `torch.load` would execute code. So only their
+tensors are read (see `inert`) and loaded into a network built by the installed timm. Where the file
+records a layer's settings (stride, padding, epsilon ...), the new network must agree.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def _new_network(file: FieldFile) -> nn.Module:
         import timm
     except ImportError as error:
         raise MissingExtraError(f"judge 'hsemotion', {file.stem}", "hsemotion") from error
-    with torch.random.fork_rng(devices=[]):  # the weights it starts with are thrown away
+    with torch.random.fork_rng(devices=[]):  # the initial random weights are discarded
         network: nn.Module = timm.create_model(
             file.architecture, pretrained=False, num_classes=len(file.outputs)
         )
@@ -56,7 +56,7 @@ def _new_network(file: FieldFile) -> nn.Module:
 
 
 def _renamed(recorded: RecordedModule) -> dict[str, torch.Tensor]:
-    """Return the tensors by timm's names: the classifier is a layer, or a sequence of that one."""
+    """Return tensors by timm's names; the classifier is a layer, or a sequence of one layer."""
     return {_timm_name(name): tensor for name, tensor in recorded.tensors.items()}
 
 
@@ -67,7 +67,7 @@ def _timm_name(name: str) -> str:
 def _require_same_settings(
     network: nn.Module, settings: Mapping[str, Mapping[str, Any]], path: Path, file: FieldFile
 ) -> None:
-    """Refuse a file whose layers work otherwise: their tensors would fit all the same."""
+    """Reject a file whose layers have other settings: their tensors would fit all the same."""
     for name, layer in network.named_modules():
         recorded = settings.get(name, {})
         for key in _SETTINGS:

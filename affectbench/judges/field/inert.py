@@ -1,12 +1,12 @@
-"""Tensors out of a pickled torch module, without running anything that the file names.
+"""Read tensors from a pickled torch module without executing anything that the file names.
 
-A pickle is a program that calls what it names. Here every name stands for a class of its own that
-does nothing but keep the state and the entries that it is given (`Inert`): no module or function
-of the file is imported or called, by `__reduce__`, by `__setstate__` or by a load nested in bytes.
-Two kinds of names mean something: torch's functions that put tensors together, for which `Slice`
-says where in the file a tensor lies, and torch's storage types.
+A pickle is a program that calls what it names. Here every name is mapped to a class of its own that
+only stores the state and entries it is given (`Inert`): no module or function named in the file is
+imported or called, whether through `__reduce__`, `__setstate__` or a load nested in bytes. Two
+kinds of names are interpreted: torch's functions that rebuild tensors, for which `Slice` records
+where in the file a tensor lies, and torch's storage types.
 
-Only archives as `torch.save` has written them since torch 1.6 are read.
+Only archives in the format that `torch.save` has written since torch 1.6 are read.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ _ZIP = b"PK\x03\x04"
 
 @dataclass(frozen=True)
 class RecordedModule:
-    """A module as its file describes it.
+    """A module as described in its file.
 
-    `tensors` are its parameters and buffers by the names of a state dict. `settings` has, for each
+    `tensors` holds its parameters and buffers, named as in a state dict. `settings` holds, for each
     layer by name, the plain values of its state, such as `stride` or `eps`.
     """
 
@@ -45,8 +45,8 @@ class RecordedModule:
 def read_module(path: Path) -> RecordedModule:
     """Return the tensors and settings of a module that `torch.save` wrote whole.
 
-    Raises WeightsError if the file is missing, damaged, of another kind, or holds something else
-    than a module. Nothing that the file names is imported or called.
+    Raises WeightsError if the file is missing, damaged, of another kind, or holds anything but a
+    module. Nothing that the file names is imported or called.
     """
     try:
         content = path.read_bytes()
@@ -68,7 +68,7 @@ def read_module(path: Path) -> RecordedModule:
 
 
 class _Rebuild(Fixed):
-    """One of torch's functions that put tensors together, as far as it matters here."""
+    """One of torch's functions that rebuild tensors, as far as it is needed here."""
 
     __slots__ = ("_slice",)
 
@@ -98,9 +98,9 @@ _REBUILDS: dict[str, Callable[..., object]] = {
 
 
 class Inert:
-    """An object of the file: its state and its entries, and nothing that acts on them.
+    """An object of the file: its state and entries, without any behaviour.
 
-    Each name in the file gets a subclass of its own; `origin` is that name.
+    Each name in the file gets its own subclass; `origin` is that name.
     """
 
     origin = ""
@@ -108,13 +108,13 @@ class Inert:
     entries: dict[object, object]
 
     def __new__(cls, *_arguments: object, **_named: object) -> Inert:
-        """What it was called with is of no use here; pickles also make objects without a call."""
+        """Ignore the arguments; pickles also create objects without a call."""
         made = super().__new__(cls)
         made.state, made.entries = None, {}
         return made
 
     def __init__(self, *_arguments: object, **_named: object) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def __setstate__(self, state: object) -> None:
         self.state = state
@@ -123,14 +123,14 @@ class Inert:
         self.entries[key] = value
 
     def append(self, element: object) -> None:
-        """Nothing: no list of a module holds weights."""
+        """Do nothing: no list in a module holds weights."""
 
     def extend(self, elements: Iterable[object]) -> None:
-        """Nothing, likewise."""
+        """Do nothing: no list in a module holds weights."""
 
 
 class _Reader(pickle.Unpickler):
-    """An unpickler without access to anything outside of the file."""
+    """An unpickler without access to anything outside the file."""
 
     def __init__(self, program: bytes, archive: Archive) -> None:
         super().__init__(io.BytesIO(program))
@@ -138,7 +138,7 @@ class _Reader(pickle.Unpickler):
         self._classes: dict[str, type[Inert]] = {}
 
     def find_class(self, module: str, name: str) -> Any:
-        """A mark, a stand-in or a class of its own for a name; nothing is imported."""
+        """Return a marker, a stand-in or a new class for a name; nothing is imported."""
         if module == "torch._utils" and name in _REBUILDS:
             return _Rebuild(_REBUILDS[name])
         if module == "torch" and name in STORAGES:
@@ -149,7 +149,7 @@ class _Reader(pickle.Unpickler):
         return self._classes[origin]
 
     def persistent_load(self, pid: Any) -> Any:
-        """A storage of the archive; any other reference is refused."""
+        """Return a storage of the archive; any other reference is rejected."""
         if not (isinstance(pid, tuple) and len(pid) == 5 and pid[0] == "storage"):
             raise pickle.UnpicklingError("it refers to something that is not a storage")
         kind, key, count = pid[1], pid[2], pid[4]
@@ -167,7 +167,7 @@ def _read(archive: Archive) -> RecordedModule:
     tensors: dict[str, torch.Tensor] = {}
     settings: dict[str, dict[str, Any]] = {}
     for name, state in _layers(whole, ""):
-        if len(settings) == MAX_LAYERS:  # layers that hold each other many times over
+        if len(settings) == MAX_LAYERS:  # layers that contain each other many times over
             raise pickle.UnpicklingError(f"it has more than {MAX_LAYERS} layers")
         settings[name] = {k: v for k, v in state.items() if isinstance(v, (int, float, tuple))}
         for kind in ("_parameters", "_buffers"):
@@ -186,13 +186,13 @@ def _tensor(value: object, name: str, archive: Archive) -> torch.Tensor:
 
 
 def _refuse_extensions(program: bytes) -> None:
-    """Codes that a process can agree on with itself give objects that no name stands for."""
+    """Reject extension codes: they yield objects of the process that the file does not name."""
     if any(code.name.startswith("EXT") for code, _, _ in pickletools.genops(program)):
         raise pickle.UnpicklingError("it uses extension codes")
 
 
 def _layers(module: object, name: str) -> Iterator[tuple[str, dict[Any, Any]]]:
-    """All layers of a recorded module with their states, the module itself first."""
+    """Yield all layers of a recorded module with their states, starting with the module itself."""
     state = module.state if isinstance(module, Inert) else None
     if not isinstance(state, dict) or "_modules" not in state:
         raise pickle.UnpicklingError(f"{name or 'what it holds'} is {_kind(module)}, not a module")
@@ -211,7 +211,7 @@ def _kind(value: object) -> str:
 
 
 def _items(entries: object) -> list[tuple[str, object]]:
-    """The entries of a plain or ordered dict by their names."""
+    """Return the entries of a plain or ordered dict with their names."""
     found = entries.entries if isinstance(entries, Inert) else entries
     if not isinstance(found, dict) or not all(type(key) is str for key in found):
         raise pickle.UnpicklingError("the entries of a module have no names")

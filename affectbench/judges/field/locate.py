@@ -1,12 +1,12 @@
-"""Finding a published weights file on this machine, or downloading it.
+"""Locate a published weights file on this machine, or download it.
 
-Looked for in this order; the first one found is taken:
+Locations are searched in this order; the first file found is used:
 
 1. the folder named by `AFFECTBENCH_HSEMOTION_DIR`, for files that the user keeps;
-2. affectbench's own cache folder (see `affectbench.assets`), where the file has to have the
-   SHA-256 that it had on first use;
-3. `~/.hsemotion` and `~/.emotiefflib`, where `hsemotion`, `hsemotion-onnx` and `emotiefflib` keep
-   what they download;
+2. affectbench's own cache folder (see `affectbench.assets`), where the file must have the SHA-256
+   that was recorded on first use;
+3. `~/.hsemotion` and `~/.emotiefflib`, the download folders of `hsemotion`, `hsemotion-onnx` and
+   `emotiefflib`;
 4. a download into the cache folder.
 """
 
@@ -29,7 +29,7 @@ _LOG = logging.getLogger("affectbench.judges.field")
 class PublishedFile:
     """A published weights file: name, address, the extra that reads it, and pins if known.
 
-    The pins are those of the file at the address; other exports of that name may differ.
+    The pins apply to the file at that address; other exports with the same name may differ.
     """
 
     name: str
@@ -40,7 +40,7 @@ class PublishedFile:
     bundled: bool = False
 
     def path(self) -> Path:
-        """Where the file lies on this machine, else where it would be downloaded to."""
+        """Return the file's path on this machine, or the path that it would be downloaded to."""
         places = [self.cached(), *(Path.home() / cache / self.name for cache in PACKAGE_CACHES)]
         kept = os.environ.get(FOLDER_VARIABLE)
         if kept:
@@ -48,11 +48,11 @@ class PublishedFile:
         return next((path for path in places if path.is_file()), self.cached())
 
     def cached(self) -> Path:
-        """Its place in the cache folder."""
+        """Return the file's path in the cache folder."""
         return cache_folder() / "judges" / self.name
 
     def fetch(self, progress: Progress | None = None) -> None:
-        """Download it to the cache folder."""
+        """Download the file to the cache folder."""
         target = self.cached()
         _LOG.info("downloading %s from %s to %s", self.name, self.origin, target)
         hint = (
@@ -66,8 +66,8 @@ class PublishedFile:
 def find_weights(file: PublishedFile) -> tuple[Path, str]:
     """Return path and SHA-256 of a weights file, downloaded if it is not on this machine.
 
-    Raises WeightsError, naming file, address, target and extra, if it cannot be had, and if the
-    file in the cache folder is not the one of first use.
+    Raises WeightsError, naming file, address, target and extra, if it cannot be obtained, or if the
+    file in the cache folder is not the one recorded on first use.
     """
     path = file.path()
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""The normalisation that both kinds of published network want."""
+"""The input normalisation that both kinds of published network need."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _DEVIATION_RGB = (0.229, 0.224, 0.225)
 
 
 class Normalised(nn.Module):
-    """A network that takes RGB in [0, 1], by ImageNet's mean and deviation of each channel."""
+    """A network that takes RGB in [0, 1] and applies ImageNet's mean and standard deviation."""
 
     mean: torch.Tensor
     deviation: torch.Tensor

@@ -1,1 +1,1 @@
-"""AffectSRNet: super-resolution guided by a graph of facial landmarks and by an emotion loss."""
+"""AffectSRNet: super-resolution guided by a facial landmark graph and an emotion loss."""

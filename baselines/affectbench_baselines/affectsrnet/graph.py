@@ -1,10 +1,10 @@
 """The contour graph over the 478 points of MediaPipe's face mesh.
 
-Seen in the authors' development code: edges chain the contours of lips, nose, brows, eyes and the
-outline, with lines from the nose to the cheeks and over the forehead, in both directions, about
-700 in all. Which points the lines pass is not known: the contours below follow the public point
-numbers of the mesh, the lines are ours (shortest paths over the average face). Lists of one half
-of the face stand for both: `MIRROR` gives the other.
+From the authors' development code: edges follow the contours of lips, nose, brows, eyes and face
+outline, with lines from the nose to the cheeks and over the forehead, in both directions, about 700
+in total. The exact points of these lines are not known: the contours below use the public point
+numbers of the mesh, the lines are ours (shortest paths over the average face). Lists cover one half
+of the face; `MIRROR` maps them to the other.
 
 Point numbers are those of the mesh: 0-467 the surface, 468-472 and 473-477 the irises.
 """
@@ -21,13 +21,13 @@ POINTS = 478
 MIRROR: tuple[int, ...] = tuple(
     json.loads(Path(__file__).with_name("mirror.json").read_text(encoding="utf-8"))
 )
-"""For each point the one that it becomes when the face is mirrored."""
+"""For each point, its counterpart in the mirrored face."""
 
 EYE_CORNERS = (33, 263)
-"""The outer corners of both eyes; their distance is what this package calls the eye distance."""
+"""The outer corners of both eyes; this package calls their distance the eye distance."""
 
 LIPS = (
-    # from the outer ring to the inner one; lower lip first, then the upper one back
+    # from the outer ring to the inner one; lower lip first, then back along the upper lip
     (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185),
     (76, 77, 90, 180, 85, 16, 315, 404, 320, 307, 306, 408, 304, 303, 302, 11, 72, 73, 74, 184),
     (62, 96, 89, 179, 86, 15, 316, 403, 319, 325, 292, 407, 272, 271, 268, 12, 38, 41, 42, 183),
@@ -80,7 +80,7 @@ OPEN_SIDE = (
 
 
 def contour_edges() -> list[tuple[int, int]]:
-    """The edges as directed pairs, each in both directions, without loops, sorted."""
+    """Return the edges as directed pairs, each in both directions, without loops, sorted."""
     middle = [*CLOSED_MIDDLE, *OPEN_MIDDLE]
     closed = [*CLOSED_MIDDLE, *CLOSED_SIDE, *map(mirrored, CLOSED_SIDE)]
     chains = [*middle, *CLOSED_SIDE, *OPEN_SIDE, *map(mirrored, (*CLOSED_SIDE, *OPEN_SIDE))]
@@ -90,12 +90,12 @@ def contour_edges() -> list[tuple[int, int]]:
 
 
 def mirrored(chain: tuple[int, ...]) -> tuple[int, ...]:
-    """The same chain on the other half of the face."""
+    """Return the same chain on the other half of the face."""
     return tuple(MIRROR[point] for point in chain)
 
 
 def normalised_adjacency(edges: list[tuple[int, int]], points: int = POINTS) -> torch.Tensor:
-    """D^-1/2 (A + I) D^-1/2, dense (P, P), as in Kipf and Welling (arXiv 1609.02907)."""
+    """Return D^-1/2 (A + I) D^-1/2, dense (P, P), as in Kipf and Welling (arXiv 1609.02907)."""
     adjacency = torch.eye(points)
     source, target = torch.tensor(edges).T
     adjacency[source, target] = 1.0
@@ -104,7 +104,7 @@ def normalised_adjacency(edges: list[tuple[int, int]], points: int = POINTS) -> 
 
 
 def flip_points(points: torch.Tensor) -> torch.Tensor:
-    """Landmarks (..., 478, 2) of the mirrored image: x becomes 1 - x, left becomes right."""
+    """Return landmarks (..., 478, 2) of the mirrored image: x becomes 1 - x, left becomes right."""
     flipped = points[..., list(MIRROR), :].clone()
     flipped[..., 0] = 1.0 - flipped[..., 0]
     return flipped

@@ -1,8 +1,8 @@
 """Multimodal split attention fusion, MSAF (Su et al., arXiv 2012.07175), for feature maps.
 
-Each modality's channels are split into blocks of c channels. One vector of joint context, from all
-blocks of all modalities, gives every block a weight per channel; the weights compete in one softmax
-over all blocks. Shapes are unchanged.
+Each modality's channels are split into blocks of c channels. One joint context vector, pooled over
+all blocks of all modalities, yields a weight per block and channel; the weights compete in one
+softmax over all blocks. Shapes are unchanged.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ class MSAF(nn.Module):
         self.dropout = dropout
         self.lowest = lowest
         hidden = max(1, block // reduction)
-        # The normalisation has a shift of its own, so the linear map needs none.
+        # The normalisation has its own shift, so the linear map needs no bias.
         self.joint = nn.Sequential(
             nn.Linear(block, hidden, bias=False), nn.BatchNorm1d(hidden), nn.ReLU()
         )
         self.logits = nn.ModuleList(nn.Linear(hidden, block) for _ in range(sum(self.counts)))
 
     def forward(self, maps: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-        """Maps (N, C_m, H_m, W_m) of each modality, reweighted; sizes may differ between them."""
+        """Reweight maps (N, C_m, H_m, W_m) of the modalities; their sizes may differ."""
         blocks = [self._split(m) for m in maps]  # each (N, B_m, c, H_m, W_m)
         context = torch.stack([b.sum(1).mean((2, 3)) for b in blocks]).sum(0)  # (N, c)
         joint = self.joint(context)
@@ -54,6 +54,6 @@ class MSAF(nn.Module):
         ]
 
     def _split(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, C, H, W) to (N, B, c, H, W), the last block filled with zeros."""
+        """Split (N, C, H, W) into (N, B, c, H, W), zero-padding the last block."""
         filled = F.pad(x, (0, 0, 0, 0, 0, -x.shape[1] % self.block))
         return filled.view(len(x), -1, self.block, *x.shape[2:])

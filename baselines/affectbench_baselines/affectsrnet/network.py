@@ -1,25 +1,24 @@
 """AffectSRNet (Rizvi et al., arXiv 2502.09932).
 
-What the paper says: an RRDB backbone started from ESRGAN weights; a graph convolutional network
-over 478 facial landmarks as structural prior; a multimodal split attention fusion (MSAF) of both;
-pixel, perceptual, graph-based and emotion consistency losses. Layers and sizes are not in what we
-could read of it.
+From the paper: an RRDB backbone initialised with ESRGAN weights; a graph convolutional network over
+478 facial landmarks as structural prior; a multimodal split attention fusion (MSAF) of both; pixel,
+perceptual, graph-based and emotion consistency losses. The parts of the paper that we could access
+do not give layers and sizes.
 
-The config `paper` follows public development code that seems to be the authors' (an early state):
+The config `paper` follows public development code that appears to be the authors' (an early state):
 x4 from 64x64, landmarks (x, y, z) by MediaPipe on the LR face, graph convolutions
 3-128-256-1024-4096-8192 with ReLU, mean over the nodes, reshaped to 8x32x32, MSAF of two 8-channel
-maps (block 8, dropout 0.2, reduction 4), brought back from 16 to 8 channels by a 1x1 convolution;
-RRDBNet of 8 blocks, growth 32, 8 features. Its "split 5" has no meaning with one block a modality
-and is left out. Where the fusion sits (before the trunk) is our choice.
+maps (block 8, dropout 0.2, reduction 4), reduced from 16 to 8 channels by a 1x1 convolution;
+RRDBNet of 8 blocks, growth 32, 8 features. Its "split 5" has no meaning with one block per modality
+and is omitted. The position of the fusion (before the trunk) is our choice.
 
 The config `compact` is ours, for 16x16 LR faces, on which no mesh detector works: a small network
-predicts the landmarks from the LR face, supervised in training; each node takes up image features
-where it lies, and its features are put back onto the map where it lies (nothing is pooled away);
-MSAF fuses at the LR size and after the first upsampling, as a residual, so that the backbone can
-start from ESRGAN weights.
+predicts the landmarks from the LR face, supervised in training; each node samples image features at
+its position, and its features are scattered back onto the map at that position (no pooling into one
+vector); MSAF fuses at LR size and after the first upsampling, as a residual, so that the backbone
+can be initialised with ESRGAN weights.
 
-Both see the LR face alone; what finds landmarks on it for `paper` is affectbench's own mesh
-(`mesh.py`).
+Both see the LR face only; `paper` locates its landmarks with affectbench's own mesh (`mesh.py`).
 """
 
 from __future__ import annotations
@@ -40,18 +39,18 @@ from affectbench_baselines.base import Details, Network
 from affectbench_baselines.rrdbnet.network import RRDBConfig, RRDBNet
 
 Mesh = Callable[[torch.Tensor], torch.Tensor]
-"""Landmarks (N, 478, 3) of LR faces (N, 3, h, w): x, y in [0, 1] of the image, z in widths."""
+"""Landmarks (N, 478, 3) of LR faces (N, 3, h, w): x, y relative to the image, z in its widths."""
 
 
 @dataclass(frozen=True)
 class AffectConfig:
-    """Sizes, and what is switched on.
+    """Sizes, and which parts are enabled.
 
-    `prior`: landmarks `predicted` from LR, of a `mesh` run on LR, or always the average (`mean`).
-    `gcn`: `placed` keeps nodes where they are, `pooled` averages them into one vector, `none`
-    leaves out the graph convolutions. `msaf` False concatenates instead.
-    `node_widths`: channels of the nodes after the entry and after each graph convolution.
-    `map_shape`: the map (channels, h, w) that pooled nodes become.
+    `prior`: landmarks `predicted` from LR, from a `mesh` run on LR, or always the average (`mean`).
+    `gcn`: `placed` keeps nodes at their positions, `pooled` averages them into one vector, `none`
+    removes the graph convolutions. `msaf` False concatenates instead.
+    `node_widths`: node channels at the entry and after each graph convolution.
+    `map_shape`: the map (channels, h, w) that pooled nodes are reshaped to.
     """
 
     backbone: RRDBConfig
@@ -70,7 +69,7 @@ class AffectConfig:
 
 
 class LandmarkPrior(nn.Module):
-    """478 landmarks from the LR face alone: three convolutions and two linear layers."""
+    """Predicts 478 landmarks from the LR face: three convolutions and two linear layers."""
 
     def __init__(self, widths: tuple[int, int, int] = (32, 48, 64), hidden: int = 96) -> None:
         super().__init__()
@@ -83,11 +82,11 @@ class LandmarkPrior(nn.Module):
 
     @torch.no_grad()
     def start_from(self, mean_face: torch.Tensor) -> None:
-        """Begin training at an average face (478, 2)."""
+        """Initialise at an average face (478, 2)."""
         self.head.bias.copy_(mean_face.flatten())
 
     def forward(self, lr: torch.Tensor) -> torch.Tensor:
-        """Landmarks (N, 478, 2), x and y in [0, 1], of LR (N, 3, h, w)."""
+        """Return landmarks (N, 478, 2), x and y in [0, 1], of LR (N, 3, h, w)."""
         x = lr - 0.5
         for conv in self.convs:
             x = F.leaky_relu(conv(x), 0.2)
@@ -97,7 +96,7 @@ class LandmarkPrior(nn.Module):
 
 
 class MeanFace(nn.Module):
-    """The ablation of the prior: one learned face for all, whatever the LR face shows."""
+    """The ablation of the prior: one learned face, independent of the LR face."""
 
     points: nn.Parameter
 
@@ -107,11 +106,11 @@ class MeanFace(nn.Module):
 
     @torch.no_grad()
     def start_from(self, mean_face: torch.Tensor) -> None:
-        """Begin training at an average face (478, 2)."""
+        """Initialise at an average face (478, 2)."""
         self.points.copy_(mean_face)
 
     def forward(self, lr: torch.Tensor) -> torch.Tensor:
-        """The same landmarks (N, 478, 2) for each LR face (N, 3, h, w)."""
+        """Return the same landmarks (N, 478, 2) for every LR face (N, 3, h, w)."""
         return self.points.expand(len(lr), -1, -1)
 
 
@@ -126,15 +125,15 @@ class GraphConvolution(nn.Module):
         self.register_buffer("adjacency", adjacency, persistent=False)
 
     def forward(self, nodes: torch.Tensor) -> torch.Tensor:
-        """(N, P, before) to (N, P, after)."""
-        # Neighbours are averaged on the narrower side; both orders give the same.
+        """Map (N, P, before) to (N, P, after)."""
+        # Aggregate neighbours on the narrower side; both orders give the same result.
         if self.linear.in_features <= self.linear.out_features:
             return cast(torch.Tensor, self.linear(self.adjacency @ nodes))
         return self.adjacency @ F.linear(nodes, self.linear.weight) + self.linear.bias
 
 
 class PlacedNodes(nn.Module):
-    """Node features that know their place: taken from the image there, put back there."""
+    """Nodes with positions: features are sampled from the image there, and scattered back there."""
 
     embedding: nn.Parameter
 
@@ -150,9 +149,9 @@ class PlacedNodes(nn.Module):
         )
 
     def forward(self, features: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
-        """Nodes (N, P, D) of image features (N, C, h, w) and places (N, P, 2)."""
+        """Return nodes (N, P, D) of image features (N, C, h, w) at positions (N, P, 2)."""
         places = placement(points, *features.shape[-2:])
-        seen = places @ features.flatten(2).mT  # bilinear: the weights of a node sum to 1
+        seen = places @ features.flatten(2).mT  # bilinear: the weights of each node sum to 1
         embedding = self.embedding.expand(len(points), -1, -1)
         nodes = self.entry(torch.cat([seen, points - 0.5, embedding], dim=2)).relu()
         for layer in self.layers:
@@ -171,7 +170,7 @@ class MeshNodes(nn.Module):
         self.layers = nn.ModuleList(GraphConvolution(a, b, adjacency) for a, b in pairwise(widths))
 
     def forward(self, _features: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
-        """Nodes (N, P, D) of points (N, P, 3)."""
+        """Return nodes (N, P, D) of points (N, P, 3)."""
         nodes = points
         for layer in self.layers:
             nodes = layer(nodes).relu()
@@ -179,7 +178,7 @@ class MeshNodes(nn.Module):
 
 
 class Fusion(nn.Module):
-    """Image features and landmark map to image features of the same shape."""
+    """Fuses image features and landmark map into image features of the same shape."""
 
     def __init__(self, config: AffectConfig, landmark_channels: int) -> None:
         super().__init__()
@@ -193,7 +192,7 @@ class Fusion(nn.Module):
         self.join = nn.Conv2d(sum(channels), channels[0], 1)
 
     def forward(self, image: torch.Tensor, landmarks: torch.Tensor) -> torch.Tensor:
-        """(N, C, h, w) and (N, D, h', w') to (N, C, h, w); the landmark map is resized."""
+        """Fuse (N, C, h, w) and (N, D, h', w') into (N, C, h, w); the landmark map is resized."""
         size = image.shape[-2:]
         maps = [image, landmarks]
         if self.msaf is not None:
@@ -205,9 +204,9 @@ class Fusion(nn.Module):
 
 
 class AffectSRNet(Network):
-    """LR (N, 3, h, w) in [0, 1] to SR (N, 3, s*h, s*w) in about [0, 1].
+    """Map LR (N, 3, h, w) in [0, 1] to SR (N, 3, s*h, s*w) in about [0, 1].
 
-    `mesh` is what the prior `mesh` runs on the LR face; it is no part of the weights.
+    `mesh` is the landmark model behind the prior `mesh`; it is not part of the weights.
     """
 
     def __init__(self, config: AffectConfig, mesh: Mesh = landmarks_on_lr) -> None:
@@ -226,19 +225,19 @@ class AffectSRNet(Network):
         if config.gcn == "pooled":
             after = channels * height * width
             last = config.node_widths[-1]
-            # The development code's last width is the size of the map: nothing to learn between.
+            # In the development code the last width is the map's size, so no projection is needed.
             self.pooled = nn.Identity() if last == after else nn.Linear(last, after)
         else:
-            channels = config.node_widths[-1] + 1  # and how many nodes lie there
+            channels = config.node_widths[-1] + 1  # plus the number of nodes at each pixel
         self.fusions = nn.ModuleDict({stage: Fusion(config, channels) for stage in config.stages})
 
     @property
     def scale(self) -> int:
-        """How much larger SR is than LR."""
+        """The super-resolution factor."""
         return self.backbone.scale
 
     def details(self, lr: torch.Tensor) -> Details:
-        """SR of LR, and the landmarks that were predicted from it."""
+        """Return SR of LR, and the predicted landmarks."""
         points = self.landmarks(lr)
         first = self.backbone.first(lr)
         nodes = self.nodes(first, points)
@@ -251,7 +250,7 @@ class AffectSRNet(Network):
         return Details(sr, landmarks=predicted)
 
     def landmarks(self, lr: torch.Tensor) -> torch.Tensor:
-        """Landmarks (N, 478, 2 or 3 with a mesh) of LR, by the prior."""
+        """Return landmarks (N, 478, 2, or 3 with a mesh) of LR from the prior."""
         if self.prior is None:
             return self.mesh(lr)
         return cast(torch.Tensor, self.prior(lr))
@@ -269,10 +268,10 @@ class AffectSRNet(Network):
 
 
 def placement(points: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """How much of each node lies on each pixel: bilinear weights (N, P, h*w), rows sum to 1.
+    """Return the bilinear weight of each node at each pixel: (N, P, h*w), rows sum to 1.
 
-    `points` (N, P, 2) are x, y in [0, 1] of the image, pixel centres at (i + 1/2) / size; points
-    outside of the outermost centres lie on them.
+    `points` (N, P, 2) are x, y relative to the image, pixel centres at (i + 1/2) / size; points
+    beyond the outermost centres are clamped to them.
     """
     axes = []
     for axis, size in ((1, height), (0, width)):
@@ -284,21 +283,21 @@ def placement(points: torch.Tensor, height: int, width: int) -> torch.Tensor:
 
 
 def scattered(nodes: torch.Tensor, points: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """Nodes (N, P, D) put onto a map (N, D + 1, h, w): weighted means, and log(1 + count).
+    """Scatter nodes (N, P, D) onto a map (N, D + 1, h, w): weighted means, and log(1 + count).
 
     Pixels without a node are 0.
     """
     places = placement(points, height, width)
     count = places.sum(1)  # (N, h*w)
     total = nodes.mT @ places  # (N, D, h*w)
-    # Below one node a pixel keeps its share: the map fades out instead of jumping.
+    # Pixels with a total weight below one are not normalised: the map fades out smoothly.
     mean = total / count.clamp(min=1.0)[:, None]
     landmarks = torch.cat([mean, count[:, None].log1p()], dim=1)
     return landmarks.view(len(nodes), -1, height, width)
 
 
 def build(settings: dict[str, Any]) -> AffectSRNet:
-    """The network of a config's settings; `backbone` holds those of an RRDBNet."""
+    """Return the network for a config's settings; `backbone` holds those of an RRDBNet."""
     backbone = RRDBConfig(**settings.pop("backbone"))
     plain: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()

@@ -1,1 +1,1 @@
-"""FADN: every pixel takes the branch that its frequencies need."""
+"""FADN: each pixel is routed to a branch according to its frequency content."""

@@ -1,7 +1,7 @@
-"""A branch (convolution, ReLU, convolution) computed only where a mask says so, exactly.
+"""Exact evaluation of a branch (convolution, ReLU, convolution) only where a mask is true.
 
-Both functions give what `branch(x) * mask` gives, up to rounding. Only for test: nothing here is
-meant to be differentiated.
+Both functions return `branch(x) * mask`, up to rounding. For inference only: nothing here is meant
+to be differentiated.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from torch.nn import functional as F
 
 
 def by_pixels(branch: nn.Sequential, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """(N, C, h, w) where `mask` (N, h, w) is true, 0 elsewhere; pixels are gathered.
+    """Return (N, C, h, w) where `mask` (N, h, w) is true, 0 elsewhere, by gathering pixels.
 
-    A 3x3 second convolution also needs the first one's results around the mask.
+    A 3x3 second convolution also needs the outputs of the first around the mask.
     """
     first, second = cast(nn.Conv2d, branch[0]), cast(nn.Conv2d, branch[2])
     around = mask
@@ -26,10 +26,10 @@ def by_pixels(branch: nn.Sequential, x: torch.Tensor, mask: torch.Tensor) -> tor
 
 
 def by_tiles(branch: nn.Sequential, x: torch.Tensor, mask: torch.Tensor, tile: int) -> torch.Tensor:
-    """The same; tiles of `tile` x `tile` pixels are computed whole where the mask has a pixel."""
+    """Return the same by computing each `tile` x `tile` square that contains a masked pixel."""
     height, width = x.shape[-2:]
     down, right = -height % tile, -width % tile
-    # A halo of two pixels for two 3x3 convolutions, and one row and column to whole tiles.
+    # A halo of two pixels for two 3x3 convolutions, plus padding to whole tiles.
     padded = F.pad(x, (2, 2 + right, 2, 2 + down))
     inside = F.pad(x.new_ones((1, 1, height, width)), (2, 2 + right, 2, 2 + down))
     wanted = F.pad(mask, (0, right, 0, down)).unfold(1, tile, tile).unfold(2, tile, tile)
@@ -44,7 +44,7 @@ def by_tiles(branch: nn.Sequential, x: torch.Tensor, mask: torch.Tensor, tile: i
     valid = inside.unfold(2, side, tile).unfold(3, side, tile)[0, :, row, column].movedim(0, 1)
     first, second = cast(nn.Conv2d, branch[0]), cast(nn.Conv2d, branch[2])
     y = F.conv2d(tiles, first.weight, first.bias, groups=first.groups).relu_()
-    y = y * valid[..., 1:-1, 1:-1]  # beyond the image the second convolution sees zeros
+    y = y * valid[..., 1:-1, 1:-1]  # outside the image the second convolution sees zeros
     y = F.conv2d(y, second.weight, second.bias)
     margin = (y.shape[-1] - tile) // 2
     y = y[..., margin : margin + tile, margin : margin + tile]
@@ -53,7 +53,7 @@ def by_tiles(branch: nn.Sequential, x: torch.Tensor, mask: torch.Tensor, tile: i
 
 
 def _at(conv: nn.Conv2d, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """A convolution's results (N, C, h, w) where `mask` is true, 0 elsewhere."""
+    """Return a convolution's results (N, C, h, w) where `mask` is true, 0 elsewhere."""
     out = x.new_zeros((len(x), conv.out_channels, *x.shape[-2:]))
     side = conv.kernel_size[0]
     margin = side // 2

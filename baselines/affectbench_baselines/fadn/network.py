@@ -5,10 +5,10 @@ From the paper (facts): an EDSR-like shell of 16 residual blocks with 64 feature
 largest at test); low = depthwise 3x3, ReLU, 1x1; mid = 3x3, ReLU, 1x1; high = 3x3, ReLU, 3x3. The
 predictor is guided by masks derived from a DCT, with a sparsity loss on the mean cost.
 
-Ours: the masks' thresholds (`frequency.py`), the size of the config `compact`, three stages of
-PixelShuffle for x8, and three ways to execute the same function at test: `dense` computes all
-branches everywhere, `pixel` gathers the pixels of a branch, `tile` runs a branch on those tiles of
-8x8 or more that hold a pixel of it. Which is fastest depends on the machine and the size.
+Ours: the masks' thresholds (`frequency.py`), the size of the config `compact`, three PixelShuffle
+stages for x8, and three equivalent ways of inference: `dense` computes all branches everywhere,
+`pixel` gathers the pixels of a branch, `tile` runs a branch on tiles of at least 8x8 that contain
+one of its pixels. Which is fastest depends on the machine and the size.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class FADNConfig:
 
 
 class DynamicBlock(nn.Module):
-    """x + the branch of each pixel."""
+    """x + the output of the branch that each pixel is routed to."""
 
     def __init__(self, config: FADNConfig) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class DynamicBlock(nn.Module):
         self.high = _branch(nn.Conv2d(features, features, 3, padding=1), 3)
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """(N, C, h, w) to the same shape; the choice and its logits, both (N, 3, h, w)."""
+        """Return (N, C, h, w) of the same shape; the choice and its logits, both (N, 3, h, w)."""
         logits = self.predictor(x)
         if self.training:
             choice = F.gumbel_softmax(logits, self.config.temperature, hard=True, dim=1)
@@ -75,7 +75,7 @@ class DynamicBlock(nn.Module):
 
 
 class FADN(Network):
-    """LR (N, 3, h, w) in [0, 1] to SR (N, 3, s*h, s*w) in about [0, 1]."""
+    """Map LR (N, 3, h, w) in [0, 1] to SR (N, 3, s*h, s*w) in about [0, 1]."""
 
     costs: torch.Tensor
 
@@ -97,16 +97,16 @@ class FADN(Network):
 
     @property
     def scale(self) -> int:
-        """How much larger SR is than LR."""
+        """The super-resolution factor."""
         return self.config.scale
 
     def execute(self, execution: Execution) -> None:
-        """Choose how the branches are computed at test; the function stays the same."""
+        """Choose how branches are computed at inference; the result stays the same."""
         for block in self.blocks:
             cast(DynamicBlock, block).execution = execution
 
     def details(self, lr: torch.Tensor) -> Details:
-        """SR of LR, the mean cost of the choices, and the predictors' mean logits."""
+        """Return SR of LR, the mean cost of the choices, and the predictors' mean logits."""
         first = x = self.head(lr - 0.5)
         costs, guides = [], []
         for block in self.blocks:
@@ -121,7 +121,7 @@ class FADN(Network):
 
 
 def branch_costs(features: int) -> torch.Tensor:
-    """Multiply-adds of the three branches per pixel, relative to the high one."""
+    """Return the multiply-adds of the three branches per pixel, relative to the high one."""
     low, mid, high = 9 + features, 10 * features, 18 * features
     return torch.tensor([low / high, mid / high, 1.0])
 
@@ -134,5 +134,5 @@ def _branch(first: nn.Conv2d, kernel: int) -> nn.Sequential:
 
 
 def build(settings: dict[str, Any]) -> FADN:
-    """The network of a config's settings."""
+    """Return the network for a config's settings."""
     return FADN(FADNConfig(**settings))

@@ -1,1 +1,1 @@
-"""Public networks that restore a 512-pixel face: thin specs, with weights that users bring."""
+"""Public 512-pixel face restoration networks: thin specs, with weights supplied by the user."""

@@ -1,4 +1,4 @@
-"""The public restorers: their names, terms and training."""
+"""The public restorers: names, licences and training."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from affectbench.errors import InputError
+from affectbench_baselines.restorers.real_esrgan import X4PLUS, X4PLUS_ANIME, Published
 
 
 @dataclass(frozen=True)
 class Restorer:
-    """A public architecture: how spandrel names it, what is known of its public weights.
+    """A public architecture: its spandrel name, and the facts about its public weights.
 
-    `face` is for those that restore a 512-pixel face; the other enlarges an image.
+    `face` marks those that restore a 512-pixel face; the others upscale an image. `published`
+    are weights that can be fetched, and are used where the user names none.
     """
 
     name: str
@@ -22,6 +24,7 @@ class Restorer:
     trained_on: tuple[str, ...]
     trained_against: tuple[str, ...]
     face: bool = True
+    published: Published | None = None
 
 
 RESTORERS = (
@@ -57,12 +60,23 @@ RESTORERS = (
         ("div2k", "flickr2k", "outdoor-scene-training"),
         ("vgg19",),
         face=False,
+        published=X4PLUS,
+    ),
+    Restorer(
+        "real-esrgan-anime",
+        "Real-ESRGAN for drawn pictures (Wang et al., 2021)",
+        "ESRGAN",
+        "BSD-3-Clause",
+        ("unpublished-drawings",),
+        ("vgg19",),
+        face=False,
+        published=X4PLUS_ANIME,
     ),
 )
 
 
 def fidelity(options: Mapping[str, str]) -> float:
-    """CodeFormer's w: 0 is its prior alone, 1 follows the input most; 0.5 as published."""
+    """Return CodeFormer's w: 0 uses its prior alone, 1 follows the input most; 0.5 as published."""
     text = options.get("w", "0.5")
     try:
         value = float(text)

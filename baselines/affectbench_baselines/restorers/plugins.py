@@ -1,13 +1,15 @@
-"""GFPGAN, CodeFormer, RestoreFormer and Real-ESRGAN with the user's weights: `gfpgan@weights=FILE`.
+"""GFPGAN, CodeFormer, RestoreFormer, Real-ESRGAN with a user's weights: `gfpgan@weights=FILE`.
 
-Read through spandrel, which knows the architectures; CodeFormer needs the package
-spandrel_extra_arches beside it, which is not installed with this one because the terms of some of
-its architectures (CodeFormer's own among them) forbid commercial use.
+Real-ESRGAN needs no weights of the user after `affectbench assets fetch real-esrgan-x4plus`.
 
-The three restorers take an aligned 512-pixel face in [-1, 1]. spandrel hands GFPGAN and CodeFormer
-the values as they are and clamps the result to [0, 1]; here the networks are called directly and
-converted both ways. LR is brought to 512 by Pillow's bicubic, in floating point, and the result to
-the size asked for. They were trained on FFHQ's alignment, which benchmark faces do not have.
+Loaded through spandrel, which recognises the architectures. CodeFormer also needs the package
+spandrel_extra_arches, which is not a dependency because the licences of some of its architectures
+(CodeFormer's own among them) forbid commercial use.
+
+The three restorers take an aligned 512-pixel face in [-1, 1]. spandrel passes values to GFPGAN and
+CodeFormer unchanged and clamps the result to [0, 1]; here the networks are called directly, with
+conversion in both directions. LR is resized to 512 by Pillow's bicubic in floating point, and the
+result to the requested size. They were trained on FFHQ's alignment, which benchmark faces lack.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ _load_restorer = Late("affectbench_baselines.restorers.adapted:load_restorer")
 
 
 def plugin(restorer: Restorer) -> ModelPlugin:
-    """The plug-in of a public architecture."""
+    """Return the plug-in of a public architecture."""
     name = restorer.name
     own = ("then",) if not restorer.face else ("w",) if name == "codeformer" else ()
 
@@ -40,15 +42,7 @@ def plugin(restorer: Restorer) -> ModelPlugin:
         require_known(options, ("name", "weights", *own), name)
         kernel_option(options, name)
         fidelity(options)
-        if "weights" not in options:
-            raise WeightsError(
-                f"{name}: its weights do not come with this package; get them from their authors "
-                f"and write {name}@weights=FILE"
-            )
-        path = Path(options["weights"])
-        if not path.is_file():
-            raise WeightsError(f"{path}: no such file")
-        digest = sha256_of(path)
+        digest, whose = _weights(restorer, options)
         decided = {key: options[key] for key in own if key in options}
         content = {"rules": _RULES, "restorer": name, "weights": digest, "options": decided}
         return ModelSpec(
@@ -59,7 +53,7 @@ def plugin(restorer: Restorer) -> ModelPlugin:
             weights_sha256=digest,
             trained_on=restorer.trained_on,
             trained_against=restorer.trained_against,
-            note="training data and losses as published; the file is the user's",
+            note=f"training data and losses as published; {whose}",
         )
 
     def load(scale: int, options: Mapping[str, str], device: torch.device) -> Model:
@@ -67,7 +61,24 @@ def plugin(restorer: Restorer) -> ModelPlugin:
         model: Model = _load_restorer(restorer, spec, scale, options, device)
         return model
 
-    return ModelPlugin(name, f"{restorer.title}, with @weights=FILE", describe, load)
+    fetched = f"fetched as {restorer.published.asset.name}, or " if restorer.published else ""
+    return ModelPlugin(name, f"{restorer.title}, {fetched}with @weights=FILE", describe, load)
 
 
-GFPGAN, CODEFORMER, RESTOREFORMER, REAL_ESRGAN = (plugin(restorer) for restorer in RESTORERS)
+def _weights(restorer: Restorer, options: Mapping[str, str]) -> tuple[str, str]:
+    """The SHA-256 of the weights that are asked for, and whose they are; WeightsError if none."""
+    if "weights" in options:
+        path = Path(options["weights"])
+        if not path.is_file():
+            raise WeightsError(f"{path}: no such file")
+        return sha256_of(path), "the file is the user's"
+    if restorer.published is None:
+        raise WeightsError(
+            f"{restorer.name}: its weights do not come with this package; get them from their "
+            f"authors and write {restorer.name}@weights=FILE"
+        )
+    asset = restorer.published.asset
+    return asset.verified()[1], asset.source.origin
+
+
+GFPGAN, CODEFORMER, RESTOREFORMER, REAL_ESRGAN, REAL_ESRGAN_ANIME = map(plugin, RESTORERS)

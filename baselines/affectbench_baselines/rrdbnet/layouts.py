@@ -1,12 +1,12 @@
-"""Public checkpoints of RRDBNet: three key layouts, and the size that a checkpoint has.
+"""Public RRDBNet checkpoints: three key layouts, and the size of a checkpoint's network.
 
-| layout | where it is seen | example of a name |
+| layout | used by | example of a name |
 |---|---|---|
 | BasicSR | BasicSR, Real-ESRGAN, ours | `body.0.rdb1.conv1.weight`, `conv_up1.weight` |
 | trunk | ESRGAN (2020), BSRGAN, RealSR | `RRDB_trunk.0.RDB1.conv1.weight`, `upconv1.weight` |
 | numbered | ESRGAN (2018) | `model.1.sub.0.RDB1.conv1.0.weight`, `model.3.weight` |
 
-Real-ESRGAN's x2 and x1 files are folded: their first convolution takes 12 or 48 channels.
+Real-ESRGAN's x2 and x1 files use pixel unshuffle: their first convolution has 12 or 48 channels.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _TRUNK = {"trunk_conv": "conv_body", "HRconv": "conv_hr"}
 
 
 def weights_of(content: Mapping[str, Any], name: str) -> dict[str, torch.Tensor]:
-    """The tensors of a checkpoint by BasicSR's names, whatever its layout.
+    """Return the tensors of a checkpoint under BasicSR's names, whatever its layout.
 
     `content` is a state dict, or a dict with one under `params_ema`, `params` or `state_dict`.
-    Raises WeightsError, starting with `name`, if it is no RRDBNet.
+    Raises WeightsError, starting with `name`, if it is not an RRDBNet.
     """
     for wrapper in _WRAPPERS:
         if isinstance(content.get(wrapper), Mapping):
@@ -43,7 +43,7 @@ def weights_of(content: Mapping[str, Any], name: str) -> dict[str, torch.Tensor]
 
 
 def config_of(weights: Weights, name: str) -> RRDBConfig:
-    """The size of the network that the weights (by BasicSR's names) belong to."""
+    """Return the config of the network that weights (under BasicSR's names) belong to."""
     try:
         first, growth = weights["conv_first.weight"], weights["body.0.rdb1.conv1.weight"]
     except KeyError as missing:
@@ -74,7 +74,7 @@ def _from_trunk(key: str) -> str:
 
 
 def _from_numbered(content: Weights, name: str) -> dict[str, torch.Tensor]:
-    """`model.1.sub.B` are blocks, the last of them the trunk convolution; then stages of three."""
+    """Rename: `model.1.sub.B` are blocks, the last one the trunk convolution; then the stages."""
     last_block = max(
         (int(k.split(".")[3]) for k in content if k.startswith("model.1.sub.")), default=-1
     )

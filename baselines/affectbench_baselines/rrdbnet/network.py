@@ -1,10 +1,11 @@
 """RRDBNet, the generator of ESRGAN (Wang et al., arXiv 1809.00219).
 
 From the paper and the public code (facts, not our choices): three dense blocks of five 3x3
-convolutions in each residual-in-residual block, residuals scaled by 0.2, LeakyReLU of slope 0.2,
-no batch normalisation, nearest-neighbour upsampling followed by a convolution for each factor 2.
-23 blocks of 64 features with a growth of 32 at x4 have 16,697,987 parameters, 6 blocks 4,467,779.
-The names of the parts are BasicSR's, so that its checkpoints load, and spandrel reads ours.
+convolutions in each residual-in-residual block, residuals scaled by 0.2, LeakyReLU of slope 0.2, no
+batch normalisation, and for each factor of 2 nearest-neighbour upsampling followed by a
+convolution. 23 blocks of 64 features with a growth of 32 at x4 have 16,697,987 parameters, 6 blocks
+4,467,779. Submodules have BasicSR's names, so that its checkpoints load here and ours load in
+spandrel.
 
 Ours: x8 by a third upsampling stage `conv_up3`, and the size of the config `compact`.
 """
@@ -28,8 +29,8 @@ RESIDUAL = 0.2
 class RRDBConfig:
     """Size of an RRDBNet: C `features`, G `growth`; `scale` is 2, 4 or 8.
 
-    `unshuffle` is Real-ESRGAN's way to x2 and x1 (its public files): LR is folded by that factor
-    into channels, and the network enlarges by `scale * unshuffle`.
+    `unshuffle` is the factor of Real-ESRGAN's x2 and x1 files: LR is pixel-unshuffled by it into
+    channels, and the network upsamples by `scale * unshuffle`.
     """
 
     features: int = 64
@@ -40,7 +41,7 @@ class RRDBConfig:
 
     @property
     def stages(self) -> int:
-        """How often the network doubles the size."""
+        """The number of x2 upsampling stages."""
         factor = self.scale * self.unshuffle
         if factor not in (2, 4, 8):
             raise ValueError(f"RRDBNet enlarges by 2, 4 or 8, not by {factor}")
@@ -48,7 +49,7 @@ class RRDBConfig:
 
 
 class DenseBlock(nn.Module):
-    """Five 3x3 convolutions, each of which sees the input and all results before it."""
+    """Five 3x3 convolutions, each fed with the input and all previous outputs."""
 
     def __init__(self, features: int, growth: int) -> None:
         super().__init__()
@@ -59,7 +60,7 @@ class DenseBlock(nn.Module):
         self.conv5 = small_conv3(features + 4 * growth, features)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, C, h, w) to the same shape."""
+        """Return (N, C, h, w) of the same shape."""
         seen = x
         for conv in (self.conv1, self.conv2, self.conv3, self.conv4):
             seen = torch.cat([seen, leaky(conv(seen))], dim=1)
@@ -67,7 +68,7 @@ class DenseBlock(nn.Module):
 
 
 class RRDB(nn.Module):
-    """Residual in residual: three dense blocks, and a residual around them."""
+    """Residual in residual: three dense blocks with a residual connection around them."""
 
     def __init__(self, features: int, growth: int) -> None:
         super().__init__()
@@ -76,12 +77,12 @@ class RRDB(nn.Module):
         self.rdb3 = DenseBlock(features, growth)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, C, h, w) to the same shape."""
+        """Return (N, C, h, w) of the same shape."""
         return x + RESIDUAL * cast(torch.Tensor, self.rdb3(self.rdb2(self.rdb1(x))))
 
 
 class RRDBNet(Network):
-    """LR (N, 3, h, w) in [0, 1] to SR (N, 3, s*h, s*w) in about [0, 1]."""
+    """Map LR (N, 3, h, w) in [0, 1] to SR (N, 3, s*h, s*w) in about [0, 1]."""
 
     def __init__(self, config: RRDBConfig) -> None:
         super().__init__()
@@ -98,11 +99,11 @@ class RRDBNet(Network):
 
     @property
     def scale(self) -> int:
-        """How much larger SR is than LR."""
+        """The super-resolution factor."""
         return self.config.scale
 
     def details(self, lr: torch.Tensor) -> Details:
-        """SR of LR, and nothing else."""
+        """Return SR of LR, without auxiliary predictions."""
         first = self.first(lr)
         features = first + self.conv_body(self.body(first))
         for name in self.ups:
@@ -110,26 +111,26 @@ class RRDBNet(Network):
         return Details(self.last(features))
 
     def first(self, lr: torch.Tensor) -> torch.Tensor:
-        """Shallow features (N, C, h/u, w/u) of LR (N, 3, h, w), u being `unshuffle`."""
+        """Return shallow features (N, C, h/u, w/u) of LR (N, 3, h, w), with u = `unshuffle`."""
         folded = F.pixel_unshuffle(lr, self.config.unshuffle) if self.config.unshuffle > 1 else lr
         return cast(torch.Tensor, self.conv_first(folded))
 
     def up(self, name: str, features: torch.Tensor) -> torch.Tensor:
-        """One upsampling stage: (N, C, h, w) to (N, C, 2h, 2w)."""
+        """Apply one upsampling stage: (N, C, h, w) to (N, C, 2h, 2w)."""
         return leaky(self.get_submodule(name)(F.interpolate(features, scale_factor=2.0)))
 
     def last(self, features: torch.Tensor) -> torch.Tensor:
-        """Features (N, C, H, W) to SR (N, 3, H, W)."""
+        """Map features (N, C, H, W) to SR (N, 3, H, W)."""
         return cast(torch.Tensor, self.conv_last(leaky(self.conv_hr(features))))
 
 
 def conv3(before: int, after: int) -> nn.Conv2d:
-    """A 3x3 convolution that keeps the size."""
+    """Return a 3x3 convolution that preserves the size."""
     return nn.Conv2d(before, after, 3, padding=1)
 
 
 def small_conv3(before: int, after: int) -> nn.Conv2d:
-    """The same with a tenth of He's initial weights, which ESRGAN found to help deep networks."""
+    """Return `conv3` with He initialisation scaled by 0.1, which ESRGAN uses for deep networks."""
     conv = conv3(before, after)
     nn.init.kaiming_normal_(conv.weight, a=SLOPE)
     with torch.no_grad():
@@ -139,10 +140,10 @@ def small_conv3(before: int, after: int) -> nn.Conv2d:
 
 
 def leaky(x: torch.Tensor) -> torch.Tensor:
-    """LeakyReLU of slope 0.2."""
+    """Apply LeakyReLU with slope 0.2."""
     return F.leaky_relu(x, SLOPE)
 
 
 def build(settings: dict[str, Any]) -> RRDBNet:
-    """The network of a config's settings."""
+    """Return the network for a config's settings."""
     return RRDBNet(RRDBConfig(**settings))

@@ -1,1 +1,1 @@
-"""SADN: scale-aware dynamic convolutions, one network for a continuum of scales."""
+"""SADN: scale-aware dynamic convolutions, one network for continuous scales."""

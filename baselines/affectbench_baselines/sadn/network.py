@@ -1,16 +1,16 @@
 """SADN (Wu, Ni, Zhang, arXiv 2110.15655), for continuous scales.
 
-From the paper and its public code (facts): a dynamic convolution whose kernel is a mixture of K,
-weighted by the image and the scale; wide residual blocks with squeeze-and-excitation, in local
-dense groups of L blocks, G groups densely connected; this body is unrolled `levels` times with the
-same weights, fed back its own result; every result goes through some x2 stages, is resized to the
-output and weighted by the scale. All convolutions are weight-normed. C=64 L=4 G=4 w=4 levels=4 K=3
-have 7,565,782 parameters, C=32 L=2 G=2 w=8 levels=3 K=3 ("light") 1,042,624. The temperature of
-the mixture falls from 34 to 1 in training.
+From the paper and its public code (facts): a dynamic convolution whose kernel is a mixture of K
+kernels, weighted by image and scale; wide residual blocks with squeeze-and-excitation, in local
+dense groups of L blocks, G groups densely connected; this body is unrolled `levels` times with
+shared weights, fed with its own output; each output passes through a number of x2 stages, is
+resized to the target and weighted by scale. All convolutions use weight normalisation. C=64 L=4 G=4
+w=4 levels=4 K=3 has 7,565,782 parameters, C=32 L=2 G=2 w=8 levels=3 K=3 ("light") 1,042,624. The
+temperature of the mixture is annealed from 34 to 1 in training.
 
 Ours: the config `compact` (a narrower fusion, whose 256 channels at the output size cost more than
-the rest), scales from 2 to 8 instead of 1 to 4, and the temperature falls with the share of the
-faces seen instead of the epoch.
+the rest), scales from 2 to 8 instead of 1 to 4, and annealing by the share of faces seen instead of
+by epoch.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ _HIDDEN = 64
 class SADNConfig:
     """C `features`, L `layers`, G `groups`, w `widening`, `levels`, K `kernels`.
 
-    `fusion`: channels of the 1x1 convolutions at the output size. `scale` is the one that is used
-    where none is asked for, and the largest that training draws; `smallest` the smallest.
+    `fusion`: channels of the 1x1 convolutions at the output size. `scale` is the default scale, and
+    the largest drawn in training; `smallest` is the smallest.
     """
 
     features: int = 64
@@ -52,7 +52,7 @@ class SADNConfig:
 
 
 class SADConv(nn.Module):
-    """A 3x3 convolution with a kernel of its own for each image and scale.
+    """A 3x3 convolution whose kernel depends on the image and the scale.
 
     pi = softmax(logits / T), kernel = sum_k pi_k W_k, bias = sum_k pi_k b_k; the K logits follow
     from the image's channel means and from r = LR size / output size.
@@ -73,11 +73,11 @@ class SADConv(nn.Module):
         self.temperature = START_TEMPERATURE
 
     def forward(self, x: torch.Tensor, r: float) -> torch.Tensor:
-        """(N, C, h, w) to the same shape."""
+        """Return (N, C, h, w) of the same shape."""
         context = self.squeeze(x.mean((2, 3))).relu()
         context = torch.cat([context, context.new_full((len(x), 2), r)], dim=1)
         mixture = self.logits(context).div(self.temperature if self.training else 1.0).softmax(1)
-        # Each image is a group of channels of one image, so that one convolution serves all.
+        # A grouped convolution with one group per image applies all kernels at once.
         kernel = torch.einsum("nk,koihw->noihw", mixture, self.weight).flatten(0, 1)
         bias = (mixture @ self.bias).flatten()
         y = F.conv2d(x.flatten(0, 1)[None], kernel, bias, padding=1, groups=len(x))
@@ -85,7 +85,7 @@ class SADConv(nn.Module):
 
 
 class DynamicBlock(nn.Module):
-    """Wide convolutions, a dynamic one, squeeze-and-excitation, and a residual."""
+    """Wide convolutions, a dynamic convolution, squeeze-and-excitation, and a residual."""
 
     def __init__(self, config: SADNConfig) -> None:
         super().__init__()
@@ -97,14 +97,14 @@ class DynamicBlock(nn.Module):
         self.excite = nn.Linear(features // config.reduction, features, bias=False)
 
     def forward(self, x: torch.Tensor, r: float) -> torch.Tensor:
-        """(N, C, h, w) to the same shape."""
+        """Return (N, C, h, w) of the same shape."""
         y = self.dynamic(self.narrow(self.widen(x).relu()), r)
         gate = self.excite(self.squeeze(y.mean((2, 3))).relu()).sigmoid()
         return x + cast(torch.Tensor, y * gate[..., None, None])
 
 
 class Dense(nn.Module):
-    """Parts in a row; from the second on, each takes all before it through a 1x1 convolution."""
+    """Modules in sequence; from the second on, each gets all previous outputs through a 1x1."""
 
     def __init__(self, parts: list[nn.Module], features: int) -> None:
         super().__init__()
@@ -114,7 +114,7 @@ class Dense(nn.Module):
         )
 
     def forward(self, x: torch.Tensor, r: float) -> torch.Tensor:
-        """(N, C, h, w) to the same shape."""
+        """Return (N, C, h, w) of the same shape."""
         seen = x
         out = self.parts[0](x, r)
         for compress, part in zip(self.compress, list(self.parts)[1:], strict=True):
@@ -124,7 +124,7 @@ class Dense(nn.Module):
 
 
 class ContinuousUpsampling(nn.Module):
-    """Result l goes through l stages of x2, is resized, weighted by the scale; then 1x1s to RGB."""
+    """Applies l x2 stages to output l, resizes it, weights it by scale; then 1x1s to RGB."""
 
     def __init__(self, config: SADNConfig) -> None:
         super().__init__()
@@ -143,7 +143,7 @@ class ContinuousUpsampling(nn.Module):
         self.fuse = nn.Sequential(*layers, normed_conv(fusion, 3, 1))
 
     def forward(self, results: list[torch.Tensor], size: tuple[int, int], r: float) -> torch.Tensor:
-        """`levels` results (N, C, h, w) to (N, 3, H, W)."""
+        """Map `levels` outputs (N, C, h, w) to (N, 3, H, W)."""
         shares = self.by_scale(results[0].new_tensor([r]))
         maps = []
         for level, result in enumerate(results):
@@ -156,13 +156,13 @@ class ContinuousUpsampling(nn.Module):
 
 
 class SADN(Network):
-    """LR (N, 3, h, w) in [0, 1] to SR of any size from x1 to x8, in about [0, 1]."""
+    """Map LR (N, 3, h, w) in [0, 1] to SR of any size from x1 to x8, in about [0, 1]."""
 
     def __init__(self, config: SADNConfig) -> None:
         super().__init__()
         self.config = config
         features = config.features
-        # Published counts include these two; they are fixed.
+        # Published parameter counts include these two, which are fixed.
         self.centre, self.uncentre = shift(-0.5), shift(0.5)
         self.head = normed_conv(3, features)
         self.skip = normed_conv(3, features, 5)
@@ -177,18 +177,18 @@ class SADN(Network):
 
     @property
     def scale(self) -> int:
-        """How much larger SR is than LR where no size is asked for."""
+        """The default super-resolution factor."""
         return self.config.scale
 
     def anneal(self, progress: float) -> None:
-        """Set the temperature for a share of the training in [0, 1]."""
+        """Set the temperature for a fraction of the training in [0, 1]."""
         left = max(0.0, 1.0 - progress / ANNEALED_AT)
         for part in self.modules():
             if isinstance(part, SADConv):
                 part.temperature = 1.0 + (START_TEMPERATURE - 1.0) * left
 
     def details(self, lr: torch.Tensor, size: tuple[int, int] | None = None) -> Details:
-        """SR (N, 3, *size) of LR; without `size`, of `scale` times LR's."""
+        """Return SR (N, 3, *size) of LR; without `size`, `scale` times that of LR."""
         height, width = size or (lr.shape[-2] * self.scale, lr.shape[-1] * self.scale)
         r = lr.shape[-2] / height
         centred = self.centre(lr)
@@ -202,7 +202,7 @@ class SADN(Network):
 
 
 def shift(offset: float) -> nn.Conv2d:
-    """A fixed 1x1 convolution that adds `offset` to each colour."""
+    """Return a fixed 1x1 convolution that adds `offset` to each colour."""
     conv = nn.Conv2d(3, 3, 1).requires_grad_(False)
     conv.weight.copy_(torch.eye(3)[..., None, None])
     conv.bias.fill_(offset)  # type: ignore[union-attr]
@@ -210,10 +210,10 @@ def shift(offset: float) -> nn.Conv2d:
 
 
 def normed_conv(before: int, after: int, kernel: int = 3) -> nn.Module:
-    """A convolution that keeps the size, weight-normed per output channel."""
+    """Return a size-preserving convolution with weight normalisation per output channel."""
     return cast(nn.Module, weight_norm(nn.Conv2d(before, after, kernel, padding=kernel // 2)))
 
 
 def build(settings: dict[str, Any]) -> SADN:
-    """The network of a config's settings."""
+    """Return the network for a config's settings."""
     return SADN(SADNConfig(**settings))

@@ -1,1 +1,1 @@
-"""Networks for checkpoints that others published and no library reads. Weights not included."""
+"""Networks for published checkpoints that no library supports. Weights are not included."""

@@ -1,1 +1,1 @@
-"""Training of all networks of this package, on Lightning Fabric: see `train.py`."""
+"""Training of all networks of this package, with Lightning Fabric: see `train.py`."""

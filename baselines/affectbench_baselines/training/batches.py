@@ -1,4 +1,4 @@
-"""Batches of LR and HR, by the benchmark's own rule: LR is Pillow's bicubic of the 8-bit HR."""
+"""Batches of LR and HR under the benchmark's rule: LR is Pillow's bicubic of the 8-bit HR."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from affectbench_baselines.training.settings import Job
 from affectbench_baselines.wnet.regions import draw_regions
 
 REGION_SIZE = 4
-"""HR pixels of one pixel of the region map, along each side."""
+"""HR pixels per pixel of the region map, along each side."""
 
 
 class Batches:
-    """The batches of a job by step; of several processes, each makes its own part.
+    """The batches of a job by step; with several processes, each makes its own share.
 
-    A step's faces follow from the job's seed and the step alone.
+    The faces of a step depend on the job's seed and the step only.
     """
 
     def __init__(self, faces: Faces, job: Job, scale: int, rank: int = 0, world: int = 1) -> None:
@@ -33,12 +33,12 @@ class Batches:
         self._epoch, self._order = -1, np.empty(0, np.int64)
 
     def numbers(self, step: int) -> range:
-        """Which draws this process makes at a step, counted over the whole run."""
+        """Return which draws this process makes at a step, counted over the whole run."""
         first = step * self.job.batch_size
         return range(first, first + self.job.batch_size)[self._part]
 
     def at(self, step: int) -> Batch:
-        """The batch of a step."""
+        """Return the batch of a step."""
         drawn = [self._draw(number) for number in self.numbers(step)]
         factor = self._factor(step)
         if factor == self.scale:
@@ -53,7 +53,7 @@ class Batches:
         return draw(self.faces, int(self._order[place]), self._view, rng)
 
     def _factor(self, step: int) -> float:
-        """The scale of a step: the network's, or any down to its smallest if it serves many."""
+        """Return the scale of a step: the network's own, or a random one if it supports many."""
         smallest = float(self.job.network.get("smallest", self.scale))
         rng = np.random.default_rng([self.job.seed, 2, step])
         if smallest == self.scale or rng.random() < self.job.native_scale_share:
@@ -61,7 +61,7 @@ class Batches:
         return float(rng.uniform(smallest, self.scale))
 
     def _part_batch(self, drawn: Sequence[Drawn], step: int, factor: float) -> Batch:
-        """Parts of the faces whose LR is as large as that of whole faces at the full scale.
+        """Return crops of faces, with LR as large as for whole faces at full scale.
 
         At a smaller scale whole faces would cost up to sixteen times as much.
         """

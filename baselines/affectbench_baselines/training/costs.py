@@ -1,4 +1,4 @@
-"""What a network costs to run: multiply-adds by torch's own count, milliseconds on this machine."""
+"""Inference cost of a network: multiply-adds as counted by torch, milliseconds on this machine."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _REPEATS = 10
 
 
 class Cost(TypedDict):
-    """Of one LR face."""
+    """The cost of one LR face."""
 
     ms: float
     multiply_adds: int
 
 
 def multiply_adds(network: Network, lr: torch.Tensor) -> int:
-    """Those of convolutions and matrix products for LR faces (N, 3, h, w)."""
+    """Return multiply-adds of convolutions and matrix products for LR faces (N, 3, h, w)."""
     counter = FlopCounterMode(display=False)
     with counter, torch.inference_mode():
         network(lr)
@@ -35,7 +35,7 @@ def multiply_adds(network: Network, lr: torch.Tensor) -> int:
 
 
 def milliseconds(network: Network, lr: torch.Tensor) -> float:
-    """The shortest of ten runs, after one that is not counted."""
+    """Return the fastest of ten runs, after one warm-up run."""
     runs = []
     with torch.inference_mode():
         for _ in range(1 + _REPEATS):
@@ -46,7 +46,7 @@ def milliseconds(network: Network, lr: torch.Tensor) -> float:
 
 
 def execution_costs(network: FADN, sides: Sequence[int] = SIDES) -> dict[str, Cost]:
-    """Of each way to execute FADN, `WAY-SIDE`, on a demo face: its pixels decide the branches."""
+    """Return costs of each execution of FADN, as `WAY-SIDE`; a demo face decides the routing."""
     costs = {}
     for side in sides:
         lr = demo_face(side)
@@ -59,6 +59,6 @@ def execution_costs(network: FADN, sides: Sequence[int] = SIDES) -> dict[str, Co
 
 
 def demo_face(side: int) -> torch.Tensor:
-    """A demo face by Pillow's bicubic: (1, 3, side, side) in [0, 1]."""
+    """Return a demo face resized by Pillow's bicubic: (1, 3, side, side) in [0, 1]."""
     with Image.open(BUNDLED / "astronaut.png") as image:
         return as_batch(image.resize((side, side), Image.Resampling.BICUBIC))

@@ -1,8 +1,8 @@
-"""Training faces: decoded once, cropped and flipped anew every time they are seen.
+"""Training faces: decoded once, randomly cropped and flipped each time they are drawn.
 
-The archive holds `tight/NNNNN.jpg` and `loose/NNNNNN.jpg`, 128x128; the landmarks come as `files`
-and `landmarks` (n, 478, 2) in [0, 1] of the image. What a draw looks like follows from the seed and
-from how many faces were drawn before, and from nothing else, so that a run can stop and go on.
+The archive contains `tight/NNNNN.jpg` and `loose/NNNNNN.jpg`, 128x128; landmarks come as `files`
+and `landmarks` (n, 478, 2) relative to the image. A draw depends only on the seed and on the number
+of draws before it, so that a run can be stopped and resumed.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ GROUP_BOXES: dict[str, Box] = {
 }
 _ANY_BOX: Box = (0.15, 0.15, 0.85, 0.85)
 _GROUP_EYES = {"tight": 0.45, "loose": 0.32}
-"""Median eye distance of each group, for the few faces without landmarks."""
+"""Median eye distance per group, for the few faces without landmarks."""
 
 
 class Images(Protocol):
-    """Images (S, S, 3), uint8, by number."""
+    """Images (S, S, 3), uint8, by index."""
 
     def __getitem__(self, index: int, /) -> Pixels: ...
 
@@ -58,14 +58,14 @@ class Faces:
         return len(self.ids)
 
     def subset(self, wanted: Sequence[str]) -> Faces:
-        """The faces of those ids, in the order of the archive; InputError if one is not there."""
+        """Return the faces with those ids, in archive order; InputError if one is missing."""
         missing = set(wanted) - set(self.ids)
         if missing:
             raise InputError(f"{len(missing)} face ids are not in the archive: {min(missing)}, ...")
         return self._chosen(set(wanted), True)
 
     def without(self, unwanted: Sequence[str]) -> Faces:
-        """All faces but those of these ids."""
+        """Return all faces except those with these ids."""
         return self._chosen(set(unwanted), False)
 
     def _chosen(self, ids: set[str], keep: bool) -> Faces:
@@ -75,12 +75,12 @@ class Faces:
         )
 
     def mean_face(self) -> NDArray[np.float32]:
-        """Average landmarks (478, 2)."""
+        """Return the average landmarks (478, 2)."""
         return cast(NDArray[np.float32], np.nanmean(self.landmarks, axis=0))
 
 
 class _View:
-    """Some rows of a memory map, read one by one."""
+    """Rows of a memory map, read one at a time."""
 
     def __init__(self, images: Images, index: NDArray[np.int64]) -> None:
         self._images, self._index = images, index
@@ -93,7 +93,7 @@ class _View:
 
 
 def load_faces(archive: Path, landmarks: Path | None, cache: Path) -> Faces:
-    """All faces of the archive; decoded pixels are kept in the folder `cache`.
+    """Return all faces of the archive; decoded pixels are cached in the folder `cache`.
 
     Raises InputError, naming the file, if one cannot be read or is not what it should be.
     """
@@ -137,7 +137,7 @@ def _decode(file: zipfile.ZipFile, ids: Sequence[str], target: Path) -> None:
     _LOG.info("decoding %d faces into %s, once", len(ids), target.name)
     target.parent.mkdir(parents=True, exist_ok=True)
     first = _image(file, ids[0])
-    # A name of its own per process: two may start at the same time.
+    # A unique name per process, since two may start at the same time.
     temporary = target.with_suffix(f".{os.getpid()}.tmp")
     out = np.lib.format.open_memmap(temporary, "w+", np.uint8, (len(ids), *first.shape))
     for i, name in enumerate(ids):
@@ -157,7 +157,7 @@ def _image(file: zipfile.ZipFile, name: str) -> Pixels:
 
 @dataclass(frozen=True)
 class View:
-    """How faces are drawn; fields as in `Job`."""
+    """How faces are drawn; the fields are those of `Job`."""
 
     size: int
     eye_distance: tuple[float, float]
@@ -167,7 +167,7 @@ class View:
 
 @dataclass(frozen=True)
 class Drawn:
-    """One face as training sees it: HR (S, S, 3) uint8, landmarks of it, and its face box."""
+    """A face as seen in training: HR (S, S, 3) uint8, its landmarks, and its face box."""
 
     hr: Pixels
     landmarks: NDArray[np.float32]
@@ -175,10 +175,10 @@ class Drawn:
 
 
 def draw(faces: Faces, index: int, view: View, rng: np.random.Generator) -> Drawn:
-    """A face at a random scale and place, perhaps mirrored.
+    """Return a face at a random scale and position, possibly mirrored.
 
-    The eye distance is drawn from `view.eye_distance` as far as `view.zoom` reaches it. Where the
-    window is larger than the image, the image is continued by reflection.
+    The eye distance is drawn from `view.eye_distance`, within the limits of `view.zoom`. Where the
+    window exceeds the image, the image is padded by reflection.
     """
     image, points = faces.images[index], faces.landmarks[index]
     group = faces.ids[index].partition("/")[0]
@@ -205,9 +205,9 @@ def draw(faces: Faces, index: int, view: View, rng: np.random.Generator) -> Draw
 
 
 def window(image: Pixels, left: float, top: float, side: float, size: int) -> Pixels:
-    """The square (left, top, side), relative to the image, at `size` pixels; bicubic, 8-bit.
+    """Return the square (left, top, side), relative to the image, at `size` pixels; bicubic, 8-bit.
 
-    Unchanged pixels where the window is the image. Beyond the image it is mirrored.
+    Pixels are unchanged if the window is the image. Outside, the image is padded by reflection.
     """
     height = image.shape[0]
     if side == 1.0 and size == height:
@@ -223,13 +223,13 @@ def window(image: Pixels, left: float, top: float, side: float, size: int) -> Pi
 
 
 def eye_distance(points: NDArray[np.floating]) -> float:
-    """Distance of the outer eye corners of landmarks (478, 2), in their unit."""
+    """Return the distance of the outer eye corners of landmarks (478, 2), in their unit."""
     one, other = (points[i] for i in EYE_CORNERS)
     return float(np.linalg.norm(one - other))
 
 
 def face_box(points: NDArray[np.floating]) -> Box | None:
-    """The smallest square around the face oval, centre kept; None without landmarks."""
+    """Return the smallest square around the face oval, same centre; None without landmarks."""
     oval = points[list(OVAL)]
     if not np.isfinite(oval).all():
         return None
@@ -240,10 +240,10 @@ def face_box(points: NDArray[np.floating]) -> Box | None:
 
 
 def order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
-    """The order of an epoch."""
+    """Return the order of an epoch."""
     return np.random.default_rng([seed, 0, epoch]).permutation(count)
 
 
 def draw_generator(seed: int, number: int) -> np.random.Generator:
-    """The randomness of the draw of that number, counted over the whole run."""
+    """Return the generator for the draw with that number, counted over the whole run."""
     return np.random.default_rng([seed, 1, number])

@@ -1,4 +1,4 @@
-"""What a run leaves in its folder: written whole or not at all, and read without running code."""
+"""The files of a run: written atomically, and read without executing code."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ Row = dict[str, float]
 
 
 def save_checkpoint(state: Mapping[str, Any], path: Path) -> None:
-    """torch.save to a temporary file in the same folder, then rename."""
+    """Write a checkpoint to a temporary file in the same folder, then rename it."""
     temporary = path.with_suffix(".tmp")
     torch.save(dict(state), temporary)
     temporary.replace(path)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """The state of a checkpoint; WeightsError if it is missing, damaged or of another kind."""
+    """Return a checkpoint's state; WeightsError if it is missing, damaged or of another kind."""
     state = read_weights(path)
     if not {"job", "network", "ema", "optimizer", "step"} <= set(state):
         raise WeightsError(f"{path}: is no checkpoint of this training")
@@ -40,14 +40,14 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def write_json(content: Mapping[str, Any], path: Path) -> None:
-    """JSON, by a temporary file."""
+    """Write JSON through a temporary file."""
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     temporary.replace(path)
 
 
 def write_log(rows: Sequence[Row], path: Path) -> None:
-    """Rows as CSV, by a temporary file; a column that a row lacks stays empty."""
+    """Write rows as CSV through a temporary file; columns that a row lacks stay empty."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
     temporary = path.with_suffix(".tmp")
     with temporary.open("w", newline="", encoding="utf-8") as stream:
@@ -58,7 +58,7 @@ def write_log(rows: Sequence[Row], path: Path) -> None:
 
 
 def draw_curve(rows: Sequence[Row], path: Path, title: str) -> None:
-    """PSNR, SSIM and ECM over faces seen, as a picture; nothing without matplotlib or figures."""
+    """Plot PSNR, SSIM and ECM over faces seen; does nothing without matplotlib or data."""
     measured = [row for row in rows if "psnr" in row]
     try:
         from matplotlib.figure import Figure

@@ -1,10 +1,10 @@
-"""Put the weights of a finished run into the package: float16, with log, curve, figures and card.
+"""Add the weights of a finished run to the package: float16, with log, curve, figures and card.
 
     python -m affectbench_baselines.training.freeze rrdbnet --run runs/baselines/rrdbnet/last-0
 
-Writes `<family>/weights/<variant>.{safetensors,json,csv,png,md}`; of a base stage
-`<variant>-base.*`, from which last stages start on any machine (`thaw`). The card's figures come
-from the run and from the frozen weights themselves; what is to be written by hand is marked in it.
+Writes `<family>/weights/<variant>.{safetensors,json,csv,png,md}`; for a base stage
+`<variant>-base.*`, from which last stages can start on any machine (`thaw`). The card's figures
+come from the run and from the frozen weights themselves; sections to be written by hand are marked.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ SUPERVISION = {
 
 
 def freeze(name: str, run: Path, home: Path | None = None) -> dict[str, Any]:
-    """Freeze a variant; the figures of its card.
+    """Freeze a variant; return the figures of its card.
 
-    Raises InputError for a run that is not complete or of another variant, and for weights that
-    are larger than this package takes.
+    Raises InputError for a run that is incomplete or of another variant, and for weights that
+    exceed the size limit of this package.
     """
     done = _finished(run, name)
     source = run / WEIGHTS
@@ -88,7 +88,7 @@ def freeze(name: str, run: Path, home: Path | None = None) -> dict[str, Any]:
 
 
 def thaw(name: str, run: Path, home: Path | None = None) -> bool:
-    """Make a frozen base stage a finished run again; False if the package has none."""
+    """Restore a frozen base stage as a finished run; return False if the package has none."""
     if name not in VARIANTS or not (source := _target(name, "base", home)).is_file():
         return False
     figures = json.loads(source.with_suffix(".json").read_text(encoding="utf-8"))
@@ -112,7 +112,7 @@ def _target(name: str, stage: str, home: Path | None) -> Path:
 
 
 def card(name: str, figures: Mapping[str, Any]) -> str:
-    """The model card: figures filled in, words to be written marked."""
+    """Return the model card: figures filled in, text to be written marked."""
     job, validation = figures["job"], figures["validation"]
     rows = {
         "Network": f"{VARIANTS[name].title}; config in the weights' header",
@@ -157,7 +157,7 @@ def _finished(run: Path, name: str) -> dict[str, Any]:
 
 
 def _cpu_seconds(done: Mapping[str, Any]) -> float:
-    """Of this stage, whose seconds are each thread's, and of the one before."""
+    """Return the CPU seconds of this stage (summed over threads) and of the stage before."""
     own = done["seconds"] * done["threads"] * done["processes"]
     return float(own + done.get("before", {}).get("seconds", 0.0))
 

@@ -1,4 +1,4 @@
-"""The terms of the training loss; what is in the paper and what is ours is said at each."""
+"""The terms of the training loss; each states what is from the paper and what is ours."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ PERCEPTUAL_SIZE = 64
 """VGG features at 128 px would make training five times slower on a CPU."""
 
 FEATURE_SHARE = 0.5
-"""The share of each batch that VGG sees: of all faces, its two terms would take half of the time.
-Batches are shuffled, so that the terms are the same in the mean."""
+"""The share of each batch that VGG sees: on all faces, its two terms would take half of the time.
+Batches are shuffled, so the terms are unchanged in expectation."""
 
 IGNORED = 255
-"""The region of pixels of faces without landmarks."""
+"""The region assigned to pixels of faces without landmarks."""
 
 _CROP = 112
 _JITTER = 0.04
@@ -39,8 +39,8 @@ _SMALLEST = 48
 class Batch:
     """`lr` (N, 3, h, w) and `hr` (N, 3, H, W) in [0, 1]; `landmarks` (N, 478, 2), NaN if unknown.
 
-    `boxes` (N, 4): the face in HR, left top right bottom, relative. `regions` (N, r, r) int64 for
-    W-Net, else None. `whole` says whether HR is the whole face rather than a part of it.
+    `boxes` (N, 4): the face in HR as left, top, right, bottom, relative. `regions` (N, r, r) int64
+    for W-Net, else None. `whole` is True if HR is the whole face rather than a crop of it.
     """
 
     lr: torch.Tensor
@@ -51,7 +51,7 @@ class Batch:
     whole: bool = True
 
     def to(self, device: torch.device) -> Batch:
-        """The same on a device."""
+        """Return the batch on a device."""
         return Batch(
             self.lr.to(device),
             self.hr.to(device),
@@ -63,7 +63,7 @@ class Batch:
 
 
 class Objective:
-    """The weighted sum of all terms whose weight is not 0."""
+    """The weighted sum of all terms with nonzero weight."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class Objective:
     def __call__(
         self, out: Details, batch: Batch, rng: torch.Generator
     ) -> tuple[torch.Tensor, dict[str, float]]:
-        """The loss, and every term of it before weighting."""
+        """Return the loss, and each of its terms before weighting."""
         terms = {k: v for k, v in self._terms(out, batch, rng).items() if v is not None}
         total = torch.stack([self.weights[name] * value for name, value in terms.items()]).sum()
         return total, {name: float(value.detach()) for name, value in terms.items()}
@@ -109,7 +109,7 @@ class Objective:
 
 
 def pixel_loss(sr: torch.Tensor, batch: Batch) -> torch.Tensor:
-    """L1; with regions weighted by region (in W-Net's abstract), mean weight 1 (ours)."""
+    """Return L1; with regions weighted by region (as in W-Net's abstract), mean weight 1 (ours)."""
     difference = (sr - batch.hr).abs()
     if batch.regions is None:
         return difference.mean()
@@ -122,9 +122,9 @@ def pixel_loss(sr: torch.Tensor, batch: Batch) -> torch.Tensor:
 def graph_losses(
     predicted: torch.Tensor, target: torch.Tensor, edges: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Graph-based loss (a term of the paper; its form is ours): positions and edge lengths.
+    """Return the graph losses (in the paper; their form is ours): positions and edge lengths.
 
-    Mean L1 over the faces with landmarks, in eye distances, so that small faces count as much.
+    Mean L1 over the faces with landmarks, in eye distances, so that small faces count equally.
     """
     known = torch.isfinite(target).all(2).all(1)
     if not bool(known.any()):
@@ -139,19 +139,19 @@ def graph_losses(
 
 def _lengths(points: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
     one, other = edges.to(points.device).unbind(1)
-    # The root has no gradient at 0, where two predicted points may meet.
+    # The square root has no gradient at 0, which occurs where two predicted points coincide.
     return ((points[:, one] - points[:, other]).square().sum(2) + 1e-12).sqrt()
 
 
 def parsing_loss(logits: torch.Tensor, regions: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy of the parsing map with the drawn regions; faces without landmarks count 0."""
+    """Return the cross-entropy of the parsing map, ignoring faces without landmarks."""
     known = (regions != IGNORED).sum().clamp(min=1)
     total = F.cross_entropy(logits, regions, ignore_index=IGNORED, reduction="sum")
     return total / known
 
 
 def frequency_loss(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
-    """Cross-entropy of FADN's predictors with the frequency classes of HR."""
+    """Return the cross-entropy of FADN's predictors with the frequency classes of HR."""
     classes = frequency_classes(batch.hr, batch.hr.shape[-1] // batch.lr.shape[-1])
     return F.cross_entropy(logits, classes)
 
@@ -159,9 +159,9 @@ def frequency_loss(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
 def feature_losses(
     vgg: FirstStages, sr: torch.Tensor, hr: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Perceptual and style losses (terms of the paper; network, size and stages are ours).
+    """Return perceptual and style losses (in the paper; network, size and stages are ours).
 
-    L1 of VGG16 features, and L1 of their Gram matrices, both at 64 px, mean over the stages.
+    L1 of VGG16 features, and L1 of their Gram matrices, both at 64 px, averaged over the stages.
     """
     with torch.no_grad():
         targets = vgg(resized(hr, PERCEPTUAL_SIZE))
@@ -173,7 +173,7 @@ def feature_losses(
 
 
 def gram(x: torch.Tensor) -> torch.Tensor:
-    """Products of channels averaged over positions: (N, C, C) of (N, C, H, W)."""
+    """Return Gram matrices, averaged over positions: (N, C, C) of (N, C, H, W)."""
     flat = x.flatten(2)
     return flat @ flat.mT / flat.shape[2]
 
@@ -181,14 +181,14 @@ def gram(x: torch.Tensor) -> torch.Tensor:
 def emotion_loss(
     judge: Judge, sr: torch.Tensor, batch: Batch, kind: EmotionKind, rng: torch.Generator
 ) -> torch.Tensor:
-    """Expression-preserving (emotion consistency) loss (a term of the paper; its form is ours).
+    """Return the emotion consistency loss (in the paper; its form is ours).
 
-    The judge sees both faces through one box, found on HR and jittered a little anew every time, so
-    that no single pixel grid is worth fitting. `kl`: Kullback-Leibler divergence of the judge's
-    class probabilities on SR from those on HR; `soft`: T^2 times the same at temperature T = 4
-    (distillation, Hinton et al., 2015: a judge that is nearly certain says something of all
-    classes), in views that differ in size, colour and side; `ecm`: affectbench's smoothed
-    surrogate of ECM.
+    The judge sees both faces through the same box, located on HR and jittered slightly each time,
+    so that the network cannot overfit to one pixel grid. `kl`: Kullback-Leibler divergence of the
+    judge's class probabilities on SR from those on HR; `soft`: T^2 times the same at temperature
+    T = 4 (distillation, Hinton et al., 2015, which keeps information about all classes when the
+    judge is nearly certain), on views augmented in size, colour and mirroring; `ecm`: affectbench's
+    smoothed surrogate of ECM.
     """
     boxes = jittered(batch.boxes, rng)
     hr, faces = cut(batch.hr, boxes).clamp(0.0, 1.0), cut(sr, boxes).float()
@@ -205,7 +205,7 @@ def emotion_loss(
 
 
 def varied(x: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
-    """Images (..., 3, H, W) at a drawn size of 48 px or more, half of them grey or mirrored."""
+    """Augment images (..., 3, H, W): random size from 48 px, half of them grey or mirrored."""
     size, grey, mirror = torch.rand(3, generator=rng).tolist()
     flat = x.flatten(0, -4)
     flat = resized(flat, round(_SMALLEST + size * (x.shape[-1] - _SMALLEST)))
@@ -217,7 +217,7 @@ def varied(x: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
 
 
 def jittered(boxes: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
-    """Boxes (N, 4) moved and resized by up to 4 % of their side."""
+    """Jitter boxes (N, 4) in position and size by up to 4 % of their side."""
     side = boxes[:, 2:3] - boxes[:, 0:1]
     move = torch.rand((len(boxes), 2), generator=rng).to(boxes) * 2.0 - 1.0
     grow = torch.rand((len(boxes), 1), generator=rng).to(boxes) * 2.0 - 1.0
@@ -226,7 +226,7 @@ def jittered(boxes: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
 
 
 def cut(x: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
-    """The boxes (N, 4) of images (N, C, H, W) at 112x112, bilinear; outside, the edge goes on."""
+    """Crop boxes (N, 4) of images (N, C, H, W) to 112x112, bilinear, with replicated borders."""
     theta = boxes.new_zeros((len(boxes), 2, 3))
     theta[:, 0, 0] = boxes[:, 2] - boxes[:, 0]
     theta[:, 1, 1] = boxes[:, 3] - boxes[:, 1]

@@ -1,4 +1,4 @@
-"""Seeds that follow from where a run is, so that no random state has to be kept."""
+"""Seeds derived from the position in a run, so that no random state has to be stored."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 @contextmanager
 def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
-    """torch's global random state set inside, and as it was after."""
+    """Seed torch's global random state inside the context, and restore it afterwards."""
     cuda = [device] if device is not None and device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda):
         torch.manual_seed(seed)
@@ -19,5 +19,5 @@ def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
 
 
 def mixed(*numbers: int) -> int:
-    """One seed of several."""
+    """Combine several numbers into one seed."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)

@@ -1,12 +1,12 @@
-"""The queue of trainings, one after another, in the order of their value; each goes on if stopped.
+"""The training queue, run one job at a time, most valuable first; stopped jobs are resumed.
 
     python -m affectbench_baselines.training.schedule --data ZIP --landmarks NPZ --vgg16 FILE
     python -m affectbench_baselines.training.schedule --list
 
-Start it again after a stop: finished jobs are passed over, the others go on from their last
-checkpoint. `--only rrdbnet/base,affectsrnet/` takes the jobs whose folder begins with one of these;
-`--until HH:MM` starts no job after that time. Runs lie under `--runs` (default `runs/baselines`),
-one folder a job.
+Restart it after a stop: finished jobs are skipped, the others resume from their last checkpoint.
+`--only rrdbnet/base,affectsrnet/` selects jobs whose folder starts with one of these; `--until
+HH:MM` starts no job after that time. Runs are stored under `--runs` (default `runs/baselines`), one
+folder per job.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from affectbench_baselines.variants import VARIANTS
 _LOG = logging.getLogger("affectbench_baselines")
 SEEDS = (0, 1, 2)
 SEEDED = ("affectsrnet", "rrdbnet-emotion", "affectsrnet-noemotion")
-"""The claim and its controls, whose last stage runs with each seed."""
+"""The claim and its controls; their last stage runs with each seed."""
 
 ABLATION_FACES = (20_000, 10_000)
 ABLATIONS = (
@@ -43,7 +43,7 @@ ABLATIONS = (
 
 @dataclass(frozen=True)
 class Entry:
-    """A training of the queue: its folder below the runs' folder, and its own arguments."""
+    """A job of the queue: its folder below the runs' folder, and its own arguments."""
 
     folder: str
     variant: str
@@ -52,7 +52,7 @@ class Entry:
 
 
 def queue() -> Iterator[Entry]:
-    """All jobs, the most valuable first."""
+    """Yield all jobs, the most valuable first."""
     for family in ("rrdbnet", "affectsrnet"):
         yield Entry(f"{family}/base", family)
     yield _last("rrdbnet", 0)
@@ -78,7 +78,7 @@ def _ablations() -> Iterator[Entry]:
         folder = f"ablations/{name}"
         yield Entry(f"{folder}/base", name, ("--faces", base))
         yield Entry(f"{folder}/last", name, ("--stage", "last", "--faces", last), f"{folder}/base")
-    # Without the emotion loss the base stage is that of the whole network.
+    # Without the emotion loss, the base stage is the same as for the whole network.
     yield Entry(
         "ablations/affectsrnet-noemotion/last",
         "affectsrnet-noemotion",
@@ -88,7 +88,7 @@ def _ablations() -> Iterator[Entry]:
 
 
 def command(entry: Entry, options: argparse.Namespace) -> list[str]:
-    """The arguments of `affectbench_baselines.train` for a job."""
+    """Return the arguments of `affectbench_baselines.train` for a job."""
     runs = options.runs
     out = [entry.variant, "--data", str(options.data), "--landmarks", str(options.landmarks)]
     out += ["--out", str(runs / entry.folder), "--cache", str(runs / "cache"), "--resume"]
@@ -103,7 +103,7 @@ def command(entry: Entry, options: argparse.Namespace) -> list[str]:
 
 
 def state(entry: Entry, runs: Path) -> str:
-    """`done` with the figures of its last row, `started`, or `waiting`."""
+    """Return `done` with the figures of the last row, `started`, or `waiting`."""
     folder = runs / entry.folder
     if (folder / DONE).is_file():
         figures = json.loads((folder / DONE).read_text(encoding="utf-8"))["figures"]
@@ -113,7 +113,7 @@ def state(entry: Entry, runs: Path) -> str:
 
 
 def run_queue(entries: Sequence[Entry], options: argparse.Namespace) -> int:
-    """Run what is not done yet; the number of jobs that failed."""
+    """Run the unfinished jobs; return the number that failed."""
     failed = 0
     for entry in entries:
         if _finished(entry.folder, options.runs):
@@ -134,13 +134,13 @@ def run_queue(entries: Sequence[Entry], options: argparse.Namespace) -> int:
 
 
 def _finished(folder: str, runs: Path) -> bool:
-    """Whether a job is finished; a base stage also by its frozen weights, which become its run."""
+    """Return whether a job is finished; frozen weights of a base stage count as its run."""
     run = runs / folder
     return (run / DONE).is_file() or freeze.thaw(folder.removesuffix("/base"), run)
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the command-line parser."""
     parser = argparse.ArgumentParser(
         prog="python -m affectbench_baselines.training.schedule",
         description=__doc__,
@@ -158,7 +158,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run or list the queue; 1 if a job failed."""
+    """Run or list the queue; return 1 if a job failed."""
     options = parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     entries = list(queue())

@@ -1,4 +1,4 @@
-"""The recipe that every network is trained by: ours, and the same for all rows that are ranked."""
+"""The training recipe of every network: ours, and identical for all ranked rows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EMOTION_KIND: EmotionKind = "soft"
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weight of each term; a term of weight 0 is not computed.
+    """Weight of each loss term; terms with weight 0 are not computed.
 
     `pixel` L1; `landmarks` and `edges` of the predicted graph; `parsing`, `frequency` and
     `sparsity` of W-Net and FADN; `perceptual` and `style` by the first stages of VGG16 at 64 px;
@@ -41,7 +41,7 @@ class LossWeights:
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of training; `faces` are counted as often as they are seen, in both stages."""
+    """One stage of training; `faces` counts every view of a face, in both stages."""
 
     faces: int
     learning_rate: float
@@ -54,11 +54,11 @@ class Stage:
 
 @dataclass(frozen=True)
 class Job:
-    """Everything that decides a training run but the machine: two equal jobs give equal weights.
+    """Everything that determines a training run, except the machine: equal jobs give equal weights.
 
-    `network` are the settings of the network, overrides included. `zoom` limits by how much a face
-    is made larger or smaller than in its file to reach `eye_distance`, the distance of the outer
-    eye corners in image widths; `plain_share` of the faces are taken as they are.
+    `network` are the settings of the network, overrides included. `zoom` limits how much a face is
+    scaled up or down from its file to reach `eye_distance`, the distance of the outer eye corners
+    in image widths; `plain_share` of the faces are used unchanged.
     """
 
     variant: str
@@ -74,23 +74,23 @@ class Job:
     zoom: tuple[float, float] = (0.85, 1.30)
     plain_share: float = 0.25
     native_scale_share: float = 0.5
-    """Of a network for many scales: the share of batches at its largest scale."""
+    """For a multi-scale network, the share of batches at its largest scale."""
 
     @property
     def steps(self) -> int:
-        """Batches, the last one as full as all others."""
+        """Number of batches; the last one is full too."""
         return math.ceil(self.stage.faces / self.batch_size)
 
     def record(self) -> dict[str, Any]:
-        """As plain JSON data."""
+        """Return the job as plain JSON data."""
         return {**asdict(self), "network": dict(self.network)}
 
 
 FACES: dict[StageName, int] = {"base": 45_000, "last": 15_000}
-"""The budget of every ranked row: 60,000 faces seen."""
+"""The training budget of every ranked row: 60,000 faces seen."""
 
 PERCEPTUAL, STYLE = 0.01, 0.005
-"""On bicubic faces they have about 0.3 of the pixel loss's gradient."""
+"""On bicubic faces their gradient is about 0.3 of the pixel loss's gradient."""
 
 
 def make_job(
@@ -105,7 +105,7 @@ def make_job(
     emotion_kind: EmotionKind = EMOTION_KIND,
     **changes: Any,
 ) -> Job:
-    """The job of a variant by the common recipe; `changes` are fields of the job."""
+    """Return the job of a variant under the common recipe; `changes` override fields of the job."""
     weights = dict(config.loss_weights)
     last = stage_name == "last"
     if last:
@@ -125,7 +125,7 @@ def make_job(
 
 
 def learning_rate(stage: Stage, step: int, steps: int) -> float:
-    """Linear warm-up, then a half cosine from `learning_rate` to `final_rate`."""
+    """Return the rate: linear warm-up, then a half cosine from `learning_rate` to `final_rate`."""
     warm = min(1.0, (step + 1) / max(1, stage.warmup_steps))
     cosine = 0.5 * (1.0 + math.cos(math.pi * min(1.0, step / max(1, steps))))
     return warm * (stage.final_rate + (stage.learning_rate - stage.final_rate) * cosine)

@@ -1,4 +1,4 @@
-"""One stage of training, from its command line to the trained weights."""
+"""One stage of training, from the command line to trained weights."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LOG = logging.getLogger("affectbench_baselines")
 
 
 def train(job: Job, options: argparse.Namespace, advance: Advance) -> None:
-    """Run a job with the options of a command line; `advance` is told of each step."""
+    """Run a job with the options of a command line; `advance` is called after each step."""
     if options.resume and (options.out / DONE).is_file():
         _LOG.info("%s: is complete", options.out)
         return
@@ -41,7 +41,7 @@ def train(job: Job, options: argparse.Namespace, advance: Advance) -> None:
     fabric.barrier()
     faces = load_faces(options.data, options.landmarks, cache)
     held_out = validation_ids()
-    network, extra = _before(options.init)
+    network, extra = read_previous(options.init)
     trainer = Trainer(
         fabric,
         job,
@@ -61,8 +61,8 @@ def train(job: Job, options: argparse.Namespace, advance: Advance) -> None:
     trainer.run()
 
 
-def _before(init: Path | None) -> tuple[dict[str, Any] | None, dict[str, Any]]:
-    """The weights of the stage before, and what its run says of itself."""
+def read_previous(init: Path | None) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+    """Return the weights of the previous stage, and the metadata of its run."""
     if init is None:
         return None, {}
     path = init / WEIGHTS if init.is_dir() else init

@@ -1,7 +1,7 @@
-"""The training loop, on Lightning Fabric: one process, or the same on several devices and nodes.
+"""The training loop, on Lightning Fabric: one process, or several devices and nodes.
 
-Everything random follows from (seed, step, process), so that a run that stops and goes on is the
-same run, bit for bit on a CPU: same order, same draws, same optimiser, same averages.
+All randomness is derived from (seed, step, process), so a resumed run equals an uninterrupted one,
+bit for bit on a CPU: same order, same draws, same optimiser, same averages.
 """
 
 from __future__ import annotations
@@ -50,18 +50,18 @@ from affectbench_baselines.weights import write_weights
 
 _LOG = logging.getLogger("affectbench_baselines")
 TRAINED_ON = ("celeba-official:182640-201596", "celeba:182640-201596", "celeba-train-split")
-"""The faces of celeba_train: `loose` by its ids in CelebA's official test split, and `tight`."""
+"""The faces of celeba_train: `loose` by id in CelebA's official split, and `tight`."""
 
 
 class TrainingError(AffectBenchError):
-    """A run cannot go on."""
+    """A training run cannot continue."""
 
     exit_code = 1
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How often to save, to tell and to measure; `stop_after` ends a run early, for a test."""
+    """How often to save, log and validate; `stop_after` ends a run early, for a test."""
 
     save_seconds: float = 180.0
     tell_seconds: float = 15.0
@@ -71,7 +71,7 @@ class Pace:
 
 @dataclass
 class Position:
-    """Where a run is. `seconds` counts training alone, `sums` the terms since the last row."""
+    """The position of a run. `seconds` is training time, `sums` the terms since the last row."""
 
     step: int = 0
     seconds: float = 0.0
@@ -82,7 +82,7 @@ class Position:
 
 
 class Trainer:
-    """One stage of one network: its weights, their moving average, the optimiser, its position."""
+    """One stage of one network: weights, their moving average, optimiser, position."""
 
     def __init__(
         self,
@@ -128,7 +128,7 @@ class Trainer:
         self.position = Position()
 
     def start_from(self, tensors: dict[str, torch.Tensor]) -> None:
-        """Take initial weights, such as the averages of the stage before."""
+        """Load initial weights, such as the averages of the previous stage."""
         self.network.load_state_dict(tensors)
         self.ema.load_state_dict(tensors)
 
@@ -159,7 +159,7 @@ class Trainer:
             self.save()
 
     def save(self) -> None:
-        """Write everything that going on needs; process 0 does."""
+        """Write everything needed to resume; only process 0 writes."""
         if self.fabric.is_global_zero:
             state = {
                 "job": self.job.record(),
@@ -172,7 +172,7 @@ class Trainer:
         self.fabric.barrier()
 
     def resume(self) -> None:
-        """Go on from the checkpoint in the output folder; InputError if it is of another job."""
+        """Resume from the output folder's checkpoint; InputError if it belongs to another job."""
         state = load_checkpoint(self.out / CHECKPOINT)
         if _plain(state["job"]) != _plain(self.job.record()):
             changed = sorted(
@@ -199,7 +199,7 @@ class Trainer:
         return f"{self.job.variant}, {self.job.stage_name}"
 
     def _start_at(self, faces: Faces) -> None:
-        """Where a network predicts landmarks, it begins at the average face."""
+        """Initialise a network's landmark prediction at the average face."""
         for part in self.network.modules():
             if isinstance(part, (LandmarkPrior, MeanFace)):
                 part.start_from(torch.from_numpy(np.nan_to_num(faces.mean_face(), nan=0.5)))
@@ -272,7 +272,7 @@ class Trainer:
         )
 
     def _measure(self) -> None:
-        """A row of the log: mean terms since the last one, and the averages' validation figures."""
+        """Add a row to the log: mean terms since the last one, and validation of the averages."""
         position = self.position
         row: Row = {
             "faces": self._faces,
@@ -309,7 +309,7 @@ class Trainer:
         self.fabric.barrier()
 
     def header(self) -> Header:
-        """What the weights file says of itself."""
+        """Return the header of the weights file."""
         weights, before = self.job.stage.weights, self.extra.get("before", {})
         against = list(before.get("trained_against", ()))
         against += ["vgg16"] if weights.perceptual or weights.style else []
@@ -326,7 +326,7 @@ class Trainer:
 
 
 def _require_size(network: Network, faces: Faces, size: int) -> None:
-    """InputError unless HR faces of that side can be had from the archive and suit the network."""
+    """Raise InputError unless the archive and the network support HR faces of that side."""
     step, side = network.scale * network.size_multiple, len(faces.images[0])
     smallest = network.scale * network.smallest_lr
     if side < size:
@@ -341,7 +341,7 @@ def _require_size(network: Network, faces: Faces, size: int) -> None:
 
 
 def _plain(record: Any) -> Any:
-    """Lists and tuples compare as equal: a checkpoint may hold either."""
+    """Convert tuples to lists for comparison, since a checkpoint may contain either."""
     if isinstance(record, dict):
         return {key: _plain(value) for key, value in record.items()}
     return [_plain(v) for v in record] if isinstance(record, (list, tuple)) else record

@@ -1,9 +1,8 @@
-"""The validation slice: 400 training faces that no run trains on, half of them loose, by id.
+"""The validation slice: 400 training faces excluded from all training, half of them loose, by id.
 
-PSNR and SSIM in the convention `rgb`, ECM (`ecm/1`) through mini-Xception, which no loss
-of ours uses: face-api is the judge of the emotion loss, and its ECM is
-recorded beside it only to show how far a gain carries over. Faces are taken as their files have
-them, with the face box of their group.
+PSNR and SSIM use the convention `rgb`, ECM (`ecm/1`) uses mini-Xception, which none of our losses
+uses: face-api is the judge of the emotion loss, and its ECM is recorded only to show how far a gain
+transfers. Faces are used as stored in their files, with the face box of their group.
 """
 
 from __future__ import annotations
@@ -29,13 +28,13 @@ _WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 
 
 def validation_ids() -> tuple[str, ...]:
-    """The committed id list."""
+    """Return the committed list of ids."""
     text = Path(__file__).with_name("validation.txt").read_text(encoding="utf-8")
     return tuple(text.split())
 
 
 class Validation:
-    """HR, LR and the judges' logits on HR, made once; `measure` then scores a network."""
+    """HR, LR and the judges' logits on HR, computed once; `measure` then scores a network."""
 
     def __init__(self, faces: Faces, scale: int, size: int, judges: Sequence[str] = JUDGES) -> None:
         hr = [window(faces.images[i], 0.0, 0.0, 1.0, size) for i in range(len(faces))]
@@ -47,7 +46,7 @@ class Validation:
         self._reference = [self._logits(judge, self._hr) for judge in self._judges]
 
     def measure(self, network: nn.Module, device: torch.device) -> dict[str, float]:
-        """PSNR in dB, SSIM, and for each judge macro and plain mean ECM."""
+        """Return PSNR in dB, SSIM, and for each judge macro and plain mean ECM."""
         was_training = network.training
         network.eval()
         with torch.inference_mode():
@@ -71,7 +70,7 @@ class Validation:
         return figures
 
     def _logits(self, judge: Judge, images: torch.Tensor) -> torch.Tensor:
-        """Logits of the face boxes; images of one box go together."""
+        """Return logits of the face boxes; images with the same box are batched together."""
         out: list[torch.Tensor | None] = [None] * len(images)
         for box in set(self._boxes):
             index = [i for i, own in enumerate(self._boxes) if own == box]

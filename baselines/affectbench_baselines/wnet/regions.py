@@ -13,13 +13,13 @@ from affectbench_baselines.affectsrnet.graph import BROW, EYE_RINGS, LIPS, OVAL,
 REGIONS = ("background", "skin", "brows", "eyes", "nose", "lips", "mouth")
 
 LOSS_WEIGHTS = (0.75, 1.0, 1.5, 2.0, 1.25, 2.0, 2.0)
-"""Our weights of the pixel loss by region."""
+"""Our pixel loss weights by region."""
 
 _NOSE_HALF = (168, 193, 245, 128, 114, 217, 126, 209, 49, 129, 64, 98, 97, 2)
 _NOSE = (*_NOSE_HALF, *reversed(mirrored(_NOSE_HALF)[1:-1]))
 
 POLYGONS: tuple[tuple[str, tuple[int, ...]], ...] = (
-    # drawn in this order: later ones lie on top
+    # drawn in this order: later regions cover earlier ones
     ("skin", OVAL),
     ("nose", _NOSE),
     ("brows", BROW),
@@ -32,7 +32,7 @@ POLYGONS: tuple[tuple[str, tuple[int, ...]], ...] = (
 
 
 def draw_regions(landmarks: NDArray[np.floating], size: int) -> NDArray[np.uint8]:
-    """The region of each pixel (size, size), an index of `REGIONS`, of landmarks (478, 2)."""
+    """Return the region of each pixel (size, size), indexing `REGIONS`, of landmarks (478, 2)."""
     canvas = Image.new("L", (size, size))
     draw = ImageDraw.Draw(canvas)
     for region, points in POLYGONS:
