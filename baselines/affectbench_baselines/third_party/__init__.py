@@ -1,1 +1,1 @@
-"""Networks for published checkpoints that no library supports. Weights are not included."""
+"""Networks for checkpoints that others published and no library reads. Weights not included."""

@@ -24,32 +24,32 @@ def _conv(channels: int, out: int, groups: int) -> nn.Conv2d:
 
 
 class _Named(nn.Module):
-    """A sequence with the name `body`, as in the checkpoint."""
+    """A sequence under the name `body`, as the checkpoint has it."""
 
     def __init__(self, *layers: nn.Module) -> None:
         super().__init__()
         self.body = nn.Sequential(*layers)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Apply the sequence."""
+        """The sequence applied."""
         out: torch.Tensor = self.body(x)
         return out
 
 
 class EfficientResidual(_Named):
-    """Two grouped 3x3 convolutions and a 1x1, added to the input, then ReLU."""
+    """Two grouped 3x3 convolutions and a 1x1, added to the input, ReLU."""
 
     def __init__(self) -> None:
         grouped = [_conv(WIDTH, WIDTH, GROUPS) for _ in range(2)]
         super().__init__(grouped[0], nn.ReLU(), grouped[1], nn.ReLU(), nn.Conv2d(WIDTH, WIDTH, 1))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return (N, 64, h, w) of the same shape."""
+        """(N, 64, h, w) to the same shape."""
         return torch.relu(self.body(x) + x)
 
 
 class Cascade(nn.Module):
-    """Three stages; after each, a 1x1 convolution fuses the input and all outputs so far."""
+    """Three stages; after each, a 1x1 convolution fuses the input and the results so far."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class Cascade(nn.Module):
     def cascade(
         self, x: torch.Tensor, stages: tuple[Callable[[torch.Tensor], torch.Tensor], ...]
     ) -> torch.Tensor:
-        """Apply the stages to (N, 64, h, w)."""
+        """The stages applied to (N, 64, h, w)."""
         gathered = out = x
         for number, stage in enumerate(stages, 1):
             gathered = torch.cat([gathered, stage(out)], dim=1)
@@ -69,14 +69,14 @@ class Cascade(nn.Module):
 
 
 class Block(Cascade):
-    """A cascade whose three stages share weights."""
+    """A cascade whose three stages share their weights."""
 
     def __init__(self) -> None:
         super().__init__()
         self.b1 = EfficientResidual()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return (N, 64, h, w) of the same shape."""
+        """(N, 64, h, w) to the same shape."""
         return self.cascade(x, (self.b1, self.b1, self.b1))
 
 
@@ -89,20 +89,20 @@ def _upsampler(scale: int) -> _Named:
 
 
 class _Shift(nn.Module):
-    """Subtracts or adds the mean colour; a 1x1 convolution in the checkpoint."""
+    """The mean colour taken off or put back, a 1x1 convolution in the checkpoint."""
 
     def __init__(self) -> None:
         super().__init__()
         self.shifter = nn.Conv2d(3, 3, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return (N, 3, h, w) of the same shape."""
+        """(N, 3, h, w) to the same shape."""
         out: torch.Tensor = self.shifter(x)
         return out
 
 
 class CARNM(Cascade):
-    """Map LR (N, 3, h, w) in [0, 1] to SR of `scale` times the size. Names as in the weights."""
+    """LR (N, 3, h, w) in [0, 1] to SR of `scale` times the size. Parts named as the weights are."""
 
     def __init__(self, scale: int) -> None:
         super().__init__()
@@ -120,14 +120,14 @@ class CARNM(Cascade):
         }
 
     def forward(self, lr: torch.Tensor) -> torch.Tensor:
-        """Return SR of LR."""
+        """SR of LR."""
         features = self.cascade(self.entry(self.sub_mean(lr)), (self.b1, self.b2, self.b3))
         sr: torch.Tensor = self.add_mean(self.exit(self.upsample[self._up](features)))
         return sr
 
 
 def carn_m(scale: int, weights: str) -> CARNM:
-    """Return CARN-M for x2, x3 or x4; for other scales x4, to be combined with `@then=`."""
+    """CARN-M for x2, x3 or x4; for any other scale x4, to be completed by `@then=`."""
     network = CARNM(scale if scale in SCALES else 4)
     try:
         network.load_state_dict(read_weights(weights))

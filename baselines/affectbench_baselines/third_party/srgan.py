@@ -1,7 +1,7 @@
 """The SRGAN generator (Ledig et al., arXiv 1609.04802), for the checkpoints of leftthomas/SRGAN.
 
-`epochs/netG_epoch_{2,4,8}_100.pth` of commit b0323c6; the repository has been under MIT since 2020,
-but that commit has no licence file. Trained on VOC2012 with a VGG content loss. RGB in [0, 1].
+`epochs/netG_epoch_{2,4,8}_100.pth` of commit b0323c6; the repository is under MIT since 2020, that
+commit carries no licence file. Trained on VOC2012 with a VGG content loss. RGB in [0, 1].
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ class Residual(nn.Module):
         self.bn2 = nn.BatchNorm2d(channels)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return (N, C, h, w) of the same shape."""
+        """(N, C, h, w) to the same shape."""
         inner = self.prelu(self.bn1(self.conv1(x)))
         out: torch.Tensor = x + self.bn2(self.conv2(inner))
         return out
 
 
 class Upsample(nn.Module):
-    """Double the size: convolution, pixel shuffle, PReLU."""
+    """Twice the size: convolution, pixel shuffle, PReLU."""
 
     def __init__(self, channels: int = 64) -> None:
         super().__init__()
@@ -43,15 +43,15 @@ class Upsample(nn.Module):
         self.prelu = nn.PReLU()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (N, C, h, w) to (N, C, 2h, 2w)."""
+        """(N, C, h, w) to (N, C, 2h, 2w)."""
         out: torch.Tensor = self.prelu(self.shuffle(self.conv(x)))
         return out
 
 
 class Generator(nn.Module):
-    """Map LR (N, 3, h, w) in [0, 1] to SR of 2**stages times the size, in [0, 1].
+    """LR (N, 3, h, w) in [0, 1] to SR of 2**stages times the size, in [0, 1].
 
-    Submodules have the names of the checkpoints' tensors.
+    The parts bear the names of the checkpoints' tensors.
     """
 
     def __init__(self, stages: int) -> None:
@@ -71,7 +71,7 @@ class Generator(nn.Module):
         }
 
     def forward(self, lr: torch.Tensor) -> torch.Tensor:
-        """Return SR of LR."""
+        """SR of LR."""
         first = inner = self.block1(lr)
         for name in BLOCKS:
             inner = self.get_submodule(name)(inner)
@@ -80,7 +80,7 @@ class Generator(nn.Module):
 
 
 def srgan(weights: str) -> Generator:
-    """Return the generator of a checkpoint, at the scale of its weights."""
+    """The generator of a checkpoint, of the scale that its weights have."""
     tensors = read_weights(weights)
     stages = sum(name.startswith("block8.") and name.endswith(".conv.weight") for name in tensors)
     generator = Generator(stages)
