@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from affectbench.types import Columns, content_id
+from affectbench.types import MOST_DIGITS, Columns, content_id
 
 SCHEMA = 1
 Check = Callable[[str, Any], str]
@@ -228,7 +228,9 @@ _METRIC = _object(
         **dict.fromkeys(("label", "network", "by_convention"), _text),
         **dict.fromkeys(("min_size", "few_faces", "quality_axis"), _whole),
         **dict.fromkeys(("beside", "summaries", "regions"), _texts),
-        "digits": _is("a number of decimals, 0 to 17", lambda v: _is_whole(v) and v <= 17),
+        "digits": _is(
+            f"a number of decimals, 0 to {MOST_DIGITS}", lambda v: _is_whole(v) and v <= MOST_DIGITS
+        ),
         "tolerance": _number,
         "leads": _flag,
     },

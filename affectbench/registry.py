@@ -107,6 +107,12 @@ class Registry(Generic[T]):
                 f"{self.noun} '{name}' ({_origin(point)}) is a {type(plugin).__name__}, "
                 f"not a {self._kind.__name__}"
             )
+        own = getattr(getattr(plugin, "spec", None), "name", name)
+        if own != name:
+            raise PluginError(
+                f"{self.noun} '{name}' ({_origin(point)}) has a spec named '{own}': give the entry "
+                "point and the spec one name"
+            )
         return plugin
 
     def _unknown(self, name: str) -> str:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Direction = Literal["higher", "lower"]
 MetricKind = Literal["image", "set", "cost"]
+MOST_DIGITS = 17
 Colour = Literal["rgb", "grey"]
 Role = Literal["model", "anchor", "published"]
 Box = tuple[float, float, float, float]
@@ -187,6 +188,16 @@ class MetricSpec:
     quality_axis: int = 0
     regions: tuple[str, ...] = ()
     leads: bool = False
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for facts that no record could keep."""
+        for name, known in (("direction", Direction), ("kind", MetricKind)):
+            if getattr(self, name) not in get_args(known):
+                raise ValueError(
+                    f"{name} {getattr(self, name)!r} is none of {', '.join(get_args(known))}"
+                )
+        if type(self.digits) is not int or not 0 <= self.digits <= MOST_DIGITS:
+            raise ValueError(f"digits {self.digits!r} is no number from 0 to {MOST_DIGITS}")
 
     @property
     def display(self) -> str:

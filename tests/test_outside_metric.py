@@ -185,3 +185,38 @@ def test_a_record_with_too_many_digits_is_refused(run_folder: Path, tmp_path: Pa
     path.write_text(json.dumps(content))
     with pytest.raises(Exception, match=r"metric\.digits"):
         load_run(folder)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("name='other'", "metric 'edges' (edges: edges:EDGES) has a spec named 'other'"),
+        ("direction='down'", "cannot be imported: direction 'down' is none of higher, lower"),
+        ("kind='picture'", "cannot be imported: kind 'picture' is none of image, set, cost"),
+        ("digits='2'", "cannot be imported: digits '2' is no number from 0 to 17"),
+        ("digits=18", "cannot be imported: digits 18 is no number from 0 to 17"),
+    ],
+)
+def test_a_spec_that_no_record_could_keep_is_refused_when_it_is_loaded(
+    outside: Path, tmp_path: Path, wrong: str, said: str
+) -> None:
+    text = METRIC.replace('name="edges"', "name='edges'")
+    field = wrong.partition("=")[0]
+    for known in ("name='edges', ", "digits=1, "):
+        if known.startswith(f"{field}="):
+            text = text.replace(known, "")
+    (tmp_path / "edges.py").write_text(text.replace('unit="grey"', f'{wrong}, unit="grey"'))
+    (tmp_path / "gradient_error.py").write_text((outside / "gradient_error.py").read_text())
+    paths = [str(tmp_path), str(outside), str(ROOT), os.environ.get("PYTHONPATH", "")]
+    command = ["compare", "--models", "nearest", "--metrics", "edges", "--out", str(tmp_path / "o")]
+    done = subprocess.run(
+        [sys.executable, "-m", "affectbench.cli.main", *command],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+    )
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not list((tmp_path / "o").rglob("*.json"))
