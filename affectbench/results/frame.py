@@ -19,9 +19,10 @@ class Value:
 
     `value` is None if the cell failed. `missing` counts faces with a result but without a value;
     `mean` and `macro_classes` belong to macro means. `summaries` are further statistics of the set.
-    `difference` holds `diff`, `diff_low`, `diff_high` and the corrected `p` of the paired test against the run's `versus`, where one was made. `among_best` says whether it
-    cannot be distinguished from the best value (None: not tested), `best` whether it is the best of
-    the models that may be ranked, `trained_against` whether the model may not.
+    `difference` holds `diff`, `diff_low`, `diff_high` and the corrected `p` of the paired test
+    against the run's `versus`, where one was made. `among_best` says whether the value is
+    indistinguishable from the best (None: not tested), `best` whether it is the best of the models
+    that may be ranked, and `trained_against` whether its model may not be ranked.
     """
 
     value: float | None = None
