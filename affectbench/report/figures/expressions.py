@@ -49,7 +49,7 @@ def distribution_figure(faces: FaceTable, judge: str) -> Drawing:
 
 
 def confusion_figure(faces: FaceTable, judge: str) -> Drawing:
-    """Return a figure of the confusion of the judge's classes on HR and SR, a matrix for each model."""
+    """Return a figure of the confusion of classes between HR and SR, a matrix for each model."""
     title = "Expressions of HR and of SR"
     judged = _of(faces, judge)
     readings = {

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def agreement_figure(view: View) -> Drawing:
-    """Return a figure of each model's rank under each judge, with Kendall's tau between the judges."""
+    """Return a figure of each model's rank under each judge, with Kendall's tau between judges."""
     title = "Do the judges agree?"
     judges = list(view.frame.run.settings["judges"])
     scored = any(row.known("ecm") for row in view.frame.rows)

@@ -38,7 +38,7 @@ class Axis:
 
 
 def quality_figure(view: View) -> Drawing:
-    """Return a figure of ECM against the run's measure of quality, with intervals and the Pareto front."""
+    """Return a figure of ECM against image quality, with intervals and the Pareto front."""
     title = "Quality against emotion"
     quality = quality_column(view.frame)
     if not has_values(view.frame, "ecm") or quality is None:
