@@ -11,7 +11,7 @@ from tools.judge.augment import AugmentConfig, View
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Everything that decides a run but the data, the clock and the hardware.
+    """Everything that determines a run except the data, the clock and the hardware.
 
     `start` is what `tools.judge.start` takes, `size` the side in pixels to which the network
     enlarges a face, `frozen_blocks` the count of lower blocks that stay as they are. Faces are

@@ -1,4 +1,4 @@
-"""FER2013's faces with their FER+ votes, without what resembles a face of a test split.
+"""FER2013's faces with their FER+ votes, without near-duplicates of test faces.
 
 Votes count where at least half of the raters saw one of the seven expressions: contempt, unknown
 and "not a face" are not among them, and a face that most raters gave to those is left out. The

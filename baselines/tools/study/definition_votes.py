@@ -44,7 +44,7 @@ Scores = Mapping[str, Floats]
 
 
 def pair_scores(logits: torch.Tensor, pairs: FacePairs) -> Scores:
-    """Each candidate's score of the pairs (P,), the first face as reference."""
+    """Return each candidate's score of the pairs (P,), with the first face as reference."""
     return candidates_of(ecm_parts(logits[pairs.first], logits[pairs.second]))
 
 
