@@ -81,7 +81,7 @@ def _changed(row: Row, column: str, fields: Mapping[str, Any]) -> Row:
 def _versus(run: Run, rows: Collection[Key]) -> Key:
     """Return the row that the others are compared with: a model, except for `bicubic`.
 
-    `bicubic` always means bicubic interpolation: if that is an anchor, no model of the same name.
+    `bicubic` means the anchor of that name if there is one, never a model that shares the name.
     """
     label = str(run.settings["versus"])
     is_anchor = label == "bicubic" and ("anchor", label) in rows

@@ -162,7 +162,7 @@ def _fer2013(folder: Path, name: str) -> LabelledFaces:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Choose, report, and write both down."""
+    """Choose a candidate, evaluate it, and write both results."""
     parser = argparse.ArgumentParser(prog="python -m tools.study.definition")
     parser.add_argument("--fer2013", type=Path, required=True)
     parser.add_argument("--faces", type=Path, required=True)

@@ -104,7 +104,7 @@ def _interval(name: str, values: Floats) -> dict[str, float]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Compare, and write it down."""
+    """Compare the candidates and write the tables."""
     parser = argparse.ArgumentParser(prog="python -m tools.study.definition_votes")
     parser.add_argument("--faces", type=Path, required=True)
     parser.add_argument("--labels", type=Path, required=True, help="file, and columns of votes")
