@@ -1,4 +1,4 @@
-"""`compare`, `score` and `rerun_leaderboard`: the functions that both run and report."""
+"""`compare`, `score` and `rerun_leaderboard`: the functions that run models and report results."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Comparison:
 
     @property
     def folder(self) -> Path:
-        """The folder of the results; deleted already if the call had no `out`."""
+        """The folder of the results; already deleted if the call had no `out`."""
         return self.outcome.folder
 
     @property
@@ -60,7 +60,7 @@ class Comparison:
 
     @property
     def failed(self) -> tuple[str, ...]:
-        """The error of each model's cell that has no values."""
+        """The error of each model cell that has no values."""
         return tuple(f"{r.row} on {r.dataset['name']}: {r.error}" for r in self.outcome.failed)
 
     def images(
@@ -211,10 +211,10 @@ def rerun_leaderboard(
     seed: int = 0,
     note: Note = lambda _text: None,
 ) -> list[str]:
-    """Run a seeded sample of faces of every leaderboard row again, and return what differs.
+    """Rerun a seeded sample of faces of every leaderboard row, and return the differences.
 
-    Each row is recomputed from weights to metrics, by all metrics of the boards or only those
-    named. Raises InputError for a metric that a board does not have.
+    Each row is recomputed from weights to metrics, with all metrics of the boards or only those
+    in `metrics`. Raises InputError for a metric that a board does not have.
     """
     problems = []
     for folder in board_folders(root):

@@ -1,7 +1,7 @@
-"""What is known of every metric of the library: its spec, and where it is computed.
+"""The catalogue of built-in metrics: the spec of each, and the function that computes it.
 
-The entry points of `pyproject.toml` name the plug-ins below. Nothing here imports torch: a family's
-file is imported when one of its functions is called for the first time.
+The entry points of `pyproject.toml` name the plug-ins below. Nothing here imports torch: the module
+of a family is imported when one of its functions is first called.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _SYMMETRIC = (-1.0, 1.0)
 
 
 def _fidelity(spec: MetricSpec, region: str | None = None) -> MetricPlugin:
-    """PSNR or SSIM of whole images, or of a region."""
+    """Return the plug-in of PSNR or SSIM, of whole images or of a region."""
     measure = spec.name.partition("_")[0]
     return MetricPlugin(
         spec,
@@ -57,9 +57,9 @@ def _fidelity(spec: MetricSpec, region: str | None = None) -> MetricPlugin:
 
 
 def _region(whole: MetricPlugin, region: str, title: str, tolerance: float) -> MetricPlugin:
-    """The same of a region.
+    """Return the variant of a metric that is computed on a region.
 
-    A pixel on the edge of its mask may belong to it on one machine and not on another.
+    A pixel on the edge of the region's mask may be inside on one machine and outside on another.
     """
     spec = replace(
         whole.spec,
@@ -103,7 +103,7 @@ PSNR_MOUTH = _region(PSNR, "mouth", "PSNR of the mouth", 0.05)
 SSIM_EYES = _region(SSIM, "eyes", "SSIM of the eyes with their lids", 2e-3)
 SSIM_MOUTH = _region(SSIM, "mouth", "SSIM of the mouth", 2e-3)
 
-# Fidelity beside PSNR and SSIM
+# Other fidelity metrics
 
 
 def _similarity(spec: MetricSpec, **more: Any) -> MetricPlugin:
@@ -163,7 +163,7 @@ HAARPSI = _similarity(
     **_THROUGH_PIQ,
 )
 
-# What networks see
+# Perceptual metrics
 
 
 def _perceptual(spec: MetricSpec, *weights: Asset) -> MetricPlugin:
@@ -212,7 +212,7 @@ def _lpips_region(region: str, title: str) -> MetricPlugin:
     return MetricPlugin(
         replace(LPIPS_ALEX.spec, name=name, title=title, quality_axis=0),
         identify=_late("perceptual:identify_region", (assets.LPIPS_ALEX,)),
-        build=_late("perceptual:RegionLpips"),  # both regions from one pass of the network
+        build=_late("perceptual:RegionLpips"),  # both regions from one forward pass
         require=LPIPS_ALEX.require,
         derive=lambda columns: {name: columns[name]},
     )
@@ -234,7 +234,7 @@ NIQE = MetricPlugin(
     summarise=_late("naturalness:of_originals"),
 )
 
-# Persons and landmarks
+# Identity and landmarks
 
 IDENTITY = MetricPlugin(
     _spec(
@@ -281,7 +281,7 @@ AU_PROXY = _landmarks(
     source="ours: four distances between points of MediaPipe's face mesh",
 )
 
-# What a judge says
+# Metrics from a judge
 
 _JUDGED: dict[str, Any] = {"identify": _late("ecm:judged"), "build": _late("ecm:build")}
 
@@ -309,7 +309,7 @@ ECM = MetricPlugin(
 
 
 def _derived(spec: MetricSpec) -> MetricPlugin:
-    """What `ecm` computes of a judge's readings, under a name of its own."""
+    """Return a metric that reports, under its own name, part of what `ecm` computes."""
     return MetricPlugin(spec, **_JUDGED, derive=_late(f"ecm:{spec.name}"))
 
 
@@ -423,7 +423,7 @@ FED = MetricPlugin(
     difference=_late("distances:compare_fed"),
 )
 
-# What a model costs
+# Cost of a model
 
 
 def _of_faces(*_arguments: object) -> Any:

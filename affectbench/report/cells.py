@@ -1,4 +1,4 @@
-"""How a value of the frame is written, the same for people, Markdown and LaTeX."""
+"""Format the values of the frame as text, shared by the terminal, Markdown and LaTeX."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ ARROWS = {"lower": "↓", "higher": "↑"}
 class Cell:
     """One value: its number and interval as text, and its flags.
 
-    `best` is the best of the models, `tied` cannot be distinguished from it, `dagger` says that the
-    model was trained against what scores it, and `plain` that a macro mean has no class.
+    `best` marks the best model, `tied` one that is indistinguishable from it, `dagger` one that was
+    trained against its scorer, and `plain` a macro mean in which no class has enough faces.
     """
 
     number: str = ""
@@ -51,7 +51,7 @@ class Cell:
         return self.written(PLAIN_MEAN.sign, "*", DAGGER.sign)
 
     def written(self, plain: str, star: str, dagger: str) -> str:
-        """The number with its signs in a spelling of their own; empty without a number."""
+        """Return the number with the given signs; empty without a number."""
         before = plain if self.plain else ""
         behind = (star if self.tied else "") + (dagger if self.dagger else "")
         return f"{before}{self.number}{behind}" if self.number else ""
@@ -59,7 +59,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Line:
-    """One row of a data set: what it is called, its signs, and the cells by metric."""
+    """One row of a data set: its name, its signs, and its cells by metric."""
 
     model: str
     signs: tuple[Sign, ...]
@@ -84,7 +84,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Layout:
-    """A whole table: heads by metric, a block per data set, and the notes it needs."""
+    """A whole table: column heads by metric, a block per data set, and its footnotes."""
 
     heads: Mapping[str, str]
     blocks: tuple[Block, ...]
@@ -92,7 +92,7 @@ class Layout:
 
 
 def lay_out(frame: Frame) -> Layout:
-    """The table of a frame, ready to be written for people."""
+    """Return the table of a frame, laid out for display."""
     heads = {
         name: f"{printable(name)} {ARROWS[column.spec.direction]}"
         for name, column in frame.columns.items()
@@ -134,7 +134,7 @@ def _cell(row: Row, column: Column) -> Cell:
 
 
 def _identical(row: Row) -> float | None:
-    """How many faces are the originals, if a metric of the row says so."""
+    """Return how many results are identical to the originals, if a metric of the row reports it."""
     found = (value.summaries.get("identical") for value in row.values.values())
     return next((number for number in found if is_number(number)), None)
 
@@ -190,7 +190,7 @@ def _footnotes(frame: Frame) -> Iterator[str]:
 
 
 def _few_faces(run: Run) -> dict[str, int]:
-    """The metrics with a value over too few faces, and how many faces they want."""
+    """Return the metrics whose value is from too few faces, with the number that they need."""
     return {
         str(record.metric["name"]): few
         for record in run.records

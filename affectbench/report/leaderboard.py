@@ -27,10 +27,9 @@ from affectbench.results.runs import Run, load_run
 
 
 def build(root: Path) -> list[Path]:
-    """Render every board to its CSV file; the files written.
+    """Render every board to its CSV file, and return the files written.
 
-    Records from before there were SHA-256 in them get theirs first, and those whose intervals were
-    made in another way are written anew.
+    Old records without a SHA-256 get one first, and records with outdated intervals are rewritten.
     """
     written = []
     for folder in board_folders(root):
@@ -45,14 +44,14 @@ def build(root: Path) -> list[Path]:
 
 
 def board_table(run: Run) -> pd.DataFrame:
-    """The columns of `table.csv`, then what each row was made with."""
+    """Return the columns of `table.csv`, then the provenance of each row."""
     table = build_table(run)
     about = [_about(run, row) for row in table.to_dict("records")]
     return pd.concat([table, pd.DataFrame(about)], axis=1)
 
 
 def check(root: Path) -> Iterator[str]:
-    """One text for each thing that does not agree: digits, ids, aggregates, missing files."""
+    """Yield a message for each inconsistency: digits, ids, aggregates, missing files."""
     published = root / "published.csv"
     if not published.exists():
         yield f"{published}: is missing"
@@ -71,7 +70,7 @@ def check(root: Path) -> Iterator[str]:
 
 
 def check_csv(path: Path, run: Run) -> Iterator[str]:
-    """One text if the file of a board is not what its records give."""
+    """Yield a message if the CSV file of a board does not match its records."""
     try:
         found = path.read_bytes()
     except FileNotFoundError:

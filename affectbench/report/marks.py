@@ -1,4 +1,4 @@
-"""How flags are written: the column `mark` of `table.csv`, signs behind names, and footnotes."""
+"""Flags as text: the column `mark` of `table.csv`, signs after names, and footnotes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from affectbench.texts import printable
 
 @dataclass(frozen=True)
 class Sign:
-    """A flag of a row or value: its sign in tables, and what the sign means."""
+    """A flag of a row or value: its sign in tables, and the meaning of the sign."""
 
     sign: str
     meaning: str
@@ -35,7 +35,7 @@ FEW = "fewer than 30 faces: of skewed values an interval may hold the mean in le
 
 
 def mark_of(row: Row) -> str:
-    """The column `mark`: words joined by `; `, none of which holds a semicolon."""
+    """Return the column `mark`: words joined by `; `, none of which contains a semicolon."""
     return "; ".join(_words(row))
 
 
@@ -51,12 +51,12 @@ def _words(row: Row) -> Iterator[str]:
 
 
 def reasons(row: Row) -> list[str]:
-    """Why cells of a row failed, each on one line and without semicolons."""
+    """Return why cells of a row failed, each on one line and without semicolons."""
     return [printable(" ".join(error.replace(";", ",").split())) for error in row.errors]
 
 
 def signs_of(row: Row) -> tuple[Sign, ...]:
-    """The signs behind the name of a row."""
+    """Return the signs after the name of a row."""
     flags = (
         (row.contaminated, CONTAMINATED),
         (row.no_information, NO_INFORMATION),

@@ -23,7 +23,7 @@ from affectbench.results.frame import Frame
 from affectbench.results.panel import agreement, build_panel, has_panel
 
 FLOAT_FORMAT = "%.9g"
-"""Nine digits: more than the tables show, fewer than differ between processors."""
+"""Nine digits: more than the tables show, few enough to be equal on all processors."""
 
 
 def write_tables(frame: Frame, folder: Path) -> None:
@@ -46,7 +46,7 @@ def write_tables(frame: Frame, folder: Path) -> None:
 
 
 def to_csv(table: pd.DataFrame) -> str:
-    """CSV of a table. Text that a spreadsheet would run as a formula gets a leading quote."""
+    """Return a table as CSV; spreadsheet formulas get a leading quote."""
     safe = table.rename(columns=_harmless)
     for name in safe.columns[safe.dtypes.map(lambda t: not pd.api.types.is_numeric_dtype(t))]:
         safe[name] = safe[name].map(_harmless)
@@ -54,13 +54,13 @@ def to_csv(table: pd.DataFrame) -> str:
 
 
 def to_json(table: pd.DataFrame) -> str:
-    """The rows of `table.csv` as a JSON list; no value is null, infinity is the text `inf`."""
+    """Return the rows of `table.csv` as JSON; a missing value is null, infinity is "inf"."""
     rows = [{str(k): _json_value(v) for k, v in row.items()} for row in table.to_dict("records")]
     return json.dumps(rows, indent=1, ensure_ascii=False)
 
 
 def to_markdown(layout: Layout) -> str:
-    """Markdown: a table per data set; anchors in italics below the models; notes last."""
+    """Return Markdown: a table per data set, anchors in italics below the models, notes last."""
     head = ["model", "n", *layout.heads.values()]
     lines: list[str] = []
     for block in layout.blocks:
@@ -75,7 +75,7 @@ def to_markdown(layout: Layout) -> str:
 
 
 def to_latex(layout: Layout) -> str:
-    """LaTeX for the booktabs package, one tabular for all data sets."""
+    """Return LaTeX for the booktabs package, with one tabular for all data sets."""
     head = " & ".join(["Model", "$n$", *(_latex(h) for h in layout.heads.values())])
     lines = [rf"\begin{{tabular}}{{l{'r' * (len(layout.heads) + 1)}}}", r"\toprule"]
     lines += [rf"{head} \\"]
@@ -93,9 +93,9 @@ def to_latex(layout: Layout) -> str:
 
 
 def to_terminal(layout: Layout, width: int | None = None, colour: bool = False) -> str:
-    """For people: intervals where the terminal is wide enough, anchors dim and apart.
+    """Return text for a terminal: intervals if it is wide enough, anchors dimmed below the models.
 
-    Without colours bold is lost, so that the best of the models also has two stars.
+    Without colour there is no bold, so the best model gets two stars instead.
     """
     buffer = StringIO()
     console = Console(
@@ -127,7 +127,7 @@ def to_terminal(layout: Layout, width: int | None = None, colour: bool = False) 
 
 
 def panel_lines(frame: Frame) -> Sequence[str]:
-    """The panel as text: a line per model with its mean rank, a line per pair of judges."""
+    """Return the panel as text: a line per model with its mean rank, and per pair of judges."""
     lines = ["panel: mean rank over the judges, and ECM over the judge's wrong-face ECM"]
     judges = frame.run.settings["judges"]
     for row in build_panel(frame).to_dict("records"):
@@ -168,7 +168,7 @@ _LATEX = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    "[": "{[}",  # after a line's end LaTeX reads a bare one as an option
+    "[": "{[}",  # LaTeX would read a bare one after a line break as an option
     "*": "{*}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
@@ -195,9 +195,9 @@ def _translated(text: str, rules: Mapping[str, str]) -> str:
 
 
 def _harmless(value: Any) -> Any:
-    """The value with a leading quote if it is text that begins a formula.
+    """Return the value, with a leading quote if it is text that starts like a formula.
 
-    Spreadsheets skip what is invisible before a formula's sign, and take a full-width sign for it.
+    Spreadsheets skip invisible characters before the formula sign and accept full-width signs too.
     """
     if not isinstance(value, str):
         return value
@@ -211,7 +211,7 @@ _SKIPPED = (
     + "\x7f\xa0\u1680\u180e\u202f\u205f\u3000\ufeff"
     + "".join(map(chr, range(0x2000, 0x2010)))
 )
-"""White space, control characters and what has no width."""
+"""White space, control characters and zero-width characters."""
 
 
 def _json_value(value: Any) -> Any:

@@ -15,21 +15,21 @@ from affectbench.results.runs import Run
 
 
 def build_table(run: Run) -> pd.DataFrame:
-    """The table of a run: `wide_table` of its frame."""
+    """Return the table of a run: `wide_table` of its frame."""
     return wide_table(compared(run))
 
 
 def wide_table(frame: Frame) -> pd.DataFrame:
-    """The columns of `table.csv`.
+    """Return the columns of `table.csv`.
 
-    `model,dataset,role,n,failed`; each metric with its interval; what the `summaries` of its spec
-    name; how many faces have results without a value (`METRIC_missing`, empty for none); each
-    metric's paired difference to `versus` with interval and Holm-corrected p, and whether the model
-    cannot be told from the best (not for metrics of a set); `mark`. Judges after the first have
-    columns of their own, `ecm[JUDGE]`. Empty where there is no value.
+    `model,dataset,role,n,failed`; each metric with its interval; the `summaries` of its spec; the
+    number of results without a value (`METRIC_missing`, empty for none); each metric's paired
+    difference to `versus` with interval and Holm-corrected p, and whether the model is
+    indistinguishable from the best (not for set metrics); `mark`. Each judge after the first has
+    its own columns, `ecm[JUDGE]`. Empty where there is no value.
     """
     table = pd.DataFrame([_fields(frame, row) for row in frame.rows])
-    return table[_order(frame, list(table.columns))].copy()  # in one piece
+    return table[_order(frame, list(table.columns))].copy()  # defragmented
 
 
 def _fields(frame: Frame, row: Row) -> dict[str, Any]:
@@ -64,12 +64,12 @@ def _value_fields(name: str, value: Value) -> dict[str, Any]:
 
 
 def _summary(column: Column, summary: str) -> str:
-    """The column of what a metric says beside its value."""
+    """Return the column name of a summary of a metric."""
     return f"{summary}[{column.judge}]" if column.judge else summary
 
 
 def _order(frame: Frame, columns: Sequence[str]) -> list[str]:
-    """These columns in the order of `table.csv`."""
+    """Return these columns in the order of `table.csv`."""
     metrics = list(frame.columns)
     summaries = {
         _summary(column, summary)

@@ -1,1 +1,1 @@
-"""Records become one tidy frame: comparisons, ranks, ties and flags. Numbers, no glyph."""
+"""Turn records into one tidy frame: comparisons, ranks, ties and flags. Numbers only, no markup."""

@@ -1,4 +1,4 @@
-"""The run folders of leaderboards, and the check that every number in them can be counted again.
+"""The run folders of leaderboards, and the check that every number in them can be recomputed.
 
 A board is a folder `boards/NAME/` with a run (`run.json`, `records/`, `images/`).
 """
@@ -29,11 +29,11 @@ from affectbench.results.runs import (
 from affectbench.types import TestProtocol, as_json
 
 CLOSE = 1e-9
-"""How far recomputed values may lie: the last bits of matrix products differ between processors."""
+"""Absolute tolerance of recomputed values: matrix products differ slightly between processors."""
 
 
 def board_folders(root: Path) -> list[Path]:
-    """The run folders of all boards, by name; InputError if there are none."""
+    """Return the run folders of all boards, sorted by name; raise InputError if there are none."""
     folders = sorted(path.parent for path in (root / "boards").glob("*/run.json"))
     if not folders:
         raise InputError(f"{root}: holds no boards (looked for {root}/boards/NAME/run.json)")
@@ -41,9 +41,10 @@ def board_folders(root: Path) -> list[Path]:
 
 
 def add_hashes(folder: Path) -> int:
-    """Write the SHA-256 that records of a run lack, once all of its files fit together; how many.
+    """Add the SHA-256 to records that lack it, and return how many did.
 
-    A record that has them is left as it is, whatever its file says now: `load_run` refuses it.
+    All files of the run must be consistent. A record that has its hashes is never rewritten: if
+    its file has changed since, `load_run` refuses it.
     """
     run = load_run(folder)
     cells = zip(run.cells, run.records, strict=True)
@@ -56,7 +57,7 @@ def add_hashes(folder: Path) -> int:
 
 
 def check_files(folder: Path) -> Iterator[str]:
-    """One text for each file that is damaged, was changed or exchanged, or belongs to no record."""
+    """Yield a message for each file that is damaged, modified, replaced, or part of no record."""
     named: dict[Path, Record] = {}
     damaged = False
     for cell in named_cells(folder):
@@ -91,7 +92,7 @@ def _is_hashed(record: Record) -> bool:
 
 
 def check_records(run: Run) -> Iterator[str]:
-    """One text for each row, face or value that is not what it should be."""
+    """Yield a message for each row, face or value that is not as expected."""
     known = {run.folder / "records" / f"{cell}.json" for cell in run.cells}
     for path in sorted((run.folder / "records").rglob("*.json")):
         if path not in known and read_record(path).status == "ok":
@@ -107,7 +108,7 @@ def check_records(run: Run) -> Iterator[str]:
 
 
 def outdated(run: Run) -> Iterator[tuple[Path, Record]]:
-    """Files of records with an interval of another version, and the records with theirs anew."""
+    """Yield the path of each record with an outdated interval, and the record with a new one."""
     for cell, record in zip(run.cells, run.records, strict=True):
         path = run.folder / "records" / f"{cell}.json"
         if is_outdated(read_record(path)):
@@ -115,7 +116,7 @@ def outdated(run: Run) -> Iterator[tuple[Path, Record]]:
 
 
 def _check_rows(run: Run) -> Iterator[str]:
-    """A row is one model under one protocol, and each of its columns is one record."""
+    """Check that a row is one model under one protocol, with one record for each column."""
     columns: set[tuple[str, ...]] = set()
     rows: dict[tuple[str, ...], Record] = {}
     for record in run.records:
@@ -125,7 +126,7 @@ def _check_rows(run: Run) -> Iterator[str]:
         if (*row, column) in columns:
             yield f"{where}: has two records"
         columns.add((*row, column))
-        # Each judge has a `one-face` of its own.
+        # Each judge has its own `one-face`.
         whose = (
             str(record.metric["identity"].get("judge", ""))
             if row[:2] == ("anchor", "one-face")
@@ -138,7 +139,7 @@ def _check_rows(run: Run) -> Iterator[str]:
 
 
 def _check_faces(run: Run) -> Iterator[str]:
-    """The faces of a data set that has a manifest are those of the manifest, and none beside."""
+    """Check that the faces of a data set with a manifest are exactly those in the manifest."""
     for record in {str(r.dataset["name"]): r for r in filter(_has_images, run.records)}.values():
         faces = _published_faces(record)
         own = {*map(str, run.columns(record)["id"]), *(image_id for image_id, _ in record.failed)}
@@ -150,7 +151,7 @@ def _check_faces(run: Run) -> Iterator[str]:
 
 
 def _published_faces(record: Record) -> set[str] | None:
-    """The ids in the manifest of that revision of a data set; None if there is none."""
+    """Return the ids in the manifest of this revision of the data set; None without a manifest."""
     protocol = record.protocol
     try:
         manifest = committed(
@@ -165,7 +166,7 @@ def _published_faces(record: Record) -> set[str] | None:
 
 
 def _check_statement(record: Record) -> Iterator[str]:
-    """The id covers the cell alone: what a row says of itself must be what its cell says."""
+    """Check that the fields of a record agree with its cell, the only part its id covers."""
     protocol = {name: value for name, value in record.protocol.items() if name != "name"}
     stated = {
         "model": record.model.get("revision"),

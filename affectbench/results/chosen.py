@@ -1,4 +1,4 @@
-"""Which faces a report shows: the worst, the most disputed, and some at random."""
+"""The choice of faces that a report shows: the worst, the most disputed, and a random sample."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ RANDOM = 50
 
 
 def chosen_faces(table: FaceTable, seed: int) -> list[int]:
-    """Positions of the faces to embed, the most telling first, none twice.
+    """Return the positions of the faces to embed, the most informative first, without repeats.
 
     The union of the `WORST` faces of each model, the `DISPUTED` faces on which two models differ
-    most, and `RANDOM` ones drawn with `seed`; the groups take turns, so that any first part of
-    the list holds some of each.
+    most, and a random sample of `RANDOM` faces drawn with `seed`. The groups are interleaved, so
+    that the list can be cut anywhere and still holds some of each.
     """
     bad = table.badness()
     groups = [_largest(row, WORST) for row in bad]
@@ -29,18 +29,18 @@ def chosen_faces(table: FaceTable, seed: int) -> list[int]:
 
 
 def _largest(values: Floats, count: int) -> list[int]:
-    """Positions of the largest values, NaN left out; equal values in the order of the faces."""
+    """Return the positions of the largest values, ignoring NaN; ties keep the face order."""
     known = np.flatnonzero(~np.isnan(values))
     order = np.argsort(-values[known], kind="stable")
     return [int(i) for i in known[order][:count]]
 
 
 def _spread(bad: Floats) -> Floats:
-    """The largest difference between two models on each face; NaN where fewer than two have one."""
+    """Return the largest difference between models on each face; NaN with fewer than two values."""
     known = ~np.isnan(bad)
     high = np.where(known, bad, -np.inf).max(axis=0)
     low = np.where(known, bad, np.inf).min(axis=0)
-    with np.errstate(invalid="ignore"):  # two infinite values differ by nothing that has a number
+    with np.errstate(invalid="ignore"):  # inf - inf is NaN, as intended
         return np.where(known.sum(axis=0) > 1, high - low, np.nan)
 
 

@@ -13,10 +13,10 @@ from affectbench.types import MetricSpec
 
 @dataclass(frozen=True)
 class Column:
-    """A metric's column: its name in `table.csv`, what the metric is, and whose value it is.
+    """A metric's column: its name in `table.csv`, the spec of the metric, and what scores it.
 
-    `judge` is the judge of a column that is not the headline judge's, `scorer` what a model may
-    have been trained against: a judge, another network, or the metric itself.
+    `judge` is empty for the headline judge. `scorer` is what a model may have been trained
+    against: a judge, another network, or the metric itself.
     """
 
     name: str
@@ -26,7 +26,7 @@ class Column:
 
     @property
     def label(self) -> str:
-        """The name as people write it: `PSNR`, `ECM [face-api]`."""
+        """The display name: `PSNR`, `ECM [face-api]`."""
         return f"{self.spec.display} [{self.judge}]" if self.judge else self.spec.display
 
     @property
@@ -36,19 +36,19 @@ class Column:
 
 
 def scorer_of(metric: Mapping[str, Any]) -> str:
-    """What a model may have been trained against: judge, other network, or the metric itself."""
+    """Return what a model may have trained against: judge, other network, or the metric itself."""
     identity = metric["identity"]
     return str(identity.get("judge", identity.get("scorer", metric["name"])))
 
 
 def column_of(record: Record, settings: Mapping[str, Any]) -> str:
-    """The name of a record's column: `ecm`, or `ecm[JUDGE]` for all judges but the first."""
+    """Return the name of a record's column: `ecm`, or `ecm[JUDGE]` for judges after the first."""
     judge = _other_judge(record, settings)
     return f"{record.metric['name']}[{judge}]" if judge else str(record.metric["name"])
 
 
 def columns_of(records: Sequence[Record], settings: Mapping[str, Any]) -> dict[str, Column]:
-    """The metric columns in the order asked for; the headline judge before the others."""
+    """Return the metric columns in the requested order, the headline judge before the others."""
     columns: dict[str, Column] = {}
     for record in records:
         name = column_of(record, settings)
@@ -59,6 +59,6 @@ def columns_of(records: Sequence[Record], settings: Mapping[str, Any]) -> dict[s
 
 
 def _other_judge(record: Record, settings: Mapping[str, Any]) -> str:
-    """The judge of a record, if it is not the headline judge."""
+    """Return the judge of a record; empty for the headline judge and for metrics without one."""
     judge = record.metric["identity"].get("judge")
     return "" if judge is None or judge == settings["judges"][0] else str(judge)

@@ -1,4 +1,4 @@
-"""Records become the frame: values with intervals, paired tests, ranks, ties and flags."""
+"""Build the frame from records: values with intervals, paired tests, ranks, ties and flags."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ ANCHOR_ORDER = ("reference", "bicubic", "one-face", "wrong-face")
 Cells = dict[str, Record]
 """The records of one row of one data set, by column name."""
 Key = tuple[str, str]
-"""What names a row of one data set: role and label. A model may have the label of an anchor."""
+"""Role and label: the key of a row of one data set. A model may have the label of an anchor."""
 Changes = dict[str, dict[str, Any]]
-"""Fields of values, by row."""
+"""Fields of `Value` to set, by row."""
 
 
 def compared(run: Run) -> Frame:
     """Return the frame of a run: the models of each data set in their order, then its anchors.
 
-    Judges after the first have columns of their own, `ecm[JUDGE]`.
+    Each judge after the first has its own column, `ecm[JUDGE]`.
     """
     columns = columns_of(run.records, run.settings)
     rows: list[Row] = []
@@ -79,9 +79,9 @@ def _changed(row: Row, column: str, fields: Mapping[str, Any]) -> Row:
 
 
 def _versus(run: Run, rows: Collection[Key]) -> Key:
-    """The row that the others are compared with: a model, but for `bicubic`.
+    """Return the row that the others are compared with: a model, except for `bicubic`.
 
-    That name always means bicubic itself: if it is an anchor, a model of the name is another one.
+    `bicubic` means the anchor of that name if there is one, never a model that shares the name.
     """
     label = str(run.settings["versus"])
     is_anchor = label == "bicubic" and ("anchor", label) in rows
@@ -131,13 +131,13 @@ def _value(record: Record) -> Value:
 
 
 def _failed_faces(cells: Cells) -> int:
-    """Faces without a result: all of them if nothing was scored; a failed metric loses no face."""
+    """Return the number of faces without a result: all if no metric ran; ignores failed metrics."""
     sound = [len(record.failed) for record in cells.values() if record.status == "ok"]
     return max(sound) if sound else next(iter(cells.values())).n
 
 
 def _best_labels(rows: Collection[Row], column: Column) -> Iterator[str]:
-    """The models with the best value of those that may be ranked."""
+    """Yield the labels of the models with the best value among those that may be ranked."""
     numbers = {
         row.model: row.number(column.name)
         for row in rows
@@ -151,7 +151,7 @@ def _best_labels(rows: Collection[Row], column: Column) -> Iterator[str]:
 def _comparisons(
     run: Run, column: str, ranked: Mapping[str, Cells], versus: Key, everyone: Mapping[Key, Cells]
 ) -> Changes:
-    """Differences to `versus` and membership of the best set, for the models that may be ranked."""
+    """Return the difference to `versus` and best-set membership of each rankable model."""
     cells = {label: _scored(row, column) for label, row in ranked.items()}
     models = {label: r for label, r in cells.items() if r is not None and not is_trained_against(r)}
     base = _scored(everyone.get(versus, {}), column)
@@ -174,7 +174,7 @@ def _comparisons(
 
 
 def _best(run: Run, records: Sequence[Record]) -> list[bool]:
-    """Whether each model cannot be distinguished from the best; nothing for too few faces."""
+    """Return whether each model is indistinguishable from the best; empty with too few faces."""
     first = records[0]
     scores, classes = align_all([run.columns(record) for record in records], first.metric)
     if scores.shape[1] < MIN_N:
@@ -184,11 +184,11 @@ def _best(run: Run, records: Sequence[Record]) -> list[bool]:
 
 
 def _differences(run: Run, tested: Mapping[str, Record], base: Record) -> Changes:
-    """Paired differences to `base`. Models with results for the same faces share the draws."""
+    """Return paired differences to `base`; models with results for the same faces share draws."""
     by_faces: dict[tuple[str, ...], list[str]] = {}
     for label, record in tested.items():
         columns = run.columns(record)
-        known = ~np.isnan(columns[record.metric["name"]])  # a NaN leaves its own pair, no other's
+        known = ~np.isnan(columns[record.metric["name"]])  # a NaN drops its own pair only
         by_faces.setdefault(tuple(columns["id"][known]), []).append(label)
     found = {}
     for labels in by_faces.values():
@@ -206,7 +206,7 @@ def _differences(run: Run, tested: Mapping[str, Record], base: Record) -> Change
 
 
 def _paired(run: Run, records: Sequence[Record], base: Record) -> list[Difference]:
-    """Differences of records for the same faces to `base`."""
+    """Return the differences to `base` of records that cover the same faces."""
     columns = [run.columns(record) for record in (*records, base)]
     values, classes = align_all(columns, base.metric)
     rng = shared_rng(_seed(run), values.shape[1])
@@ -214,7 +214,7 @@ def _paired(run: Run, records: Sequence[Record], base: Record) -> list[Differenc
 
 
 def _set_differences(run: Run, tested: Mapping[str, Record], base: Record) -> Changes:
-    """Differences to `base` of a metric of the whole set, on the faces that both have."""
+    """Return the differences to `base` of a set metric, on the faces that both have."""
     plugin = metric_plugin(str(base.metric["name"]))
     found: Changes = {}
     for label, record in tested.items():

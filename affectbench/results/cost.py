@@ -1,4 +1,4 @@
-"""What each model costs, as measured in the run."""
+"""The cost of each model, as measured in the run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COST_COLUMNS = [
 
 
 def cost_table(run: Run) -> pd.DataFrame:
-    """What each model costs on each data set: `COST_COLUMNS`."""
+    """Return the cost of each model on each data set, with the columns `COST_COLUMNS`."""
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for record in run.records:
         if record.role != "model":
@@ -38,7 +38,7 @@ def cost_table(run: Run) -> pd.DataFrame:
 
 
 def speeds_of(run: Run, dataset: str) -> dict[str, float]:
-    """How many faces of a data set each model makes in a second, where it was measured."""
+    """Return the faces per second of each model on a data set, where it was measured."""
     table = cost_table(run)
     own = table[table["dataset"] == dataset].set_index("model")["faces_per_second"].dropna()
     return {str(name): float(speed) for name, speed in own.items()}

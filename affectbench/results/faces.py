@@ -1,4 +1,4 @@
-"""The faces of a run, one by one: what each model scored on each of them, by image id."""
+"""The per-face scores of each model in a run, by image id."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from affectbench.results.views import judges_of
 
 Floats = NDArray[np.float64]
 Names = dict[tuple[str, str], str]
-"""What a row (role, label) is called here."""
+"""The name of each row (role, label) in a face table."""
 COMPARED_ANCHOR = "bicubic"
-"""The one anchor that shows the face it was given; the others show another face or HR itself."""
+"""The one anchor that reconstructs the input face; the others show another face or HR itself."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What a judge reads on one row's faces, in the order of `FaceTable.ids`.
+    """A judge's predictions on the faces of one row, in the order of `FaceTable.ids`.
 
-    `ecm` (N,) is NaN where there is none; `label` (N,) is empty there; `q` (N, K) are the class
+    `ecm` (N,) is NaN and `label` (N,) empty where a face has no result; `q` (N, K) are the class
     probabilities, with K = 0 for records that do not hold them.
     """
 
@@ -38,7 +38,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Judged:
-    """One judge's reading of HR (`p` (N, K), `label` (N,)) and of every row."""
+    """One judge's predictions on HR (`p` (N, K), `label` (N,)) and on every row."""
 
     name: str
     classes: tuple[str, ...]
@@ -49,10 +49,10 @@ class Judged:
 
 @dataclass(frozen=True)
 class FaceRow:
-    """A model (or bicubic): label and revision, which name its saved faces, and what has no result.
+    """A model (or bicubic): label and revision, which name its saved faces, and its failed faces.
 
-    `name` is what is shown: the label, unless bicubic shares it with a model. `folder` is where a
-    report puts its faces.
+    `name` is the display name: the label, unless bicubic shares it with a model. `folder` is where
+    a report puts its faces.
     """
 
     name: str
@@ -85,13 +85,13 @@ class FaceTable:
 
     @cached_property
     def models(self) -> list[str]:
-        """The rows that are models; bicubic alone where there are none."""
+        """The models, or bicubic if there are none."""
         return [r.name for r in self.rows if not r.anchor] or [r.name for r in self.rows]
 
     def badness(self) -> Floats:
-        """How bad each model is on each face, (models, N): ECM of the first judge if there is one.
+        """Return how bad each model is on each face, (models, N): larger is worse.
 
-        Otherwise the first metric, turned so that larger is worse.
+        This is ECM of the first judge, or else the first metric, negated if higher is better.
         """
         if self.judges:
             found = self.judges[0].rows
@@ -108,7 +108,7 @@ class FaceTable:
 
 
 def face_tables(run: Run) -> list[FaceTable]:
-    """The faces of every data set of a run."""
+    """Return a face table for every data set of a run."""
     names = dict.fromkeys(record.dataset["name"] for record in run.records)
     return [_table(run, [r for r in run.records if r.dataset["name"] == name]) for name in names]
 
@@ -139,7 +139,7 @@ def _is_of(record: Record, judge: str) -> bool:
 
 
 def _names(records: Sequence[Record]) -> Names:
-    """What each row is called among the faces: bicubic and a model may have one label."""
+    """Return a unique name for each row: bicubic and a model may share a label."""
     models = {record.row for record in records if record.role == "model"}
     names: Names = {}
     for record in records:

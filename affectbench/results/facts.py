@@ -1,4 +1,4 @@
-"""What is known of the metric of a record, whether it is installed here or not."""
+"""The spec of a record's metric, whether or not the metric is installed here."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TODAY = (
     *("label", "digits", "summaries", "tolerance"),
     *("network", "quality_axis", "regions", "leads"),
 )
-"""Facts of how a metric is presented: those of the installed spec, whatever a record says."""
+"""Fields about presentation: the installed spec overrides what a record says."""
 _FIELDS = tuple(field.name for field in fields(MetricSpec))
 _UNKNOWN: dict[str, Any] = {
     **dict.fromkeys(("version", "title", "group", "source"), ""),
@@ -26,9 +26,9 @@ _UNKNOWN: dict[str, Any] = {
 def facts_of(metric: Mapping[str, Any]) -> MetricSpec:
     """Return the spec of a record's metric.
 
-    What was measured is as the record says; how it is presented is as the installed spec says, and
-    as the record says for a metric that is not installed. Records that are older than a fact, of a
-    metric that is not installed, get its default.
+    What was measured comes from the record. How it is presented comes from the installed spec, or
+    from the record if the metric is not installed. If such a record predates a field, the field
+    gets its default.
     """
     said = {**_UNKNOWN, **{name: metric[name] for name in _FIELDS if name in metric}}
     said = {name: tuple(v) if isinstance(v, list) else v for name, v in said.items()}
@@ -39,7 +39,7 @@ def facts_of(metric: Mapping[str, Any]) -> MetricSpec:
 
 
 def through_network(network: str) -> Iterator[str]:
-    """Yield the names of the installed metrics that look through a network."""
+    """Yield the names of the installed metrics that use a network."""
     for name in METRICS:
         spec = _installed(name)
         if spec is not None and spec.network == network:
@@ -59,7 +59,7 @@ def quality_labels() -> list[str]:
 
 
 def _installed(name: str) -> MetricSpec | None:
-    """The spec of a metric that can be imported here."""
+    """Return the spec of a metric, or None if it cannot be imported here."""
     if name not in METRICS:
         return None
     try:

@@ -1,4 +1,4 @@
-"""What takes a row out of a ranking."""
+"""The flags that exclude a row from a ranking."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from affectbench.stats import MIN_N, difference_p, set_mean, shared_rng
 
 
 def is_trained_against(record: Record) -> bool:
-    """Whether the model was trained against what scores it here, or through the same network."""
+    """Whether the model was trained against its scorer, or a metric that uses the same network."""
     learned = record.model.get("trained_against", ())
     if not learned:
         return False
@@ -27,7 +27,7 @@ def is_trained_against(record: Record) -> bool:
 
 
 def is_contaminated(record: Record, ids: Sequence[str]) -> bool:
-    """Whether the model was trained on faces of this data set, by what it declares.
+    """Whether the model declares that it was trained on faces of this data set.
 
     `trained_on` entries are a data set's name, or `name:FIRST-LAST` for a range of ids: numbers
     compare as numbers, other ids as text. Any other list (a path) counts as the whole set.
@@ -49,9 +49,9 @@ def _within(first: str, image_id: str, last: str) -> bool:
 
 
 def without_information(run: Run, judge: str) -> set[tuple[str, str]]:
-    """Return the data set and name of the models that say nothing about expressions.
+    """Return the data set and name of each model that carries no expression information.
 
-    Those are not significantly better under this judge than both `wrong-face` and `one-face`.
+    Such a model is not significantly better under this judge than both `wrong-face` and `one-face`.
     """
     scored: dict[tuple[str, str, str], Record] = {}
     for record in run.records:

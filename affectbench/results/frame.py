@@ -18,11 +18,11 @@ class Value:
     """A metric's value of one row, with its interval and tests.
 
     `value` is None if the cell failed. `missing` counts faces with a result but without a value;
-    `mean` and `macro_classes` belong to macro means. `summaries` are what the metric says of the
-    set beside its value. `difference` holds `diff`, `diff_low`, `diff_high` and the corrected `p`
-    of the paired test against the run's `versus`, where one was made. `among_best` says whether it
-    cannot be distinguished from the best value (None: not tested), `best` whether it is the best of
-    the models that may be ranked, `trained_against` whether the model may not.
+    `mean` and `macro_classes` belong to macro means. `summaries` are further statistics of the set.
+    `difference` holds `diff`, `diff_low`, `diff_high` and the corrected `p` of the paired test
+    against the run's `versus`, where one was made. `among_best` says whether the value is
+    indistinguishable from the best (None: not tested), `best` whether it is the best of the models
+    that may be ranked, and `trained_against` whether its model may not be ranked.
     """
 
     value: float | None = None
@@ -44,7 +44,7 @@ class Value:
 
     @property
     def is_tied(self) -> bool:
-        """Whether it is not the best, and cannot be distinguished from the best."""
+        """Whether it is indistinguishable from the best without being the best."""
         return bool(self.among_best) and not self.best
 
     @property
@@ -93,7 +93,7 @@ class Row:
         return own and scorer not in self.trained_against
 
     def known(self, column: str) -> Value | None:
-        """Return its value of a column, if there is a number."""
+        """Return the value in a column, or None if it is not a number."""
         value = self.values.get(column)
         return value if value is not None and value.is_known else None
 
@@ -105,7 +105,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Frame:
-    """All rows of a run with the columns that they have values in, in the order of tables."""
+    """All rows of a run and the columns that they have values in, in table order."""
 
     run: Run
     columns: Mapping[str, Column]
@@ -123,7 +123,7 @@ class Frame:
         return replace(self, run=replace(self.run, records=records), rows=rows)
 
     def tidy(self) -> pd.DataFrame:
-        """Return a line per row and metric: what it is, its numbers, and true or false flags."""
+        """Return a line per row and metric: its keys, its numbers, and boolean flags."""
         return pd.DataFrame(list(self._lines()))
 
     def _lines(self) -> Iterator[dict[str, Any]]:
@@ -150,7 +150,7 @@ class Frame:
 
 
 DIFFERENCES = ("diff", "diff_low", "diff_high", "p")
-"""What a paired test says."""
+"""The fields of a paired test."""
 
 
 def is_number(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""The records of a run that hold what a judge says of each face, by data set and judge."""
+"""The records of a run that hold a judge's predictions on each face, by data set and judge."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ORIGINALS = "HR"
 
 @dataclass(frozen=True)
 class JudgedRows:
-    """What one judge says of one data set's faces: the columns of each model's record."""
+    """One judge's predictions on the faces of one data set: the columns of each model's record."""
 
     dataset: str
     judge: str
@@ -28,7 +28,7 @@ class JudgedRows:
 
     @property
     def first(self) -> Columns:
-        """The columns of the first model; what is said of the originals is the same in all."""
+        """The columns of the first model; the predictions on the originals are the same in all."""
         return next(iter(self.models.values()))
 
     @property
@@ -38,10 +38,10 @@ class JudgedRows:
 
 
 def judged_rows(run: Run, versus: str) -> Iterator[JudgedRows]:
-    """Yield the models of each data set and judge.
+    """Yield the rows of each data set and judge.
 
-    Raises InputError if the run has no ECM, no such model as `versus`, a model that is called as
-    the row of the originals is, or models with unlike faces.
+    Raises InputError if the run has no ECM or no model `versus`, if a model has the name of the
+    row of the originals, or if the models do not have the same faces.
     """
     records = [
         r for r in run.records if (r.metric["name"], r.role, r.status) == ("ecm", "model", "ok")

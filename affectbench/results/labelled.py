@@ -1,9 +1,9 @@
 """Is the labelled expression still seen? Balanced accuracy of the judges on each model's results.
 
 Balanced accuracy is the mean over the expressions of the share of faces that the judge gives their
-label, in [0, 1], higher is better; by guessing it is 1 / expressions. Intervals are over faces, the
-difference to `--versus` is paired and its p two-sided, as in the tables of a run; Holm's over the
-models of a judge. The row `HR` is the judge on the originals.
+label, in [0, 1], higher is better; chance level is 1 / expressions. Intervals are over faces. The
+difference to `--versus` is paired and its p two-sided, as in the tables of a run, with Holm's
+correction over the models of a judge. The row `HR` is the judge on the originals.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from affectbench.stats.sets import set_mean, shared_rng
 
 
 def read_labels(table: Path) -> dict[str, str]:
-    """The emotion of each image id that has one; an id is the file's name without its ending.
+    """Return the emotion of each labelled image id: the file name without its extension.
 
     Raises InputError for a table that cannot be used (`read_label_table`).
     """
@@ -37,7 +37,7 @@ def read_labels(table: Path) -> dict[str, str]:
 
 
 def labelled_accuracy(run: Run, labels: Mapping[str, str], versus: str) -> pd.DataFrame:
-    """A row for HR and each model under each judge, differences to the model `versus`.
+    """Return a row for HR and each model under each judge, with differences to `versus`.
 
     Raises InputError if the run has no ECM, no such model, or a face without a label.
     """
@@ -72,7 +72,7 @@ def _rows(
 
 
 def _require_classes(emotions: NDArray[np.str_], judged: JudgedRows) -> None:
-    """Refuse labels that are no class of the judge: it would only look wrong on their faces."""
+    """Reject labels that are not classes of the judge, which it could never predict."""
     strange = sorted(set(emotions.tolist()) - set(judged.classes))
     if strange:
         count = int(np.isin(emotions, strange).sum())

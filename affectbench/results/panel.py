@@ -1,4 +1,4 @@
-"""Several judges side by side: ranks, ECM relative to a stranger's face, and how judges agree."""
+"""Several judges side by side: ranks, ECM relative to a stranger's face, and their agreement."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def has_panel(frame: Frame) -> bool:
 
 
 def build_panel(frame: Frame) -> pd.DataFrame:
-    """A row per model and data set: for each judge ECM, rank, and ECM over its wrong-face ECM.
+    """Return a row per model and data set: ECM, rank, and ECM / wrong-face ECM for each judge.
 
-    `mean_rank` is over the judges that may rank the model: none that it was trained against. A
-    contaminated model has no rank. 1 is the best rank; equal scores share the mean of theirs.
+    `mean_rank` is over the judges that may rank the model, so none that it was trained against. A
+    contaminated model has no rank. Rank 1 is the best; ties get the mean of their ranks.
     """
     columns = _columns(frame)
     parts = []
@@ -43,7 +43,7 @@ def build_panel(frame: Frame) -> pd.DataFrame:
 
 
 def agreement(frame: Frame) -> pd.DataFrame:
-    """Kendall's tau-b between the rankings of each two judges, over the models both may rank.
+    """Return Kendall's tau-b for each pair of judges, over the models that both may rank.
 
     NaN with fewer than two such models.
     """
@@ -60,7 +60,7 @@ def agreement(frame: Frame) -> pd.DataFrame:
 
 
 def _columns(frame: Frame) -> dict[str, str]:
-    """The ECM column of each judge."""
+    """Return the ECM column of each judge."""
     first, *others = frame.run.settings["judges"]
     return {first: "ecm", **{judge: f"ecm[{judge}]" for judge in others}}
 
@@ -70,6 +70,6 @@ def _models(frame: Frame, dataset: str) -> list[Row]:
 
 
 def _ranked(models: Sequence[Row], judge: str, column: str) -> list[float]:
-    """The scores of the models that this judge may rank; NaN for the others."""
+    """Return the scores of the models that this judge may rank; NaN for the others."""
     nan = float("nan")
     return [row.number(column) if row.is_ranked_by(judge) else nan for row in models]

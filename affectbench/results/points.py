@@ -1,4 +1,4 @@
-"""Models as points: their ECM against their quality or their speed, and who is beaten by nobody."""
+"""Models as points: ECM against quality or speed, and the Pareto front."""
 
 from __future__ import annotations
 
@@ -29,33 +29,33 @@ class Point:
 
 
 def quality_column(frame: Frame) -> Column | None:
-    """The metric that says most of image quality, of those that the run has."""
+    """Return the best measure of image quality that the run has, or None."""
     columns = frame.columns.values()
     found = [c for c in columns if c.spec.quality_axis > 0 and has_values(frame, c.name)]
     return max(found, key=lambda column: column.spec.quality_axis, default=None)
 
 
 def has_values(frame: Frame, column: str) -> bool:
-    """Whether a cell of the column did not fail."""
+    """Whether at least one cell of the column did not fail."""
     values = (row.values.get(column) for row in frame.rows)
     return any(value is not None and value.value is not None for value in values)
 
 
 def quality_points(view: View, quality: Column) -> list[Point]:
-    """Each model, and bicubic, with ECM and a value of quality."""
+    """Return a point for each model, and bicubic, that has ECM and a quality value."""
     numbers = [(row, row.known(quality.name)) for row in view.frame.rows]
     return _points(view, [(row, value) for row, value in numbers if value])
 
 
 def speed_points(view: View) -> list[Point]:
-    """Each model with ECM, and how many faces it makes in a second."""
+    """Return a point for each model that has ECM and a speed in faces per second."""
     speeds = speeds_of(view.frame.run, view.dataset)
     rows = [row for row in view.frame.rows if not row.is_anchor and row.model in speeds]
     return _points(view, [(row, Value(speeds[row.model])) for row in rows])
 
 
 def pareto(points: Sequence[Point], x_lower: bool, y_lower: bool) -> list[Point]:
-    """The ranked models that no other ranked model beats or equals in both, ordered by x."""
+    """Return the ranked models that no other ranked model dominates, sorted by x."""
     ranked = [point for point in points if point.ranked]
     front = []
     for point in ranked:
@@ -71,7 +71,7 @@ def _turned(point: Point, x_lower: bool, y_lower: bool) -> tuple[float, float]:
 
 
 def _points(view: View, heights: Sequence[tuple[Row, Value]]) -> list[Point]:
-    """A point for each row with ECM: its ECM against its value on the other axis."""
+    """Return a point for each row with ECM: its ECM against its value on the other axis."""
     points = []
     for row, y in heights:
         x = row.known("ecm")
@@ -85,6 +85,6 @@ def _points(view: View, heights: Sequence[tuple[Row, Value]]) -> list[Point]:
 
 
 def anchor_lines(frame: Frame) -> dict[str, float]:
-    """The ECM of a stranger's face and of the best constant face: no quality belongs to them."""
+    """Return the ECM of a stranger's face and of the best constant face, which have no quality."""
     rows = [row for row in frame.rows if row.is_anchor and row.model in LINES]
     return {row.model: row.number("ecm") for row in rows if row.known("ecm")}

@@ -1,4 +1,4 @@
-"""Errors of landmarks by region of the face."""
+"""Landmark error by region of the face."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from affectbench.results.runs import Run
 
 
 def region_means(run: Run, dataset: str) -> dict[str, dict[str, float]]:
-    """The mean of each region by model, of the metric of landmarks whose spec names regions."""
+    """Return the mean error of each region by model, for the landmark metric that has regions."""
     found = [
         r
         for r in run.records

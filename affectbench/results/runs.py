@@ -1,4 +1,4 @@
-"""A run folder as its records say it."""
+"""Load and verify a run folder."""
 
 from __future__ import annotations
 
@@ -34,32 +34,32 @@ class Run:
     _results: dict[Hashable, Any] = field(default_factory=dict, repr=False)
 
     def columns(self, record: Record) -> Columns:
-        """The per-image values of a record, read once.
+        """Return the per-image values of a record; the file is read only once.
 
-        Raises RecordError if they are not those that the record was written with, or are not of
-        the same faces as those of all other records of the data set.
+        Raises RecordError if they have changed since the record was written, or if they do not
+        cover the same faces as all other records of the data set.
         """
         if record.images not in self._columns:
             self._columns[record.images] = self._verified(record)
         return self._columns[record.images]
 
     def once(self, key: Hashable, compute: Callable[[], T]) -> T:
-        """What `compute` gives, kept under `key` for all parts of this run.
+        """Return the result of `compute`, cached under `key` for all parts of this run.
 
-        A run's tables show the same comparisons again and again, and each draws thousands of times.
+        The tables of a run repeat the same comparisons, and each takes thousands of draws.
         """
         if key not in self._results:
             self._results[key] = compute()
         return cast(T, self._results[key])
 
     def load_columns(self) -> None:
-        """Read and verify all per-image values, those that no table needs among them."""
+        """Read and verify all per-image values, including those that no table needs."""
         for record in self.records:
             if record.status == "ok":
                 self.columns(record)
 
     def record_path(self, record: Record) -> Path:
-        """The file of a record that has per-image values."""
+        """Return the file of a record that has per-image values."""
         return (self.folder / "records" / record.images).with_suffix(".json")
 
     def _verified(self, record: Record) -> Columns:
@@ -72,11 +72,11 @@ class Run:
             raise RecordError(f"{path} of {self.record_path(record)}: {problem}; {_RESTORE}")
         first = self._faces[_set_of(record)].ids
         if np.array_equal(columns["id"], first):
-            columns["id"] = first  # one list of names in memory instead of hundreds
+            columns["id"] = first  # share one array of names between hundreds of records
         return columns
 
     def _other_faces(self, record: Record, ids: np.ndarray) -> str:
-        """What is wrong if the faces are not those of the data set's other records."""
+        """Return an error text if the data set's other records have other faces, else ''."""
         own = frozenset(ids.tolist()) | {image_id for image_id, _ in record.failed}
         path = self.record_path(record)
         first = self._faces.setdefault(_set_of(record), _Faces(path, own, ids))
@@ -90,7 +90,7 @@ class Run:
 
 
 class _Named(dict[str, np.ndarray]):
-    """Columns of a file: one that it lacks is an error of the file, not of who looks for it."""
+    """The columns of a file: a missing one raises an error that names the file."""
 
     def __init__(self, path: Path, columns: Columns) -> None:
         super().__init__(columns)
@@ -115,8 +115,8 @@ _RESTORE = "restore both files, or delete the record and run the same command ag
 def load_run(folder: Path) -> Run:
     """Read `run.json`, the records that it names, and their per-image values.
 
-    Records whose interval was made in another way get theirs anew from the per-image values: no
-    table mixes two kinds. Raises RecordError for a folder without a run, for damaged or newer
+    Outdated intervals are recomputed from the per-image values, so that no table mixes two
+    methods. Raises RecordError for a folder without a run, for damaged or newer
     files, and for files that do not belong together.
     """
     run = load_records(folder)
@@ -125,7 +125,7 @@ def load_run(folder: Path) -> Run:
 
 
 def load_records(folder: Path) -> Run:
-    """The run without a look at its per-image values, which are verified when they are used."""
+    """Load a run without its per-image values, which are verified when they are used."""
     cells, command, settings = _read_run(folder / "run.json")
     records = tuple(read_cell(folder, cell) for cell in cells)
     if problem := _contradiction(settings, records):
@@ -142,7 +142,7 @@ def load_records(folder: Path) -> Run:
 
 
 def _contradiction(settings: Mapping[str, Any], records: Sequence[Record]) -> str:
-    """What the settings of a run say otherwise than its records; empty if they agree."""
+    """Return how the settings of a run contradict its records; empty if they agree."""
     judged = [r for r in records if r.metric["per_judge"]]
     of_ecm = {str(r.metric["identity"].get("judge")) for r in judged if r.metric["name"] == "ecm"}
     said: dict[str, tuple[set[str], set[str]]] = {
@@ -163,12 +163,12 @@ def _contradiction(settings: Mapping[str, Any], records: Sequence[Record]) -> st
 
 
 def named_cells(folder: Path) -> tuple[str, ...]:
-    """The cells that the `run.json` of a run folder names; RecordError if it is damaged."""
+    """Return the cells that `run.json` names; raise RecordError if it is damaged."""
     return _read_run(folder / "run.json")[0]
 
 
 def read_cell(folder: Path, cell: str) -> Record:
-    """The record of a cell; RecordError if it is damaged or names another cell's values."""
+    """Read the record of a cell; RecordError if it is damaged or names another cell's values."""
     path = folder / "records" / f"{cell}.json"
     record = read_record(path)
     if record.status == "ok" and record.images != f"{cell}.parquet":
@@ -201,18 +201,18 @@ def _set_of(record: Record) -> tuple[str, str]:
 
 
 def convention_of(record: Record) -> str:
-    """The name of the convention that a record's metric follows; empty for a metric without one."""
+    """Return the convention that a record's metric follows; empty for a metric without one."""
     convention = record.metric["identity"].get("convention", "")
     return str(convention.get("name", "")) if isinstance(convention, Mapping) else str(convention)
 
 
 def is_of_set(record: Record) -> bool:
-    """Whether the metric has a value of the set alone and none per image."""
+    """Whether the metric is defined for a set only, without per-image values."""
     return bool(record.metric["kind"] == "set")
 
 
 def is_outdated(record: Record) -> bool:
-    """Whether a record's interval was made in another way than `affectbench.stats` now does."""
+    """Whether a record's interval was computed by another version of `affectbench.stats`."""
     made_here = record.status == "ok" and not is_of_set(record)
     return made_here and record.values.get("statistics") != STATISTICS
 

@@ -1,8 +1,8 @@
-"""The views of a run, one for each data set, convention and judge that can be looked at.
+"""The views of a run: one for each data set, convention and judge (or all judges).
 
 A run has one convention (that of its last call) and all of its judges side by side. Its folder may
-hold PSNR and SSIM under other conventions too, from earlier calls: they are cells of the same
-models, faces and protocol. Whatever a view shows was compared by `compared`.
+also hold PSNR and SSIM under other conventions, from earlier calls with the same models, faces and
+protocol. All comparisons that a view shows were made by `compared`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ALL_JUDGES = ""
 
 @dataclass(frozen=True)
 class View:
-    """What can be looked at at once: one data set, one convention, one judge or all of them.
+    """One page of results: one data set, one convention, and one judge or all of them.
 
     `frame` holds the records behind it and their rows.
     """
@@ -35,12 +35,12 @@ class View:
 
     @property
     def headline_judge(self) -> str:
-        """Whose ECM the column `ecm` holds."""
+        """The judge whose ECM is in the column `ecm`."""
         return self.judge or str(self.frame.run.settings["judges"][0])
 
 
 def build_views(run: Run) -> list[View]:
-    """Every view of a run: the headline judge first, all judges side by side last."""
+    """Return every view of a run: the headline judge first, all judges side by side last."""
     whole = compared(run)
     judged = judges_of(run)
     views: list[View] = []
@@ -59,21 +59,21 @@ def build_views(run: Run) -> list[View]:
 
 
 def judges_of(run: Run) -> list[str]:
-    """The judges that scored something in a run, the headline judge first."""
+    """Return the judges that scored something in a run, the headline judge first."""
     found = {scorer_of(record.metric) for record in _judged(run)}
     return [judge for judge in run.settings["judges"] if judge in found]
 
 
 def judge_run(run: Run, judge: str) -> Run:
-    """The run as if `judge` had been its only one."""
+    """Return the run as if `judge` had been its only judge."""
     shared = [r for r in run.records if not r.metric["per_judge"]]
     return _part(run, [*_of_judge(run, judge), *shared], judge=judge)
 
 
 def _seen(whole: Frame, other: Frame, part: Run, judge: str) -> Frame:
-    """The rows of the whole with the columns that this part of the run has.
+    """Return the rows of `whole` with the columns of `part`.
 
-    A column of a judge holds what the whole says under that judge, others what `other` says.
+    Values that depend on the judge are taken from `whole`, all others from `other`.
     """
     columns = columns_of(part.records, part.settings)
     others = {_key(row): row.values for row in other.rows}
@@ -111,7 +111,7 @@ def _of_judge(run: Run, judge: str) -> list[Record]:
 def _part(
     run: Run, records: list[Record], *, convention: str | None = None, judge: str = ALL_JUDGES
 ) -> Run:
-    """A run of some records, whose only judge is `judge` if one is given."""
+    """Return the run reduced to some records, and to the judge `judge` if one is given."""
     settings: dict[str, Any] = dict(run.settings)
     settings["convention"] = convention or settings["convention"]
     settings["judges"] = [judge] if judge else settings["judges"]
@@ -119,7 +119,7 @@ def _part(
 
 
 def _by_convention(run: Run) -> dict[str, list[Record]]:
-    """The records of each convention; the run's own first, what has none is in all of them."""
+    """Group records by convention, the run's own first; those without one are in every group."""
     own = str(run.settings["convention"])
     found: dict[str, list[Record]] = {own: list(run.records)}
     bound = [record for record in run.records if "convention" in record.metric["identity"]]
@@ -139,9 +139,9 @@ def _by_convention(run: Run) -> dict[str, list[Record]]:
 
 
 def _others(run: Run) -> Iterator[Record]:
-    """The records of a run folder that are not part of its last call, if they say how.
+    """Yield the records of a run folder that have a convention and are not in its last call.
 
-    Raises RecordError for one that is damaged: a view that lacks its row would say something else.
+    Raises RecordError for a damaged one: dropping its row would silently change the view.
     """
     known = set(run.cells)
     folder = run.folder / "records"
@@ -154,6 +154,6 @@ def _others(run: Run) -> Iterator[Record]:
 
 
 def _place(cell: Mapping[str, Any], role: str, row: str) -> tuple[str, ...]:
-    """What two cells have in common that differ by their convention alone."""
+    """Return a key that is equal for cells that differ in their convention alone."""
     name = cell.get("metric", {}).get("name")
     return (role, row, str(name), *(str(cell.get(k)) for k in ("model", "dataset", "protocol")))

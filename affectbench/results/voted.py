@@ -1,16 +1,17 @@
-"""Do people see what the judge reads from each model's results? Against votes on the originals.
+"""Compare what the judge sees in each model's results with people's votes on the originals.
 
-`share` is the expected share of people who would have given the expression that the judge reads
-from the result: the votes for it among those for the seven expressions, the mean over faces, in
-[0, 1], higher is better. `balanced_share` is the mean over the most voted expressions of that mean.
-`hellinger` is the mean distance of the judge's whole reading of the result to the shares of votes,
-in [0, 1], lower is better. Intervals are over faces, differences to `--versus` paired, their p
-two-sided and Holm's over the models of a judge.
+`share` is the expected share of people who would have chosen the expression that the judge predicts
+for the result: its votes among those for the seven expressions, averaged over faces, in [0, 1],
+higher is better. `balanced_share` averages this over the faces of each most-voted expression, then
+over the expressions. `hellinger` is the mean Hellinger distance between the judge's probabilities
+for the result and the vote shares, in [0, 1], lower is better. Intervals are over faces,
+differences to `--versus` are paired, and their p is two-sided with Holm's correction over the
+models of a judge.
 
-The row `HR` is the judge on the originals, and `another voter` what one of the voters reaches: the
-share of the others that voted alike. A face needs five votes for the seven expressions, others are
-left out and `n` tells how many count. A class of the judge beyond the seven is left out of its
-reading.
+The row `HR` is the judge on the originals, and `another voter` is the agreement of a single voter:
+the share of the other voters who voted alike. Faces with fewer than five votes for the seven
+expressions are excluded, and `n` is the number that remain. Classes of the judge beyond the seven
+are ignored and its probabilities renormalised.
 """
 
 from __future__ import annotations
@@ -41,14 +42,14 @@ Counts = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Reading:
-    """For each face (M,): the share of votes that a reading's expression has, and its distance."""
+    """For each face (M,): the predicted expression's vote share, and the Hellinger distance."""
 
     share: Floats
     hellinger: Floats | None
 
 
 def read_votes(table: Path) -> dict[str, Counts]:
-    """The votes (7,) on each image id, which is the file's name without its ending.
+    """Read the votes (7,) on each image id: the file name without its extension.
 
     Raises InputError for a table that cannot be used, and for one without votes.
     """
@@ -62,10 +63,10 @@ def read_votes(table: Path) -> dict[str, Counts]:
 
 
 def voted_shares(run: Run, votes: Mapping[str, Counts], versus: str) -> pd.DataFrame:
-    """A row for HR, another voter and each model under each judge.
+    """Return a row for HR, another voter and each model under each judge.
 
-    Raises InputError if the run has no ECM, no such model, a face that the table lacks, or no face
-    with enough votes; and for a judge without one of the seven expressions.
+    Raises InputError if the run has no ECM or no model `versus`, if a face is not in the table, if
+    no face has enough votes, or if a judge lacks one of the seven expressions.
     """
     rows: list[dict[str, Any]] = []
     for judged in judged_rows(run, versus):
@@ -106,7 +107,7 @@ def _rows(
 
 
 def _reading(columns: Columns, side: str, keep: NDArray[np.bool_], counts: Counts) -> Reading:
-    """A judge's probabilities on one side, `p` for HR and `q` for SR, against the votes (M, 7)."""
+    """Compare a judge's probabilities (side `p`: HR, `q`: SR) with the votes (M, 7)."""
     p = np.stack([columns[f"{side}_{name}"] for name in EXPRESSIONS], axis=1)[keep]
     p = p.astype(np.float64) / p.sum(1, keepdims=True, dtype=np.float64)
     shares = counts / counts.sum(1, keepdims=True)
@@ -115,7 +116,7 @@ def _reading(columns: Columns, side: str, keep: NDArray[np.bool_], counts: Count
 
 
 def _another_voter(counts: Counts) -> Floats:
-    """The expected share of the other voters of a face (M, 7) who voted as one of them did.
+    """Return the expected share of a face's other voters who agree with one voter, from (M, 7).
 
     >>> _another_voter(np.array([[5, 0, 0, 0, 0, 0, 0], [3, 2, 0, 0, 0, 0, 0]])).tolist()
     [1.0, 0.4]
@@ -137,7 +138,7 @@ def _figures(
 
 
 def _figure(name: str, values: Floats | None, base: Floats | None, seed: int) -> dict[str, float]:
-    """A mean with its interval, and its paired difference; NaN where there are no values."""
+    """Return a mean with its interval and paired difference; NaN where there are no values."""
     ends = ("", "_low", "_high", "_difference", "_difference_low", "_difference_high", "_p")
     if values is None or base is None:
         return {f"{name}{end}": float("nan") for end in ends}

@@ -1,4 +1,4 @@
-"""Run some faces of a finished run again, from weights to metric, and compare the values."""
+"""Rerun some faces of a finished run, from weights to metric, and compare the values."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ from affectbench.run.session import run_comparison
 from affectbench.types import Columns, JudgeSpec, TestProtocol
 
 ROUNDED = 50.0
-"""No single face may be further off than so many tolerances of its metric, and most must be within
-one; where the values were made they are equal bit for bit.
+"""No face may differ by more than this many tolerances of its metric, and most must be within one;
+on the machine that made the values they are equal bit for bit.
 
-A value of a network's output that lies on the edge between two 8-bit levels is rounded to one on
-one kind of processor and to the other on another, and a judge that is nearly certain may make much
-of one pixel's level: ecm of a face by up to 0.002, of 32 faces by up to 0.0001 (Intel, AMD).
+An output value halfway between two 8-bit levels may be rounded up on one kind of processor and down
+on another, and a judge that is nearly certain can be sensitive to a single pixel's level: ecm of a
+face changes by up to 0.002, of 32 faces by up to 0.0001 (Intel, AMD).
 """
 
 VECTOR_TOLERANCE = 1e-3
-"""The same for the features of metrics of a set: a difference's length over that of the vector."""
+"""The tolerance for features of set metrics: the norm of a difference over that of the vector."""
 
-_ANCHORS = ("reference", "bicubic")  # the others are chosen from the whole set
+_ANCHORS = ("reference", "bicubic")  # the other anchors are chosen from the whole set
 
 
 def run_again(
@@ -54,11 +54,11 @@ def run_again(
     metrics: Sequence[str] | None = None,
     seed: int,
 ) -> list[str]:
-    """Run seeded batches of at least `faces` faces again; one text for each thing that differs.
+    """Rerun seeded batches of at least `faces` faces, and return a message per difference.
 
-    `read` gives the per-image values of a record. A data set that is not below `data_root` is
-    reported as such, and so are a checkpoint that is not in `weights`, a metric that lacks its
-    weights or package, and a judge that affectbench no longer has.
+    `read` returns the per-image values of a record. The messages also report a data set missing
+    from `data_root`, a checkpoint missing from `weights`, a metric without its weights or package,
+    and a judge that affectbench no longer has.
     """
     dataset = str(records[0].dataset["name"])
     wanted = _wanted(dataset, settings["metrics"], metrics)
@@ -103,7 +103,7 @@ def run_again(
 
 
 def _judges(names: Sequence[str]) -> tuple[list[JudgeSpec], list[str]]:
-    """The judges of a board that are here, and a text for each of the others."""
+    """Return the judges of a board that are available, and a message for each of the others."""
     specs, gone = [], []
     for name in names:
         try:
@@ -114,7 +114,7 @@ def _judges(names: Sequence[str]) -> tuple[list[JudgeSpec], list[str]]:
 
 
 def _unfit(metric: str, judges: Sequence[JudgeSpec]) -> str:
-    """Why no judge serves a metric that needs one; empty where one does."""
+    """Return why no judge is suitable for a metric that needs one; empty if one is."""
     plugin = metric_plugin(metric)
     if not plugin.spec.per_judge:
         return ""
@@ -136,10 +136,10 @@ def _wanted(board: str, measured: Sequence[str], named: Sequence[str] | None) ->
 def _whole_batches(
     ids: Sequence[str], size: int, faces: int, rng: np.random.Generator
 ) -> tuple[str, ...]:
-    """Random batches of the run, whole and in order, with at least `faces` faces.
+    """Return random batches of the run, complete and in order, with at least `faces` faces.
 
-    Whole, since the last bits of a network's output can depend on what else is in its batch. One
-    that is large enough alone is preferred.
+    Batches are complete because the last bits of a network's output can depend on the rest of the
+    batch. A batch that is large enough on its own is preferred.
     """
     shuffled = rng.permutation(-(-len(ids) // size))
     numbers = sorted(shuffled, key=lambda n: len(ids[n * size :][:size]) < faces)
@@ -197,12 +197,12 @@ def _unlike(where: str, cell: Cell, old: Columns, new: Columns) -> Iterator[str]
 
 
 def _within(old: NDArray[Any], new: NDArray[Any], limit: float) -> NDArray[np.bool_]:
-    """Whether values are at most `limit` apart; a face without a value has none again."""
+    """Return which values differ by at most `limit`; NaN matches only NaN."""
     return cast(NDArray[np.bool_], np.isclose(new, old, rtol=0.0, atol=limit, equal_nan=True))
 
 
 def _same_vectors(old: Columns, new: Columns) -> NDArray[np.bool_]:
-    """Whether each face's feature vectors are equal, up to a share of their length."""
+    """Return which faces have equal feature vectors, up to a fraction of their norm."""
     place = {i: row for row, i in enumerate(old["id"])}
     same = np.array([i in place for i in new["id"]])
     for name in new.keys() - {"id"}:
@@ -218,7 +218,7 @@ def _key(row: tuple[str, str], identity: Mapping[str, Any]) -> tuple[tuple[str, 
 
 
 def _relocated(argument: str, weights: Path | None) -> ModelRequest:
-    """The model of an argument, its checkpoint looked up by file name in `weights`."""
+    """Return the model of an argument, with its checkpoint found by file name in `weights`."""
     if weights is not None:
         argument = re.sub(
             r"(checkpoint:|@weights=)([^@]+)",

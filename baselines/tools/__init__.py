@@ -1,1 +1,1 @@
-"""What makes this project's own files. In no wheel: run from the `baselines` folder."""
+"""Tools that generate this project's own files. Not in the wheel: run from `baselines`."""

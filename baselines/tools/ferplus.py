@@ -31,7 +31,7 @@ LATER: dict[str, tuple[str, ...]] = {
     "public_test": ("private_test",),
     "private_test": (),
 }
-"""The splits whose faces a split must not share."""
+"""The splits with which a split must not share faces."""
 
 SPEC = DatasetSpec(
     name="ferplus",
@@ -44,18 +44,18 @@ SPEC = DatasetSpec(
 
 
 def open_folder(folder: Path | None) -> FaceFiles:
-    """The faces of a written folder; InputError where there is none."""
+    """Return the faces of a written folder; raise InputError if there is none."""
     if folder is None:
         raise InputError(f"say where the faces are: --data ferplus=DIR; layout: {SPEC.layout}")
     return FaceFiles(SPEC, all_images(folder))
 
 
 FERPLUS = DatasetPlugin(SPEC, open_folder)
-"""The data set for `compare`: a folder alone would be taken for faces of unknown framing."""
+"""The data set for `compare`: a bare folder would be read as faces of unknown framing."""
 
 
 def write_folder(data: Path, split: str, out: Path) -> int:
-    """Write each face as a PNG named after its split and row, and `labels.csv`; their number."""
+    """Write `labels.csv` and each face as a PNG named by split and row; return their number."""
     images, labels = read_array(data, split, "images"), read_array(data, split, "labels")
     classes = read_array(data, split, "classes")
     votes, columns = read_array(data, "ferplus", split), read_array(data, "ferplus", "columns")

@@ -1,1 +1,1 @@
-"""Figures from records: drawn with matplotlib (extra `plots`), each from a table of its own."""
+"""Figures from records: drawn with matplotlib (extra `plots`), each from its own table."""

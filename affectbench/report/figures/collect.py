@@ -1,4 +1,4 @@
-"""All figures of a run, and the files they become."""
+"""All figures of a run, and the files they are written to."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from affectbench.results.views import ALL_JUDGES, View
 
 
 def collect(run: Run, views: Sequence[View], faces: Sequence[FaceTable]) -> list[Drawing]:
-    """The figures of every data set: those of each judge, then those of all of them."""
+    """Return the figures of every data set: first those of each judge, then those of all judges."""
     own = [view for view in views if view.convention == run.settings["convention"]]
     found = []
     for table in faces:
@@ -37,7 +37,7 @@ def collect(run: Run, views: Sequence[View], faces: Sequence[FaceTable]) -> list
 
 
 def write_figures(drawings: Sequence[Drawing], folder: Path) -> list[Path]:
-    """Write each figure as PDF, PNG and SVG; MissingExtraError without matplotlib."""
+    """Write each figure as PDF, PNG and SVG; raise MissingExtraError without matplotlib."""
     if not can_draw():
         raise MissingExtraError("--figures", "plots")
     written = []

@@ -1,4 +1,4 @@
-"""A figure: what it is called, what it says in words, and how it is drawn and written."""
+"""A figure: its name, its text alternative, and how it is drawn and written."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ NO_MATPLOTLIB = "Figures need matplotlib: pip install 'affectbench[plots]'."
 class Drawing:
     """One figure of one data set, under one judge if it depends on one.
 
-    `words` says what is to be seen for people who do not see it. `paint` draws on an empty
-    matplotlib figure of `size` inches. Without `paint` the figure cannot be drawn and `words` says
-    why.
+    `words` is the text alternative for people who cannot see the figure. `paint` draws on an empty
+    matplotlib figure of `size` inches. Without `paint` the figure cannot be drawn, and `words` is
+    the reason.
     """
 
     kind: str
@@ -44,12 +44,12 @@ class Drawing:
 
     @property
     def name(self) -> str:
-        """Its name among files and elements: letters, digits, `.`, `_` and `-` only."""
+        """The name used for files and element ids: letters, digits, `.`, `_` and `-` only."""
         return "-".join(filter(None, (self.kind, slug(self.dataset), slug(self.judge or ""))))
 
 
 def absent(kind: str, dataset: str, title: str, reason: str) -> Drawing:
-    """A figure that is left out, and why."""
+    """Return a placeholder for a figure that cannot be drawn, with the reason."""
     return Drawing(kind, dataset, "", title, "", reason)
 
 
@@ -59,7 +59,7 @@ def can_draw() -> bool:
 
 
 def write(drawing: Drawing, kind: str) -> bytes:
-    """The figure as `pdf`, `png` or `svg`; the same bytes for the same records."""
+    """Return the figure as `pdf`, `png` or `svg`; the same records give the same bytes."""
     with _settings():
         figure = _drawn(drawing)
         buffer = BytesIO()
@@ -70,11 +70,11 @@ def write(drawing: Drawing, kind: str) -> bytes:
 
 
 def inline_svg(drawing: Drawing) -> str:
-    """The figure as an SVG element that shares a page with others and follows its theme.
+    """Return the figure as an SVG element that can share a page and follows its theme.
 
-    Ink becomes the text's colour and the grid the page's line colour. Ids are prefixed with the
-    figure's name, matplotlib's style rule for everything is bound to this element, and nothing
-    refers to anything outside.
+    The ink takes the page's text colour and the grid its line colour. Ids are prefixed with the
+    figure's name, matplotlib's global style rule is scoped to this element, and there are no
+    external references.
     """
     text = write(drawing, "svg").decode("utf-8")
     text = text[text.index("<svg") :]
@@ -101,7 +101,7 @@ def _settings() -> AbstractContextManager[None]:
 
 
 def _drawn(drawing: Drawing) -> Figure:
-    """No pyplot: figures of a library leave no global state behind."""
+    """Draw without pyplot: a library must not leave global state behind."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -1,4 +1,4 @@
-"""How ECM is spread over the faces, and which expressions turn into which."""
+"""The distribution of ECM over the faces, and the confusion of expressions."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FEW = 60
-"""Up to so many faces each is a dot of its own."""
+"""Maximum number of faces that are drawn as individual dots."""
 
 
 def distribution_figure(faces: FaceTable, judge: str) -> Drawing:
-    """ECM of all faces, a line for each model."""
+    """Return a figure of the ECM of all faces, a line for each model."""
     title = "Spread of ECM over the faces"
     judged = _of(faces, judge)
     if judged is None:
@@ -49,7 +49,7 @@ def distribution_figure(faces: FaceTable, judge: str) -> Drawing:
 
 
 def confusion_figure(faces: FaceTable, judge: str) -> Drawing:
-    """Which class the judge reads on HR and which on SR, a matrix for each model."""
+    """Return a figure of the confusion of classes between HR and SR, a matrix for each model."""
     title = "Expressions of HR and of SR"
     judged = _of(faces, judge)
     readings = {
@@ -82,7 +82,7 @@ def confusion_figure(faces: FaceTable, judge: str) -> Drawing:
 def confusion(
     hr: NDArray[np.str_], sr: NDArray[np.str_], names: Sequence[str]
 ) -> NDArray[np.int64]:
-    """Counts (K, K): rows are the classes of HR, columns those of SR; faces without SR are out."""
+    """Return counts (K, K): rows are the classes of HR, columns of SR; faces need both."""
     index = {name: i for i, name in enumerate(names)}
     counts = np.zeros((len(names), len(names)), dtype=np.int64)
     for a, b in zip(hr, sr, strict=True):

@@ -1,4 +1,4 @@
-"""How the judges rank the models, side by side."""
+"""The ranks of the models under each judge, side by side."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def agreement_figure(view: View) -> Drawing:
-    """Each model's rank under each judge, and Kendall's tau between the judges."""
+    """Return a figure of each model's rank under each judge, with Kendall's tau between judges."""
     title = "Do the judges agree?"
     judges = list(view.frame.run.settings["judges"])
     scored = any(row.known("ecm") for row in view.frame.rows)

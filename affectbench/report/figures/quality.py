@@ -31,14 +31,14 @@ _NO_POINT = "No model has a value on both axes."
 
 @dataclass(frozen=True)
 class Axis:
-    """What stands at an axis, and whether lower is better."""
+    """The label of an axis, and whether lower is better."""
 
     text: str
     lower: bool
 
 
 def quality_figure(view: View) -> Drawing:
-    """ECM against the run's measure of quality, with intervals and the Pareto front."""
+    """Return a figure of ECM against image quality, with intervals and the Pareto front."""
     title = "Quality against emotion"
     quality = quality_column(view.frame)
     if not has_values(view.frame, "ecm") or quality is None:
@@ -69,7 +69,7 @@ def quality_figure(view: View) -> Drawing:
 
 
 def cost_figure(view: View) -> Drawing:
-    """Speed against ECM."""
+    """Return a figure of speed against ECM."""
     title = "Cost against emotion"
     if not has_values(view.frame, "ecm") or not speeds_of(view.frame.run, view.dataset):
         reason = f"{title} needs ECM and the time that models took; this run has not both."
@@ -135,7 +135,7 @@ def _paint(
 
 
 def _logarithmic(axes: Axes, values: Sequence[float]) -> None:
-    """Few round numbers, whether the values span decades or next to nothing."""
+    """Use a log scale with a few round ticks, whether the range is decades or very narrow."""
     from matplotlib.ticker import Locator, LogLocator, MaxNLocator, NullLocator
 
     axes.set_yscale("log")
@@ -168,7 +168,7 @@ def _axis(column: Column) -> Axis:
 
 
 def _lengths(value: float, interval: tuple[float, float] | None) -> list[list[float]] | None:
-    """Error bars as matplotlib wants them; an interval that leaves its value out is cut there."""
+    """Return error bars as matplotlib expects; clip an interval that excludes its value."""
     if interval is None:
         return None
     return [[max(value - interval[0], 0.0)], [max(interval[1] - value, 0.0)]]

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def regions_figure(run: Run, dataset: str) -> Drawing:
-    """The mean normalised error of the landmarks of each region, per model.
+    """Return a figure of the mean normalised landmark error of each region, per model.
 
-    Reads the columns that the spec of a metric of landmarks names as its `regions`.
+    Reads the columns that the spec of a landmark metric lists as its `regions`.
     """
     title = "Landmark error by region"
     means = region_means(run, dataset)

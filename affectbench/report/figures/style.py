@@ -1,7 +1,7 @@
-"""How figures look: colours that colour-blind people tell apart, text as text, no decoration.
+"""The style of figures: a colour-blind-safe palette, text kept as text, no decoration.
 
-Colours are those of Okabe and Ito (2008); a model also has a shape, so that no figure depends on
-colour. Ink and grid have colours of their own, which the page replaces by those of its theme.
+Colours are those of Okabe and Ito (2008). Each model also has a marker, so that no figure depends
+on colour alone. Ink and grid have placeholder colours, which the page replaces by its theme's.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SETTINGS: dict[Any, Any] = {
     "text.color": INK,
     "text.parse_math": False,  # a name with two dollar signs is a name
     "axes.edgecolor": INK,
-    "axes.facecolor": "none",  # the page or the file gives the ground
+    "axes.facecolor": "none",  # the page or file provides the background
     "axes.labelcolor": INK,
     "axes.linewidth": 0.8,
     "axes.spines.top": False,
@@ -47,7 +47,7 @@ SETTINGS: dict[Any, Any] = {
 
 
 def looks(names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Colour and marker of each model; both repeat in different rhythms after seven."""
+    """Return the colour and marker of each model; they cycle with different periods after seven."""
     return {
         name: {
             "color": PALETTE[i % len(PALETTE)],

@@ -37,7 +37,7 @@ _LINKS = (
 
 @dataclass(frozen=True)
 class Written:
-    """What a call wrote: the page, its size, the folder of faces beside it, figures, remarks."""
+    """The output of a call: the page, its size, the folder of faces beside it, figures, remarks."""
 
     page: Path
     size: int
@@ -56,9 +56,9 @@ def write_report(
 ) -> Written:
     """Write the report of a run folder to `target` (default: `report.html` in it).
 
-    `faces` says which faces the page shows: `default` embeds the most telling ones, `all` also
-    copies every face to a folder beside the page, `none` shows no pixel of anybody. `figures` is
-    a folder for the figures as PDF, PNG and SVG. Raises RecordError for a damaged run and
+    `faces` selects the faces on the page: `default` embeds the most informative ones, `all` also
+    copies every face to a folder beside the page, `none` shows no faces at all. `figures` is a
+    folder for the figures as PDF, PNG and SVG. Raises RecordError for a damaged run and
     MissingExtraError if figures are asked for without matplotlib.
     """
     run = load_run(folder)
@@ -97,7 +97,7 @@ def write_report(
 
 
 def _beside(path: Path, run: Run, tables: Sequence[FaceTable]) -> Path:
-    """Every saved face in a folder beside the page; the folder."""
+    """Copy every saved face to a folder beside the page, and return the folder."""
     folder = path.with_name(f"{path.stem}-faces")
     for table in tables:
         write_all(table, run.folder, folder)
@@ -105,7 +105,7 @@ def _beside(path: Path, run: Run, tables: Sequence[FaceTable]) -> Path:
 
 
 def _embedded(run: Run, tables: Sequence[FaceTable], faces: Faces, budget: int) -> list[Embedded]:
-    """The embedded faces of each data set, which share the budget equally."""
+    """Return the embedded faces of each data set; the data sets share the budget equally."""
     if faces == "none":
         return [Embedded({}, 0, saved=True) for _ in tables]
     share = budget // len(tables)
@@ -149,7 +149,7 @@ def _data(
     embedded: Sequence[Embedded],
     beside: Path | None,
 ) -> dict[str, Any]:
-    """What the script reads."""
+    """Return the data for the page's script."""
     folder = beside.name if beside else ""
     return {
         "views": copied_texts(views),
@@ -161,7 +161,7 @@ def _data(
 
 
 def _pictures(embedded: Sequence[Embedded]) -> list[tuple[str, Any]]:
-    """The embedded faces by the ids of their elements."""
+    """Return the embedded faces with the ids of their elements."""
     return [
         (f"face-{number}-{position}", face)
         for number, shown in enumerate(embedded)

@@ -1,4 +1,4 @@
-"""The face browser's data: columns of numbers, small enough for thousands of faces."""
+"""The data of the face browser: columns of numbers, compact enough for thousands of faces."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from affectbench.results.faces import FaceTable, Floats, Judged, Measured
 
 
 def face_data(table: FaceTable, embedded: Iterable[int], folder: str) -> dict[str, Any]:
-    """A data set's faces as JSON data. `folder` holds every face beside the page, if anything."""
+    """Return a data set's faces as JSON data; `folder`, if any, has every face beside the page."""
     return {
         "name": table.dataset,
         "title": table.title,
@@ -68,7 +68,7 @@ def _metric(metric: Measured, table: FaceTable) -> dict[str, Any]:
 
 
 def _numbers(values: Floats, places: int) -> list[float | str | None]:
-    """JSON has neither NaN nor infinity: null and a text."""
+    """Return rounded numbers for JSON, which has no NaN (here null) or infinity (here a string)."""
     return [_number(float(value), places) for value in values]
 
 
@@ -84,5 +84,5 @@ def _labels(values: NDArray[Any], labels: list[str]) -> list[int]:
 
 
 def _shares(values: Floats) -> list[int]:
-    """Probabilities (N, K) in thousandths, face by face; -1 where there are none."""
+    """Return probabilities (N, K) in thousandths, face by face; -1 where there are none."""
     return [-1 if math.isnan(v) else round(1000 * v) for v in values.ravel().tolist()]

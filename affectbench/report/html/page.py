@@ -1,4 +1,4 @@
-"""A whole page: template, style and script of the package, and a policy that forbids all else."""
+"""A whole page: template, style and script, and a content security policy for nothing else."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from affectbench.report.html.templating import asset, rendered
 STYLES = ("base.css", "tables.css", "faces.css")
 SCRIPTS = ("base.js", "tables.js", "faces.js", "cards.js", "browser.js", "viewer.js")
 FACE_FILES = "file: 'self'"
-"""Where a page with a sibling folder may load faces from."""
+"""The image sources of a page that has a folder of faces beside it."""
 
 
 def page(
@@ -29,10 +29,10 @@ def page(
     images: str = "",
     **values: Any,
 ) -> str:
-    """A self-contained page of a template that extends `page`.
+    """Render a self-contained page from a template that extends `page`.
 
-    `lead` stands under the title, `links` are the navigation (address, text), `data` is what the
-    script reads, `pictures` (element id, data) are read later and may be large. The content
+    `lead` is the text under the title, `links` are the navigation (address, text), `data` is for
+    the script, and `pictures` (element id, data) are loaded lazily and may be large. The content
     security policy allows the page's own script (by its hash), inline styles and embedded pictures;
     `images` adds sources of pictures.
     """

@@ -1,7 +1,7 @@
-"""The saved faces as they go into a page: without loss, and within a budget.
+"""Embed the saved faces in a page: losslessly, and within a size budget.
 
-Lossless WebP holds the same pixels as PNG in about three quarters of the bytes; every browser of
-the last years shows it. Where Pillow comes without it, PNG is embedded.
+Lossless WebP holds the same pixels as PNG in about three quarters of the bytes, and every recent
+browser supports it. If Pillow was built without WebP, PNG is embedded.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from affectbench.records import SavedFaces, slug, write_atomic
 from affectbench.results.faces import FaceRow, FaceTable
 
 BUDGET = 55_000_000
-"""Characters of embedded faces in a page: with everything else it stays under 60 MB."""
+"""Maximum characters of embedded faces in a page, which keeps the whole page under 60 MB."""
 _CHUNK = 16
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """Faces by their position in the table, as data the page's script understands."""
+    """The embedded faces, by position in the table, as data for the page's script."""
 
     faces: dict[int, dict[str, Any]]
     wanted: int
@@ -37,18 +37,18 @@ class Embedded:
 
     @property
     def left_out(self) -> int:
-        """Chosen faces that did not fit."""
+        """The number of chosen faces that did not fit."""
         return self.wanted - len(self.faces) if self.saved else 0
 
 
 def embed(table: FaceTable, root: Path, positions: Sequence[int], budget: int) -> Embedded:
-    """The chosen faces as data URIs, in the order given, as long as `budget` characters last."""
+    """Return the chosen faces as data URIs, in the given order, up to `budget` characters."""
     place = SavedFaces(root, table.dataset, table.revision)
     if not place.folder.is_dir():
         return Embedded({}, len(positions), saved=False)
     found: dict[int, dict[str, Any]] = {}
     used = 0
-    with ThreadPoolExecutor() as pool:  # Pillow's encoders leave the interpreter to others
+    with ThreadPoolExecutor() as pool:  # Pillow's encoders release the GIL
         for start in range(0, len(positions), _CHUNK):
             chunk = positions[start : start + _CHUNK]
             for position, face in zip(
@@ -63,7 +63,7 @@ def embed(table: FaceTable, root: Path, positions: Sequence[int], budget: int) -
 
 
 def write_all(table: FaceTable, root: Path, target: Path) -> int:
-    """Copy every saved face to `target/<set>/...` as PNG; how many faces."""
+    """Copy every saved face to `target/<set>/...` as PNG, and return the number of faces."""
     place = SavedFaces(root, table.dataset, table.revision)
     count = 0
     for image_id in filter(_is_name, table.ids):
@@ -78,7 +78,7 @@ def write_all(table: FaceTable, root: Path, target: Path) -> int:
 
 
 def data_uri(path: Path) -> str:
-    """An image file as a data URI with the same pixels; empty if it cannot be read."""
+    """Return an image file as a data URI with the same pixels; empty if it cannot be read."""
     try:
         pixels = read_image(path)
     except InputError:
@@ -116,5 +116,5 @@ def _encoded(pixels: np.ndarray[Any, np.dtype[np.uint8]], kind: str) -> bytes:
 
 
 def _is_name(image_id: str) -> bool:
-    """Whether an id names a file in its folder and nothing outside of it."""
+    """Whether an id is a plain file name, which cannot point outside its folder."""
     return Path(image_id).name == image_id and "\0" not in image_id

@@ -1,4 +1,4 @@
-"""Where the numbers come from: what ran, with what, on what, and how to have it again."""
+"""The provenance of the numbers: commands, versions, data and hardware, to reproduce a run."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class Provenance:
 
 
 def provenance_of(run: Run, report_command: str) -> Provenance:
-    """Commands, data sets, models, judges, versions."""
+    """Return the commands, data sets, models, judges and versions of a run."""
     tables = (_datasets(run), _models(run), _judges(run))
     return Provenance(f"{run.command}\n{report_command}", _facts(run), tuple(filter(None, tables)))
 
 
 def report_command(run: Run, options: Mapping[str, Any]) -> str:
-    """The command line of `affectbench report` that makes the same page."""
+    """Return the `affectbench report` command line that makes the same page."""
     words = ["affectbench", "report", str(run.folder)]
     for name, value in options.items():
         if value is True:

@@ -1,4 +1,4 @@
-"""What the report and the leaderboard site both show: tables with their switches, and figures."""
+"""Sections shared by the report and the leaderboard site: tables with switches, and figures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from affectbench.results.views import View
 
 @dataclass(frozen=True)
 class Winner:
-    """The best models by a metric, their score, and which others are not told apart from them."""
+    """The best models by a metric, their score, and the others indistinguishable from them."""
 
     label: str
     lines: tuple[Line, ...]
@@ -25,7 +25,7 @@ class Winner:
 
 @dataclass(frozen=True)
 class ShownView:
-    """A view and what is shown of it."""
+    """A view and its contents as shown on a page."""
 
     view: View
     layout: Layout
@@ -44,7 +44,7 @@ class Switch:
 
 @dataclass(frozen=True)
 class Switches:
-    """The choices that a run has; `with_intervals` also offers intervals and tests."""
+    """The switches of a run; `with_intervals` adds one for intervals and tests."""
 
     groups: tuple[Switch, ...]
     with_intervals: bool
@@ -53,7 +53,7 @@ class Switches:
 
 @dataclass(frozen=True)
 class Figures:
-    """The figures that are drawn, those that could not be, and a remark on all of them."""
+    """The drawn figures, those that could not be drawn, and a remark on all of them."""
 
     figures: tuple[Drawing, ...]
     absent: tuple[Drawing, ...]
@@ -61,7 +61,7 @@ class Figures:
 
 
 def shown_views(views: Sequence[View]) -> list[ShownView]:
-    """What is shown of each view."""
+    """Return the contents of each view."""
     return [_shown(view, f"caption-{index}") for index, view in enumerate(views)]
 
 
@@ -72,7 +72,7 @@ def _shown(view: View, identifier: str) -> ShownView:
 
 
 def _winners(view: View, layout: Layout) -> Iterator[Winner]:
-    """In words: the best model of each metric, and which others cannot be told from it."""
+    """Yield the best models by each metric and the others indistinguishable from them."""
     lines = [line for line in layout.blocks[0].lines if not line.anchor]
     values = [value for row in view.frame.rows for value in row.values.items()]
     tested = {name for name, value in values if value.among_best is not None}
@@ -88,7 +88,7 @@ def _winners(view: View, layout: Layout) -> Iterator[Winner]:
 
 
 def switches(views: Sequence[View]) -> Switches:
-    """A group of radio buttons for each thing that a run has several of; hidden without script."""
+    """Return radio buttons for each choice with several options; hidden without scripting."""
     found = (
         Switch("dataset", "Data set", tuple(dict.fromkeys(view.dataset for view in views))),
         Switch("convention", "Convention", tuple(dict.fromkeys(v.convention for v in views))),
@@ -102,7 +102,7 @@ def switches(views: Sequence[View]) -> Switches:
 
 
 def shown_figures(drawings: Sequence[Drawing]) -> Figures:
-    """The figures in the page; what could not be drawn says why."""
+    """Return the figures of the page, and the reason for each that could not be drawn."""
     drawn = can_draw()
     shown = tuple(drawing for drawing in drawings if drawing.paint and drawn)
     absent = tuple(drawing for drawing in drawings if drawing.paint is None)
@@ -110,7 +110,7 @@ def shown_figures(drawings: Sequence[Drawing]) -> Figures:
 
 
 def copied_texts(views: Sequence[ShownView]) -> list[dict[str, str]]:
-    """What the buttons of each view copy."""
+    """Return the texts that the copy buttons of each view put on the clipboard."""
     return [
         {
             "csv": to_csv(wide_table(shown.view.frame)),

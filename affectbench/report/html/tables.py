@@ -1,4 +1,4 @@
-"""What the tables of a page show: results with intervals and tests, and tables of texts."""
+"""The tables of a page: results with intervals and tests, and plain tables of text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from affectbench.results.frame import DIFFERENCES, Frame, Row, Value, is_number
 
 @dataclass(frozen=True)
 class ShownValue:
-    """A cell, its number in full (None without one), its interval's place, and its test."""
+    """A cell, its unrounded number (None without one), its interval's whisker, and its test."""
 
     cell: Cell
     value: str | None = None
@@ -34,7 +34,7 @@ class ShownRow:
 
 @dataclass(frozen=True)
 class Group:
-    """The models, which sort, or the anchors, which stay apart."""
+    """A group of rows: the models, which are sortable, or the anchors, which are not."""
 
     kind: Literal["models", "anchors"]
     title: str
@@ -54,7 +54,7 @@ class ResultsTable:
 
 @dataclass(frozen=True)
 class Text:
-    """A text that is more than plain: code, a link, a badge, a score, or a link with signs.
+    """A text with a format: code, a link, a badge, a score, or a link with signs.
 
     `source` is a link to another site.
     """
@@ -69,7 +69,7 @@ class Text:
 
 @dataclass(frozen=True)
 class PlainTable:
-    """A table of texts. `kinds` has a letter for each column: `n` numbers, `t` text."""
+    """A table of text. `kinds` has a letter for each column: `n` for numbers, `t` for text."""
 
     caption: str
     identifier: str
@@ -84,7 +84,7 @@ class PlainTable:
 
 
 def results_table(frame: Frame, layout: Layout, identifier: str) -> ResultsTable:
-    """The table of one data set: its frame, as `lay_out` writes it."""
+    """Return the table of one data set from its frame, as formatted by `lay_out`."""
     block = layout.blocks[0]
     return ResultsTable(
         identifier,
@@ -125,7 +125,7 @@ def _value(
 
 
 def _test(value: Value, places: int) -> str:
-    """The paired difference to `versus` with its interval and corrected p."""
+    """Format the paired difference to `versus` with its interval and corrected p."""
     parts: list[Any] = [value.difference.get(part) for part in DIFFERENCES]
     if not all(map(is_number, parts)):
         return ""
@@ -136,7 +136,7 @@ def _test(value: Value, places: int) -> str:
 
 
 def _whisker(value: Value, scale: tuple[float, float]) -> str:
-    """The interval as a line on the column's own scale; its numbers are beside it."""
+    """Return the interval as a line on the column's scale; its numbers are beside it."""
     if value.value is None or value.interval is None or scale[1] <= scale[0]:
         return ""
     low, high = value.interval
@@ -147,7 +147,7 @@ def _whisker(value: Value, scale: tuple[float, float]) -> str:
 
 
 def _scale(frame: Frame, name: str) -> tuple[float, float]:
-    """The range of the models' intervals: anchors may lie far outside."""
+    """Return the range of the models' intervals; anchors may be far outside it."""
     values = [value for row in frame.rows if not row.is_anchor and (value := row.values.get(name))]
     ends = [end for v in values for end in (v.low, v.high) if end is not None and isfinite(end)]
     return (min(ends), max(ends)) if ends else (0.0, 0.0)

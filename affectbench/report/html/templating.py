@@ -1,4 +1,4 @@
-"""Pages from the templates of the package: whatever a template writes is escaped as text."""
+"""Render pages from the package's templates, with autoescaping."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from markupsafe import Markup
 from affectbench.report.figures.drawing import inline_svg
 
 _ADDRESSES = ("#", "./", "https://", "http://")
-"""How an address begins: `javascript:` and its like are none, whoever named the thing."""
+"""Allowed prefixes of a link: never `javascript:` or the like, whatever the source."""
 
 
 def rendered(template: str, **values: Any) -> str:
-    """Return a template of the package with these values; a value that it lacks is an error."""
+    """Render a template of the package with these values; a missing value is an error."""
     return _environment().get_template(f"{template}.html.j2").render(values)
 
 
 def address(text: str) -> str:
-    """Return an address that a page may link to; ValueError for any other."""
+    """Return the address if a page may link to it; raise ValueError otherwise."""
     if not str(text).startswith(_ADDRESSES):
         raise ValueError(f"{text}: is no address that a page may have")
     return text
 
 
 def file_link(name: str) -> str:
-    """The address of a file beside the page, whatever the file is called.
+    """Return the link to a file beside the page, safe for any file name.
 
     >>> file_link("javascript:alert(1).csv")
     './javascript%3Aalert%281%29.csv'
@@ -41,7 +41,7 @@ def file_link(name: str) -> str:
 
 
 def data_script(data: Any, element_id: str) -> Markup:
-    """JSON data in the page that no parser takes for markup, whatever its texts are.
+    """Embed JSON data in the page so that no string in it can be parsed as markup.
 
     >>> str(data_script("</script>", "x"))
     '<script type="application/json" id="x">"\\\\u003c/script>"</script>'
@@ -53,13 +53,13 @@ def data_script(data: Any, element_id: str) -> Markup:
 
 
 def rendered_markdown(text: str) -> Markup:
-    """Markdown as HTML: CommonMark with tables. HTML in it is text; pictures are left out."""
+    """Render Markdown (CommonMark with tables) as HTML; raw HTML is escaped, images dropped."""
     reader = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
     return Markup(reader.render(text))
 
 
 def asset(name: str) -> str:
-    """A text file of the package."""
+    """Read a text file of the package."""
     return (files("affectbench.report.html") / "assets" / name).read_text(encoding="utf-8")
 
 
@@ -79,7 +79,7 @@ def _environment() -> Environment:
 
 
 def _source(name: str) -> str:
-    """A template without its line breaks: no white space stands between elements."""
+    """Return a template without its line breaks, so that elements have no white space between."""
     path = files("affectbench.report.html") / "templates" / name
     lines = path.read_text(encoding="utf-8").splitlines()
-    return "{#\n#}".join(line.strip() for line in lines)  # errors keep their line numbers
+    return "{#\n#}".join(line.strip() for line in lines)  # keeps line numbers in errors

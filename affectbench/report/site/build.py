@@ -49,12 +49,12 @@ affectbench compare --models bicubic,checkpoint:mine.safetensors --datasets cele
     --data-root faces --judges panel --out mine
 affectbench leaderboard check
 """
-"""How a row gets there, as in CONTRIBUTING.md; `panel` is `judges.catalogue.BUNDLED`."""
+"""How to add a row, as in CONTRIBUTING.md; `panel` is `judges.catalogue.BUNDLED`."""
 
 
 @dataclass(frozen=True)
 class Board:
-    """One board: its name and everything that can be looked at."""
+    """One board: its name and its views."""
 
     name: str
     run: Run
@@ -62,22 +62,22 @@ class Board:
 
     @property
     def title(self) -> str:
-        """What its faces are."""
+        """The title: a description of its faces."""
         return "; ".join(dict.fromkeys(lay_out(v.frame).blocks[0].title for v in self.views))
 
     @property
     def standing(self) -> str:
-        """Who is the best there."""
+        """The best model of the board, in words."""
         return _standing(self.views[0])
 
     @property
     def page(self) -> str:
-        """The file of its page."""
+        """The file name of its page."""
         return f"board-{slug(self.name)}.html"
 
 
 def write_site(root: Path, out: Path, cards: Path | None = None) -> list[Path]:
-    """Write the pages of the leaderboards in `root` to `out`; the files, the index first.
+    """Write the pages of the leaderboards in `root` to `out`; return the files, the index first.
 
     `cards` is searched for `NAME.md`, the card of a model. Raises RecordError for a board whose
     CSV file and records do not agree, InputError for a `published.csv` that cannot be read.
@@ -169,7 +169,7 @@ def _index(
 
 
 def _standing(view: View) -> str:
-    """The best model by ECM of a board's first view, and who cannot be told from it."""
+    """Describe the best model by ECM in a board's first view, and those tied with it."""
     frame = view.frame
     rows = [row for row in frame.rows if not row.is_anchor]
     name, column = next(iter(frame.columns.items()))
@@ -240,7 +240,7 @@ def _published_table(table: pd.DataFrame) -> PlainTable:
 
 
 _LABELS = {"lpips": "LPIPS"}
-"""Columns of published numbers that are no metric of ours: papers do not say which network."""
+"""Published columns that match none of our metrics: papers do not state the network."""
 
 
 def _is_numeric(texts: pd.Series[str]) -> bool:

@@ -1,4 +1,4 @@
-"""A page for each model: what its records say of it, its scores, and its card."""
+"""A page for each model: the facts in its records, its scores, and its model card."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _FACTS = {
 
 @dataclass(frozen=True)
 class Result:
-    """A model's row on a board under one judge (or all), as it is written there."""
+    """A model's row on a board under one judge (or all), as formatted there."""
 
     board: str
     page: str
@@ -41,7 +41,7 @@ class Result:
 
 @dataclass
 class ModelEntry:
-    """A model as its records describe it, where it was measured, and its card (Markdown)."""
+    """A model as described by its records, its results, and its model card (Markdown)."""
 
     name: str
     model: Mapping[str, Any]
@@ -50,17 +50,17 @@ class ModelEntry:
 
     @property
     def page(self) -> str:
-        """The file of its page."""
+        """The file name of its page."""
         return f"model-{slug(self.name)}.html"
 
     @property
     def reproducible(self) -> bool:
-        """Whether its weights are known by their hash, or there are none to know."""
+        """Whether its weights are identified by a hash, or it has none."""
         return bool(self.model.get("weights_sha256")) or self.model.get("parameters") == 0
 
     @property
     def summary(self) -> str:
-        """One line."""
+        """A one-line description."""
         if not self.reproducible:
             return "Self-reported: no weights are behind these numbers that can be run again."
         count = self.model.get("parameters")
@@ -71,7 +71,7 @@ class ModelEntry:
 def model_entries(
     boards: Sequence[tuple[str, str, Sequence[View]]], cards: Path | None
 ) -> dict[str, ModelEntry]:
-    """Every model of the boards (name, page, views) by name."""
+    """Return every model of the boards (name, page, views) by name."""
     entries: dict[str, ModelEntry] = {}
     for board, page, views in boards:
         own = views[0].convention
@@ -96,13 +96,13 @@ def _collect(entries: dict[str, ModelEntry], board: str, page: str, view: View) 
 
 
 def facts_of_model(entry: ModelEntry) -> dict[str, str]:
-    """What its records say of it."""
+    """Return the facts that a model's records state."""
     known = {title: entry.model.get(key) for key, title in _FACTS.items()}
     return {title: _fact(value) for title, value in known.items() if value not in (None, "")}
 
 
 def scores_of(entry: ModelEntry) -> PlainTable:
-    """Its row on each board."""
+    """Return a table of a model's row on each board."""
     columns: dict[str, Column] = {}
     for result in entry.results:
         columns.update(result.columns)
@@ -122,7 +122,7 @@ def scores_of(entry: ModelEntry) -> PlainTable:
 
 
 NOTES = (BEST, *(sign.note for sign in (DAGGER, CONTAMINATED, NO_INFORMATION)))
-"""What the signs behind scores mean."""
+"""The meaning of the signs after scores."""
 
 
 def _score(line: Line, name: str) -> Text:
@@ -137,7 +137,7 @@ def _fact(value: Any) -> str:
 
 
 def _card(folder: Path, name: str) -> str:
-    """The card `NAME.md` anywhere below a folder; InputError if two files claim to be it."""
+    """Read the card `NAME.md` anywhere below a folder; InputError if there are two such files."""
     found = sorted(path for path in folder.rglob("*.md") if path.stem == name)
     if len(found) > 1:
         raise InputError(f"{name}: two cards, {found[0]} and {found[1]}; keep one of them")

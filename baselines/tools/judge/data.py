@@ -1,9 +1,9 @@
-"""FER2013's faces with their FER+ votes, without what resembles a face of a test split.
+"""FER2013's faces with their FER+ votes, without near-duplicates of test faces.
 
 Votes count where at least half of the raters saw one of the seven expressions: contempt, unknown
-and "not a face" are not among them, and a face that most raters gave to those is left out. The
-votes for the seven are then brought to shares. The private test is read for its pixels only,
-but for `evaluate`.
+and "not a face" are not among them, and a face for which most raters chose those is excluded. The
+votes for the seven are then normalised to shares. Only `evaluate` reads more of the private test
+than its pixels.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Faces of one split that show the same picture as a face of another.
+"""Find faces of one split that are near-duplicates of faces in another.
 
 Two faces are compared by the correlation of their locally normalised halves in size, which neither
 exposure, contrast nor compression changes much, with the inner part of one sliding over the other
@@ -37,7 +37,7 @@ def similarity(faces: Tensor, others: Tensor) -> Tensor:
 
 
 def _normalised(faces: Tensor) -> Tensor:
-    """(N,48,48) uint8 -> (N,24,24) of local mean 0 and deviation 1."""
+    """Normalise (N,48,48) uint8 to (N,24,24) of local mean 0 and standard deviation 1."""
     parts = []
     for part in torch.split(faces, _CHUNK):
         x = part.float().div(255.0).unsqueeze(1)
@@ -48,6 +48,6 @@ def _normalised(faces: Tensor) -> Tensor:
 
 
 def _unit(maps: Tensor) -> Tensor:
-    """(N,h,w) -> (N,h*w) of mean 0 and length 1, so that products are correlations."""
+    """Flatten (N,h,w) to (N,h*w) of mean 0 and norm 1, so that dot products are correlations."""
     flat = maps.flatten(1)
     return F.normalize(flat - flat.mean(1, keepdim=True), dim=1)

@@ -108,7 +108,7 @@ def intervals(p: NDArray[np.float64], votes: NDArray[np.float64]) -> dict[str, l
     for _ in range(_DRAWS):
         drawn = generator.integers(0, len(p), len(p))
         some, real = p[drawn], votes[drawn]
-        # A face that was drawn twice makes pairs with itself, which say nothing.
+        # A face that was drawn twice forms pairs with itself, which carry no information.
         unlike = drawn[first] != drawn[second]
         clear = accuracy_figures(some, real)
         figures = {

@@ -41,7 +41,7 @@ def corrected(state: State, prior: torch.Tensor, strength: float) -> State:
 def freeze(
     name: str, runs: Path, data: Path, *, strength: float, weights: Path, results: Path
 ) -> dict[str, Any]:
-    """Write the weights of a run and what is known of them."""
+    """Write the weights of a run and their metadata."""
     cache = runs / "similarity.npz"
     train, public = (load_split(data, split, cache) for split in ("train", "public_test"))
     state, size = read_state(runs / name)

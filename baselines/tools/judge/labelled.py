@@ -1,4 +1,4 @@
-"""What a judge says of faces with one expression each, labelled by others: `file,emotion,...`."""
+"""Evaluate a judge on an externally labelled set, one expression per face: `file,emotion,...`."""
 
 from __future__ import annotations
 

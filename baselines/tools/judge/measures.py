@@ -1,4 +1,4 @@
-"""How a judge's distributions agree with the votes of people."""
+"""Measures of agreement between a judge's distributions and human votes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def ecm_of_pairs(p: NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[np.f
 
 
 def random_pairs(count: int, pairs: int = PAIRS) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the places of `pairs` random pairs of unlike faces among `count`."""
+    """Return the indices of `pairs` random pairs of distinct faces among `count`."""
     generator = np.random.default_rng(_PAIR_SEED)
     first = generator.integers(0, count, pairs)
     second = (first + generator.integers(1, count, pairs)) % count

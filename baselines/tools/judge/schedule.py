@@ -1,4 +1,4 @@
-"""How far a run is, by steps or by the clock, and the learning rate that follows from it."""
+"""The progress of a run, by steps or by the clock, and the resulting learning rate."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _WARMUP_START = 0.05
 
 
 def seconds_until(clock: str, now: datetime) -> float:
-    """Seconds from `now` to the next time the wall clock shows HH:MM."""
+    """Return the seconds from `now` to the next time the wall clock shows HH:MM."""
     hour, minute = (int(part) for part in clock.split(":"))
     target = now.replace(hour=hour, minute=minute, second=0, microsecond=0)
     if target <= now:
@@ -33,7 +33,7 @@ class Progress:
         self._budget = budget
 
     def update(self, step: int, now: float) -> float:
-        """The progress after `step` steps at monotonic time `now` (seconds); it never falls."""
+        """Return the progress at `step` and monotonic time `now` (seconds); it never decreases."""
         by_steps = step / self.total_steps
         share_of_time = (now - self._began) / self._budget if self._budget > 0 else 1.0
         by_clock = self._start + (1.0 - self._start) * share_of_time
@@ -42,7 +42,7 @@ class Progress:
 
 
 def learning_rate(peak: float, progress: float, step: int, warmup_steps: int) -> float:
-    """Cosine from `peak` to 0 over the progress, after a linear warm-up by steps."""
+    """Return a cosine from `peak` to 0 over the progress, after a linear warm-up by steps."""
     cosine = 0.5 * peak * (1.0 + math.cos(math.pi * progress))
     warmup = min(1.0, _WARMUP_START + (1.0 - _WARMUP_START) * step / max(1, warmup_steps))
     return cosine * warmup

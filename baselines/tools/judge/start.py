@@ -1,4 +1,4 @@
-"""What a run starts from: dlib's face descriptor, or the weights of an earlier run."""
+"""The initial weights of a run: dlib's face descriptor, or the weights of an earlier run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LOWER = ("stem.", *(f"blocks.{index}." for index in range(4)))
 
 
 def warm_start(model: ResNetFerPlus, start: str, runs: Path, generator: torch.Generator) -> None:
-    """Give `model` its first weights.
+    """Load the initial weights into `model`.
 
     `start` is "recogniser", the name of a run in `runs`, or a safetensors file of `resnet-fer`.
     "A on B" is run A with the stem and the first four blocks of B.

@@ -1,4 +1,4 @@
-"""Write what teachers see in the training faces: `python -m tools.judge.teach --help`.
+"""Write the teachers' predictions on the training faces: `python -m tools.judge.teach --help`.
 
 The mean of the probabilities of several runs, on faces as they are, with the mirror image averaged:
 a (N,7) array in the order of the training split, which `tools.judge.train --teacher` learns from.

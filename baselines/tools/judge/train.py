@@ -41,7 +41,7 @@ Row = dict[str, float | int]
 
 @dataclass
 class Position:
-    """Where a run is, in the data and in its log."""
+    """The position of a run in the data and in its log."""
 
     epoch: int = 0
     batch: int = 0
@@ -198,7 +198,7 @@ class Trainer:
         _LOG.info("%s", row)
 
     def save(self) -> None:
-        """Write everything a resume needs."""
+        """Write everything that is needed to resume."""
         state = {
             "model": self.model.state_dict(),
             "ema": self.ema.state_dict(),
@@ -237,7 +237,7 @@ def pair_error(p: Tensor, votes: Tensor) -> Tensor:
 
 
 def _ecm_of_all(p: Tensor) -> Tensor:
-    # Of equal rows the square root has no gradient: the diagonal is left out by the small number.
+    # The small number keeps the square root's gradient finite for equal rows (the diagonal).
     roots = (p + 1e-6).sqrt()
     hellinger = (0.5 * (roots[:, None] - roots[None]).square().sum(2) + 1e-6).sqrt()
     top = p.argmax(1)
@@ -252,11 +252,11 @@ def sampling_weights(shares: Tensor, balance: float) -> Tensor:
 
 
 def draw_epoch(weights: Tensor, generator: torch.Generator) -> Tensor:
-    """Return shuffled places (about N) in which each face stands as often as its weight, +-1."""
+    """Return shuffled indices (about N) with each face repeated as often as its weight, +-1."""
     whole = weights.floor()
     extra = torch.rand(len(weights), generator=generator) < weights - whole
     places = torch.repeat_interleave(torch.arange(len(weights)), whole.long() + extra.long())
-    # The count varies by chance; repeats fill up a short epoch.
+    # The count is random; a short epoch is padded with repeats.
     order = places[torch.randperm(len(places), generator=generator)]
     return torch.cat([order, order])[: len(weights)]
 

@@ -53,7 +53,7 @@ class Scored:
 
 
 def candidate_scores(first: torch.Tensor, second: torch.Tensor) -> dict[str, Floats]:
-    """Each candidate's score of pairs of logits (P, K), mean of both directions.
+    """Return each candidate's score of pairs of logits (P, K), the mean of both directions.
 
     All are a * L_H + b * ln(L_conf), or the Jensen-Shannon divergence.
     """
@@ -63,7 +63,7 @@ def candidate_scores(first: torch.Tensor, second: torch.Tensor) -> dict[str, Flo
 
 
 def candidates_of(parts: Parts) -> dict[str, Floats]:
-    """Each candidate's score of N pairs in one direction, the first of a pair as reference."""
+    """Return each candidate's score of N pairs in one direction, with the first as reference."""
     confidence = parts.l_conf.log()
     scores = {
         OWN: ALPHA * parts.l_h + confidence,
@@ -77,7 +77,7 @@ def candidates_of(parts: Parts) -> dict[str, Floats]:
 
 
 def choose(scored: Sequence[Scored]) -> tuple[str, pd.DataFrame]:
-    """The candidate with the highest mean AUC over judges and sets, and the AUC of each."""
+    """Return the candidate with the highest mean AUC over judges and sets, and the AUC of each."""
     rows = [
         {
             "faces": one.faces,
@@ -97,7 +97,7 @@ def choose(scored: Sequence[Scored]) -> tuple[str, pd.DataFrame]:
 
 
 def report(scored: Sequence[Scored], chosen: str, seed: int) -> pd.DataFrame:
-    """AUC of `ecm/1` and of the chosen candidate, and their paired difference by person."""
+    """Return the AUC of `ecm/1` and the chosen candidate, and their paired difference by person."""
     rows = []
     for one in scored:
         own, other = one.scores[OWN], one.scores[chosen]
@@ -123,7 +123,7 @@ def report(scored: Sequence[Scored], chosen: str, seed: int) -> pd.DataFrame:
 
 
 def halves(faces: LabelledFaces, rng: np.random.Generator) -> tuple[LabelledFaces, LabelledFaces]:
-    """Two halves of the persons, with all their faces; nobody is in both."""
+    """Split the faces by person into two disjoint halves."""
     people = rng.permutation(np.unique(faces.persons))
     first = np.isin(faces.persons, people[: len(people) // 2])
     return faces.part(first, "first half"), faces.part(~first, "second half")
@@ -132,7 +132,7 @@ def halves(faces: LabelledFaces, rng: np.random.Generator) -> tuple[LabelledFace
 def score_pairs(
     faces: LabelledFaces, judges: Sequence[str], rng: np.random.Generator
 ) -> list[Scored]:
-    """All candidates on pairs of two persons, and of one where somebody is seen twice."""
+    """Score all candidates on pairs of two persons, and of one person who is seen twice."""
     judged = judge_faces(faces, (), judges, framing="whole", seed=0, progress=lambda *_: None)
     cross = cross_person_pairs(faces.persons, faces.emotions, rng, CROSS_PAIRS)
     kinds = {f"{faces.name}, two persons": cross}
@@ -162,7 +162,7 @@ def _fer2013(folder: Path, name: str) -> LabelledFaces:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Choose, report, and write both down."""
+    """Choose a candidate, evaluate it, and write both results."""
     parser = argparse.ArgumentParser(prog="python -m tools.study.definition")
     parser.add_argument("--fer2013", type=Path, required=True)
     parser.add_argument("--faces", type=Path, required=True)

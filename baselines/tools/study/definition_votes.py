@@ -44,7 +44,7 @@ Scores = Mapping[str, Floats]
 
 
 def pair_scores(logits: torch.Tensor, pairs: FacePairs) -> Scores:
-    """Each candidate's score of the pairs (P,), the first face as reference."""
+    """Return each candidate's score of the pairs (P,), with the first face as reference."""
     return candidates_of(ecm_parts(logits[pairs.first], logits[pairs.second]))
 
 
@@ -104,7 +104,7 @@ def _interval(name: str, values: Floats) -> dict[str, float]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Compare, and write it down."""
+    """Compare the candidates and write the tables."""
     parser = argparse.ArgumentParser(prog="python -m tools.study.definition_votes")
     parser.add_argument("--faces", type=Path, required=True)
     parser.add_argument("--labels", type=Path, required=True, help="file, and columns of votes")

@@ -1,4 +1,4 @@
-"""How often 95 % intervals hold the true mean, and how often tests at 5 % reject a true null.
+"""How often 95 % intervals cover the true mean, and how often 5 % tests reject a true null.
 
     python -m tools.study.interval_coverage --out tables.md
 
@@ -31,7 +31,7 @@ RARE = {"10, 500": (10, 500), "10, 50, 200": (10, 50, 200), "12, 20, 40": (12, 2
 
 
 def distributions() -> dict[str, tuple[Draw, float]]:
-    """Populations by name: how to draw from them, and their mean."""
+    """Return populations by name: how to sample from them, and their mean."""
     return {
         "normal": (lambda rng, shape: rng.normal(size=shape), 0.0),
         "Student's t, 3 degrees": (lambda rng, shape: rng.standard_t(3, shape), 0.0),
@@ -48,7 +48,7 @@ def _mixture(rng: np.random.Generator, shape: tuple[int, int]) -> Floats:
 
 
 def of_board(run: Run) -> dict[str, tuple[Draw, float]]:
-    """Per-image values of a model, and their differences to another."""
+    """Return the per-image values of a model, and their differences to another."""
     found: dict[str, tuple[Draw, float]] = {}
     for name in BOARD_METRICS:
         metric, _, judge = name.rstrip("]").partition("[")
@@ -71,14 +71,14 @@ def _resampled(values: Floats) -> Draw:
 
 
 def coverage(draw: Draw, mean: float, n: int, runs: int) -> float:
-    """The share of samples of n faces whose interval holds the mean."""
+    """Return the share of samples of n faces whose interval covers the mean."""
     rng = np.random.default_rng([1, n])
     intervals = bca_intervals(draw(rng, (n, runs)), rng, draws=2000)
     return float(np.mean([one.low <= mean <= one.high for one in intervals]))
 
 
 def sizes(rows: Floats, classes: NDArray[np.intp] | None = None) -> tuple[float, float]:
-    """The shares of rows (runs, n) rejected at 5 %: by sign flips alone, and by the table's p."""
+    """Return the shares of rows (runs, n) rejected at 5 %: by sign flips, and by the table's p."""
     flips = np.array(sign_flip_ps(rows, np.random.default_rng(2), classes, draws=2000))
     skewed = np.array([skewed_p(row, classes) for row in rows])
     return float((flips < 0.05).mean()), float((np.maximum(flips, skewed) < 0.05).mean())
@@ -89,7 +89,7 @@ def _line(cells: list[str]) -> str:
 
 
 def coverage_table(populations: Mapping[str, tuple[Draw, float]], runs: int) -> Iterator[str]:
-    """The table of coverage."""
+    """Yield the lines of the table of coverage."""
     yield _line(["values", *(f"n = {n}" for n in FACES)])
     yield "|---|" + "---:|" * len(FACES)
     for name, (draw, mean) in populations.items():
@@ -97,7 +97,7 @@ def coverage_table(populations: Mapping[str, tuple[Draw, float]], runs: int) -> 
 
 
 def size_tables(populations: Mapping[str, tuple[Draw, float]], runs: int) -> Iterator[str]:
-    """The shares rejected: of plain means, and of macro means with a small class."""
+    """Yield the lines of the rejection rates of plain means, and macro means with a small class."""
     yield _line(["differences", *(f"n = {n}" for n in FACES)])
     yield "|---|" + "---:|" * len(FACES)
     for name, (draw, mean) in populations.items():

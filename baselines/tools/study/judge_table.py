@@ -47,7 +47,7 @@ def judge_row(judge: Judge, images: torch.Tensor, labels: Sequence[str]) -> dict
 
 
 def speed(judge: Judge, side: int = 91) -> float:
-    """Faces per second in batches of 64 crops of `side` pixels, median of nine rounds."""
+    """Return faces per second in batches of 64 crops of `side` pixels, median of nine rounds."""
     crops = torch.rand(BATCH, 3, side, side, generator=torch.Generator().manual_seed(0))
     seconds = []
     for _ in range(ROUNDS):
