@@ -13,10 +13,8 @@ import pandas as pd
 
 from affectbench.adapters import ModelRequest, parse_model, parse_models
 from affectbench.arguments import names, one_of, usable_path, whole
-from affectbench.errors import InputError, listed
+from affectbench.errors import InputError
 from affectbench.faces.regions import CROP_VERSION, CROPS
-from affectbench.images.listing import by_id, list_images
-from affectbench.images.reading import image_size
 from affectbench.judges import DEFAULT_JUDGE, expand_judges
 from affectbench.report.render import write_tables
 from affectbench.report.table import wide_table
@@ -24,7 +22,8 @@ from affectbench.results.boards import board_folders
 from affectbench.results.compare import compared
 from affectbench.results.runs import Run, load_run
 from affectbench.run.again import run_again
-from affectbench.run.measures import SmallestImage
+from affectbench.run.earlier import earlier_rows
+from affectbench.run.given import given_folders
 from affectbench.run.plan import RunRequest
 from affectbench.run.session import Outcome, Rerun, run_comparison
 from affectbench.telling import Advance, Note
@@ -150,9 +149,12 @@ def compare(
 
 
 def score(
-    sr: Path | str,
-    hr: Path | str,
+    sr: Path | str | Mapping[str, Path | str],
+    hr: Path | str | Mapping[str, Path | str],
     *,
+    pattern: str = "",
+    versus: str | None = None,
+    bicubic: bool = False,
     framing: str = "centre",
     metrics: str | Sequence[str] = ("ecm", "psnr", "ssim"),
     judges: str | Sequence[str] = (DEFAULT_JUDGE,),
@@ -169,21 +171,33 @@ def score(
     note: Note = lambda _text: None,
     progress: Advance = lambda _text, _done, _total: None,
 ) -> Comparison:
-    """Evaluate a folder of results against the folder of originals, paired by file name.
+    """Evaluate folders of results against folders of originals, paired by file name.
 
-    Images are used as they are: nothing is resized. `framing` says where the face is, `scale`
-    matters only to conventions whose border depends on it, and `crop` selects the face region for
-    ECM as in `compare`. Results that do not look like the originals of the same name are rejected
-    (they are in `failed`) unless `allow_mismatch` is set. Raises InputError, naming the files, if
-    the folders do not pair up or sizes differ.
+    `sr` is a folder, or a mapping of row names to folders; `hr` is a folder, a folder with one
+    folder for each data set, or a mapping of data set names to folders. `images.results` has the
+    layouts and names of results that are found; `pattern` says how they are named. Images are used
+    as they are: nothing is resized. `versus` is the row that the others are tested against;
+    `bicubic` adds bicubic interpolation of the originals reduced by `scale`, which otherwise
+    matters only to conventions whose border depends on it. `framing` says where the face is, and
+    `crop` selects the face region for ECM as in `compare`. Results that do not look like the
+    originals of the same name are rejected (they are in `failed`) unless `allow_mismatch` is set.
+    With `out`, rows of earlier calls with the same settings stay in the table. Raises InputError,
+    naming the files, if the folders do not pair up or sizes differ.
     """
-    sizes = _require_pairs(usable_path(sr), usable_path(hr))
-    uniform = len(set(sizes.values())) == 1
+    given = given_folders(sr, hr, pattern)
+    bicubic = bicubic or versus == "bicubic"
     insisted = "@mismatch=allow" if allow_mismatch else ""
-    row, dataset = (printable(Path(folder).resolve().name) for folder in (sr, hr))
+    named = f"@pattern={pattern}" if pattern else ""
+    uniform = given.is_uniform
+    if bicubic:
+        given.require_multiples(whole("--scale", scale))
+    anchors = ("reference", "wrong-face", "one-face") if uniform else ("reference",)
     request = RunRequest(
-        models=(parse_model(f"images:{sr}@name={row}{insisted}"),),
-        datasets=((dataset, Path(hr)),),
+        models=tuple(
+            parse_model(f"images:{folder}@name={row}{named}{insisted}")
+            for row, folder in given.results.items()
+        ),
+        datasets=tuple(given.originals.items()),
         metrics=names(metrics),
         judges=expand_judges(names(judges)),
         convention=convention,
@@ -191,12 +205,15 @@ def score(
         protocol=TestProtocol(whole("--scale", scale), None),
         plain_folders=True,
         framing=framing,
-        anchors=("reference", "wrong-face", "one-face") if uniform else ("reference",),
+        anchors=(*anchors, "bicubic") if bicubic else anchors,
+        versus=printable(versus or "bicubic"),
         batch_size=whole("--batch-size", batch_size) if uniform else 1,
         device=str(device),
         seed=whole("--seed", seed, least=0),
-        smallest=_smallest(sizes),
+        smallest=given.smallest,
         save_images=bool(save_images),
+        keep_rows=True,
+        earlier=() if out is None else earlier_rows(usable_path(out)),
     )
     return _run(request, out, command=command, note=note, progress=progress)
 
@@ -271,30 +288,3 @@ def _folder(name: str, data_root: Path | str | None, data: Mapping[str, Path | s
     if data_root is None or name == "demo":
         return None
     return usable_path(Path(data_root) / name)
-
-
-def _require_pairs(sr: Path, hr: Path) -> dict[Path, tuple[int, int]]:
-    """Return the sizes of the originals; raise InputError if the folders do not pair up."""
-    results, originals = by_id(list_images(sr)), by_id(list_images(hr))
-    missing = [stem for stem in originals if stem not in results]
-    extra = [stem for stem in results if stem not in originals]
-    if missing or extra:
-        parts = [f"{sr} and {hr} do not pair up by file name"]
-        if missing:
-            parts.append(f"{len(missing)} originals without a result: {listed(missing)}")
-        if extra:
-            parts.append(f"{len(extra)} results without an original: {listed(extra)}")
-        raise InputError("; ".join(parts))
-    sizes = {stem: image_size(path) for stem, path in originals.items()}
-    unlike = [stem for stem, size in sizes.items() if image_size(results[stem]) != size]
-    if unlike:
-        raise InputError(
-            f"{len(unlike)} results have another size than their original, and nothing is resized: "
-            f"{listed(unlike)}"
-        )
-    return {originals[stem]: size for stem, size in sizes.items()}
-
-
-def _smallest(sizes: Mapping[Path, tuple[int, int]]) -> SmallestImage:
-    path = min(sizes, key=lambda path: min(sizes[path]))
-    return SmallestImage(min(sizes[path]), str(path))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args, runtime_checkable
@@ -265,6 +265,15 @@ class StoredResults(Protocol):
 
     def read(self, image_id: str) -> NDArray[np.uint8]:
         """Read the SR image (H, W, 3); raise InputError if there is none or it cannot be read."""
+        ...
+
+
+@runtime_checkable
+class ResultsOfSets(Protocol):
+    """Stored results of several data sets, each with its own files."""
+
+    def of(self, dataset: str, ids: Collection[str]) -> StoredResults:
+        """Return the results of one data set's faces."""
         ...
 
 

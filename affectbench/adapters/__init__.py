@@ -117,11 +117,11 @@ class ModelRequest:
             require_sound(model.spec, self.argument)
             return model
 
-    def remarks(self, faces: Collection[str]) -> list[str]:
-        """Return remarks for the user before the model is run on these faces, one line each."""
+    def remarks(self, dataset: str, faces: Collection[str]) -> list[str]:
+        """Return remarks for the user before the model is run on a data set, one line each."""
         if not self.kind:
             return []
-        return PREFIXES[self.kind].remarks(self.target, dict(self.options), faces)
+        return PREFIXES[self.kind].remarks(self.target, dict(self.options), dataset, faces)
 
 
 @dataclass(frozen=True)

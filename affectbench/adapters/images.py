@@ -1,60 +1,62 @@
 """`images:FOLDER`: existing super-resolved faces, paired with references by file name.
 
-The runner refuses results that do not look like the faces that they are paired with (see
-`images.resemblance`), unless `@mismatch=allow` is given.
+`images.results` has the layouts of folders and the rule for names. The runner refuses results that
+do not look like the faces that they are paired with (see `images.resemblance`), unless
+`@mismatch=allow` is given.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from affectbench.adapters.prefix import Loading, PrefixAdapter, file_hash
 from affectbench.errors import InputError, ModelError, listed
-from affectbench.images.listing import by_id, face_id, list_folder, list_images
+from affectbench.images.listing import face_id, holds_images, list_folder
 from affectbench.images.opening import open_regular
 from affectbench.images.reading import Pixels, read_image
-from affectbench.texts import unicode_text
-from affectbench.types import ModelSpec, StoredResults
+from affectbench.images.results import label_of, pair, require_pattern, result_files
+from affectbench.types import ModelSpec, ResultsOfSets, StoredResults
 
 if TYPE_CHECKING:
     import torch
 
-MISMATCH = "mismatch"
+MISMATCH, PATTERN = "mismatch", "pattern"
 ALLOWED = "pairs were not checked (@mismatch=allow)"
 
 
 @dataclass(frozen=True)
 class ImageFolder:
-    """The images of a folder by face id. Images without a matching face are ignored.
+    """Images by face id: those of one data set, once `of` was called.
 
-    `hashes` maps file names to the SHA-256 from which the revision was computed, so that the files
+    `hashes` maps paths to the SHA-256 from which the revision was computed, so that the files
     scored are the files hashed.
     """
 
     spec: ModelSpec
-    folder: Path
-    hashes: Mapping[str, str]
+    target: str
+    hashes: Mapping[Path, str]
     mismatch_allowed: bool = False
+    pattern: str = ""
+    paths: Mapping[str, Path] = field(default_factory=dict)
 
-    @cached_property
-    def _paths(self) -> dict[str, Path]:
-        return by_id(self.folder / name for name in self.hashes)
+    def of(self, dataset: str, ids: Collection[str]) -> ImageFolder:
+        """Return the results of a data set's faces; InputError where names are ambiguous."""
+        return replace(self, paths=pair(self.target, dataset, ids, self.pattern).paths)
 
     def read(self, image_id: str) -> Pixels:
         """Read the SR image (H, W, 3); raise InputError if there is none or it is not usable.
 
         Raises ModelError for a file that has changed since the run began.
         """
-        if image_id not in self._paths:
-            raise InputError(f"{self.folder}: holds no result for '{image_id}' (such as a .png)")
-        path = self._paths[image_id]
+        if image_id not in self.paths:
+            raise InputError(f"{self.target}: holds no result for '{image_id}' (such as a .png)")
+        path = self.paths[image_id]
         content = _bytes_of(path)
-        if hashlib.sha256(content).hexdigest() != self.hashes[path.name]:
+        if hashlib.sha256(content).hexdigest() != self.hashes.get(path):
             raise _changed(path)
         return read_image(path, content)
 
@@ -74,22 +76,25 @@ def _changed(path: Path) -> ModelError:
 
 
 def _check(target: str) -> str:
-    by_id(list_images(target))
-    return unicode_text(Path(target).resolve().name)
+    result_files(target)
+    return label_of(target)
 
 
 def _content(target: str) -> dict[str, Any]:
-    return {"images": {path.name: file_hash(path) for path in list_images(target)}}
+    return {"images": {name: file_hash(path) for name, path in result_files(target).items()}}
 
 
 def _load(loading: Loading, _device: torch.device) -> StoredResults:
-    hashes = _content(loading.target)["images"]
+    files = result_files(loading.target)
+    hashes = {path: file_hash(path) for path in files.values()}
     again = IMAGES.describe(loading.spec.name, loading.target, loading.options)
     if again.revision != loading.spec.revision:
         raise _changed(Path(loading.target))
     allowed = _is_allowed(loading.options)
     spec = replace(loading.spec, note=ALLOWED) if allowed else loading.spec
-    return ImageFolder(spec, Path(loading.target), hashes, allowed)
+    plain = {face_id(path.name): path for path in files.values()}
+    pattern = loading.options.get(PATTERN, "")
+    return ImageFolder(spec, loading.target, hashes, allowed, pattern, plain)
 
 
 def _is_allowed(options: Mapping[str, str]) -> bool:
@@ -99,13 +104,15 @@ def _is_allowed(options: Mapping[str, str]) -> bool:
     return value is not None
 
 
-def _remarks(target: str, options: Mapping[str, str], faces: Collection[str]) -> list[str]:
-    """Return remarks on files that are not images, and on unpaired faces and results."""
-    listing = list_folder(target)
-    found = [face_id(path.name) for path in listing.images]
-    lacking = sorted(set(faces).difference(found))
-    unasked = sorted(set(found).difference(faces))
-    remarks = [listing.remark()]
+def _remarks(
+    target: str, options: Mapping[str, str], dataset: str, faces: Collection[str]
+) -> list[str]:
+    """Return remarks on the rule of names, on other files, and on unpaired faces and results."""
+    paired = pair(target, dataset, faces, options.get(PATTERN, ""))
+    lacking = sorted(set(faces).difference(paired.paths))
+    unasked = sorted(face_id(path.name) for path in paired.extra)
+    flat = Path(target).is_dir() and holds_images(Path(target))
+    remarks = [paired.rule, list_folder(target).remark() if flat else ""]
     if lacking:
         remarks.append(f"{len(lacking)} of {len(faces)} faces have no result: {listed(lacking)}")
     if unasked:
@@ -118,8 +125,8 @@ def _remarks(target: str, options: Mapping[str, str], faces: Collection[str]) ->
 IMAGES = PrefixAdapter(
     prefix="images",
     syntax="images:FOLDER",
-    title="results that exist already, paired by file name",
-    options=(MISMATCH,),
+    title="results that exist already, paired by file name; a folder for each set: images:DIR/{set}",
+    options=(MISMATCH, PATTERN),
     check=_check,
     content=_content,
     load=_load,

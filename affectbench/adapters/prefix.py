@@ -42,7 +42,9 @@ class Loading:
     lr_size: int
 
 
-def _nothing_odd(_target: str, _options: Mapping[str, str], _faces: Collection[str]) -> list[str]:
+def _nothing_odd(
+    _target: str, _options: Mapping[str, str], _dataset: str, _faces: Collection[str]
+) -> list[str]:
     return []
 
 
@@ -53,7 +55,7 @@ class PrefixAdapter:
     `check(target)` returns the row name and raises if the target does not exist; `content(target)`
     returns what determines the outputs; `load(loading, device)` is the only part that needs torch.
     `covers` describes `content` in words, and `lacks` what it does not cover before the model is
-    loaded. `remarks(target, options, faces)` returns remarks for the user on the faces of a set.
+    loaded. `remarks(target, options, dataset, faces)` returns remarks for the user on a set.
     """
 
     prefix: str
@@ -66,7 +68,7 @@ class PrefixAdapter:
     any_option: bool = False
     covers: str = ""
     lacks: str = ""
-    remarks: Callable[[str, Mapping[str, str], Collection[str]], list[str]] = _nothing_odd
+    remarks: Callable[[str, Mapping[str, str], str, Collection[str]], list[str]] = _nothing_odd
 
     @property
     def known_options(self) -> tuple[str, ...]:

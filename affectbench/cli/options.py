@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
-from affectbench.arguments import usable_path
+from affectbench.arguments import is_folder, usable_path
 from affectbench.cli.output import note, say_rendered, tell
 from affectbench.errors import InputError
 from affectbench.faces.regions import CROP_VERSION, CROPS
+from affectbench.images.results import label_of
 
 Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -73,6 +74,32 @@ def named_folders(pairs: Sequence[str]) -> dict[str, Path]:
             raise InputError(f"--data {pair}: must be NAME=DIR, such as --data mine=faces")
         folders[name] = usable_path(folder)
     return folders
+
+
+def named_or_plain(option: str, given: Sequence[str]) -> Path | str | dict[str, Path | str]:
+    """Return `DIR` as it is, and several folders, `NAME=DIR` or not, by name.
+
+    A folder without a name is called as its last part is; two of one name are an InputError.
+    """
+    if len(given) == 1 and not _is_named(given[0]):
+        return given[0]
+    folders: dict[str, Path | str] = {}
+    for text in given:
+        name, _, folder = text.partition("=") if _is_named(text) else (label_of(text), "", text)
+        if name in folders:
+            raise InputError(
+                f"{option}: two folders would be called '{name}'; name them, such as "
+                f"{option} mine={folder}"
+            )
+        folders[name] = folder
+    return folders
+
+
+def _is_named(text: str) -> bool:
+    """Return whether a text is `NAME=DIR` for one row, not a folder or `SET=DIR;SET=DIR`."""
+    name, equals, folder = text.partition("=")
+    single = ";" not in text or "/" in name or "=" in folder.partition(";")[0]
+    return bool(equals and name and folder) and single and not is_folder(text)
 
 
 def add_measuring(parser: argparse.ArgumentParser) -> None:

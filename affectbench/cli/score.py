@@ -10,8 +10,8 @@ from affectbench.cli.options import (
     add_framing,
     add_measuring,
     measuring,
+    named_or_plain,
     new_parser,
-    path_option,
 )
 from affectbench.cli.output import note, say
 from affectbench.cli.tables import print_comparison, print_place
@@ -20,7 +20,14 @@ from affectbench.errors import InputError
 _EXAMPLES = """\
   affectbench score --sr my_results --hr ground_truth
   affectbench score --sr my_results --hr ground_truth --framing ffhq --out scores
+  affectbench score --sr ours=results/ours --sr theirs=results/theirs --hr ground_truth \\
+      --versus theirs
+  affectbench score --sr 'results/{set}/ours' --hr celeba=faces/celeba --hr helen=faces/helen
+  affectbench score --sr results/EDSR --hr ground_truth --pattern '{name}_EDSR_x8'
   affectbench score --sr paper_results --hr ground_truth --as sfmnet
+
+A folder of results holds the images, or a folder for each set (DIR/celeba/). Results have the names
+of their originals, or one suffix behind them (0001_EDSR_x8.png), which is found and named.
 """
 
 
@@ -28,9 +35,31 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
     """Add the verb."""
     parser = new_parser(verbs, common, "score", "score a folder of results", _EXAMPLES)
     parser.set_defaults(run=run)
-    parser.add_argument("--sr", type=path_option, required=True, metavar="DIR", help="the results")
     parser.add_argument(
-        "--hr", type=path_option, required=True, metavar="DIR", help="the originals"
+        "--sr",
+        action="append",
+        required=True,
+        metavar="[NAME=]DIR",
+        help="the results; again for those of another method",
+    )
+    parser.add_argument(
+        "--hr",
+        action="append",
+        required=True,
+        metavar="[NAME=]DIR",
+        help="the originals, or a folder that holds those of each set; again for another set",
+    )
+    parser.add_argument(
+        "--pattern",
+        default="",
+        help="names of the results, such as '{name}_x8' or '{set}/{name}_*' (default: as the "
+        "originals, or with one suffix)",
+    )
+    parser.add_argument(
+        "--versus", metavar="NAME", help="the results that the others are tested against"
+    )
+    parser.add_argument(
+        "--bicubic", action="store_true", help="add bicubic interpolation of originals / --scale"
     )
     add_framing(parser, default="centre")
     add_measuring(parser)
@@ -60,8 +89,11 @@ def run(arguments: argparse.Namespace) -> int:
 
     with reporter() as shown:
         result = score(
-            arguments.sr,
-            arguments.hr,
+            named_or_plain("--sr", arguments.sr),
+            named_or_plain("--hr", arguments.hr),
+            pattern=arguments.pattern,
+            versus=arguments.versus,
+            bicubic=arguments.bicubic,
             framing=arguments.framing,
             save_images=arguments.save_images,
             allow_mismatch=arguments.allow_mismatch,

@@ -14,9 +14,17 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+from affectbench.arguments import is_folder
 from affectbench.errors import InputError, listed
 from affectbench.images.formats import SUFFIXES
-from affectbench.images.listing import by_id, face_id, list_folder, list_images
+from affectbench.images.listing import (
+    by_id,
+    face_id,
+    holds_images,
+    images_below,
+    list_folder,
+    list_images,
+)
 from affectbench.images.opening import require_regular, why_not
 from affectbench.images.reading import Pixels, read_image
 from affectbench.texts import unicode_text
@@ -89,7 +97,12 @@ def first_folder(*candidates: Path) -> Path | None:
 
 
 def all_images(folder: Path) -> dict[str, Path]:
-    """Return every image directly in a folder by face id; two with the same id are an error."""
+    """Return every image directly in a folder by face id, or below it if none is.
+
+    Two with the same id are an error.
+    """
+    if is_folder(folder) and not holds_images(folder) and (paths := images_below(folder)):
+        return by_id(paths)
     return by_id(list_images(folder))
 
 

@@ -66,6 +66,26 @@ def list_images(folder: str | os.PathLike[str]) -> list[Path]:
     return list(list_folder(folder).images)
 
 
+def holds_images(folder: Path) -> bool:
+    """Return whether an image is directly in a folder; errors as in `list_folder`."""
+    return any(map(_is_image, (path for path in _inside(folder) if not path.is_dir())))
+
+
+def images_below(folder: Path) -> list[Path]:
+    """Return the images in a folder and in all folders below it, sorted by path.
+
+    Hidden folders and links to folders are skipped. Errors as in `list_folder`, except that there
+    may be no images.
+    """
+    found: list[Path] = []
+    for path in _inside(folder):
+        if path.is_dir():
+            found += images_below(path) if not path.is_symlink() else []
+        elif _is_image(path):
+            found.append(path)
+    return found
+
+
 def face_id(name: str) -> str:
     """Return the id of a face from its file name, by the rules of this module.
 
@@ -88,6 +108,8 @@ def by_id(paths: Iterable[Path]) -> dict[str, Path]:
 
 
 def _twins(one: Path, other: Path) -> str:
+    if one.parent != other.parent:
+        return f"{one} and {other} have the same name, and it is the face's; rename one of them"
     stems = {p.stem if p.suffix.lower() in SUFFIXES else p.name for p in (one, other)}
     if len(stems) == 1:
         return f"{one} and {other.name} have the same name but for the suffix; keep one of them"

@@ -49,7 +49,8 @@ class RunRequest:
     `metrics` holds names of metrics and groups. `limit` takes the first faces of each set, `ids`
     exactly these. With `plain_folders` the name of a data set is only a label, and every image of
     its folder is used. `smallest` describes the HR images if the protocol leaves their size open.
-    `crop` is the version of the face region for ECM.
+    `crop` is the version of the face region for ECM. With `keep_rows` the rows of the folder's
+    earlier runs stay in its table; `earlier` names them, since `versus` may be one of them.
     """
 
     models: tuple[ModelRequest, ...]
@@ -70,6 +71,8 @@ class RunRequest:
     seed: int = 0
     save_images: bool = False
     smallest: SmallestImage | None = None
+    keep_rows: bool = False
+    earlier: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -188,7 +191,7 @@ def _require_sane(request: RunRequest) -> None:
     for what, given in (("judge", request.judges), ("data set", sets)):
         if len(set(given)) != len(given):
             raise InputError(f"a {what} is named twice: {', '.join(given)}")
-    labels = [model.label for model in request.models]
+    labels = [*(model.label for model in request.models), *request.earlier]
     if request.versus not in {*labels, "bicubic"}:
         raise UnknownNameError(
             f"--versus {request.versus}: is none of the models ({', '.join(labels)}) "
@@ -238,7 +241,8 @@ def _plan_dataset(
 
 def _remarks(request: RunRequest, name: str, dataset: Dataset) -> tuple[str, ...]:
     own = dataset.remarks() if isinstance(dataset, RemarkableDataset) else ()
-    models = [f"{m.label}: {remark}" for m in request.models for remark in m.remarks(dataset.ids)]
+    ids = dataset.ids
+    models = [f"{m.label}: {remark}" for m in request.models for remark in m.remarks(name, ids)]
     return tuple(f"{name}: {remark}" for remark in (*own, *models))
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from affectbench.record_schema import SCHEMA
 from affectbench.records import Record, write_json
 from affectbench.registry import Late
+from affectbench.run.earlier import with_earlier
 from affectbench.run.folder import RunFolder
 from affectbench.run.plan import Cell, DatasetPlan, RunRequest, make_plan
 from affectbench.run.provenance import BATCHES
@@ -114,7 +115,7 @@ def _write_run(
 ) -> None:
     plan, cells = plans[0], [cell for plan in plans for cell in plan.cells]
     remarks = [remark for plan in plans for remark in plan.remarks]
-    content = {
+    content: dict[str, Any] = {
         "schema": SCHEMA,
         "command": command,
         "settings": {
@@ -133,4 +134,6 @@ def _write_run(
         },
         "cells": [cell.relative.with_suffix("").as_posix() for cell in cells],
     }
+    if request.keep_rows:
+        content = with_earlier(content, folder, plans)
     write_json(content, folder.root / "run.json")

@@ -26,7 +26,7 @@ from affectbench.run.anchors import JPEG_QUALITY, derangement
 from affectbench.run.pairing import checked_spec
 from affectbench.run.plan import DatasetPlan
 from affectbench.run.rows import Row
-from affectbench.types import Model, ModelSpec, StoredResults
+from affectbench.types import Model, ModelSpec, ResultsOfSets, StoredResults
 
 
 @dataclass(frozen=True)
@@ -193,6 +193,8 @@ def load_source(row: Row, plan: DatasetPlan, device: torch.device) -> FaceSource
     if isinstance(loaded, StoredResults):
         if loaded.spec.revision != row.spec.revision:
             raise ModelError(f"{row.label}: results changed while the run was under way; run again")
+        if isinstance(loaded, ResultsOfSets):
+            loaded = loaded.of(plan.name, plan.ids)
         allowed = getattr(loaded, "mismatch_allowed", False)
         return StoredSource(loaded, loaded.spec if allowed else checked_spec(loaded, plan))
     return ModelSource(loaded, plan.protocol.scale, device)
