@@ -82,6 +82,7 @@ def compare(
     *,
     data_root: Path | str | None = None,
     data: Mapping[str, Path | str] | None = None,
+    lr: Path | str | None = None,
     framing: str | None = None,
     metrics: str | Sequence[str] = ("ecm", "psnr", "ssim"),
     judges: str | Sequence[str] = (DEFAULT_JUDGE,),
@@ -108,7 +109,9 @@ def compare(
 
     `models`, `datasets`, `metrics` and `judges` take what the command line takes, as comma lists or
     sequences; `data_root` holds a folder per data set, `data` maps names to folders. `datasets`
-    defaults to the keys of `data`, and without either to the two faces of `demo`. `framing` says
+    defaults to the keys of `data`, and without either to the two faces of `demo`. `lr` is a folder
+    of LR faces that exist already, in any layout of `images.results`: nothing is resized then, and
+    the protocol is called `given`. `framing` says
     where the face is in folders of your own (default: in the centre). `metrics` are names of
     metrics and groups (`affectbench metrics`) or `all`: a metric of a group that cannot be computed
     here is skipped, and `gaps` says why. The first of `judges` is the headline judge; `panel` means
@@ -135,7 +138,10 @@ def compare(
         judges=expand_judges(names(judges)),
         convention=convention,
         crop=one_of("--crop", crop, CROPS),
-        protocol=TestProtocol(whole("--scale", scale), whole("--hr-size", hr_size), kernel),
+        protocol=TestProtocol(
+            whole("--scale", scale), whole("--hr-size", hr_size), _kernel(kernel, lr)
+        ),
+        lr="" if lr is None else str(usable_path(lr)),
         framing=framing,
         versus=printable(versus),
         limit=None if limit is None else whole("--limit", limit),
@@ -276,6 +282,12 @@ def _output(out: Path | str | None) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="affectbench-") as folder:
         yield Path(folder)
+
+
+def _kernel(kernel: Kernel, lr: Path | str | None) -> Kernel:
+    if lr is None and kernel == "given":
+        raise InputError("--kernel given: is that of LR faces that exist already; name them: --lr")
+    return kernel if lr is None else "given"
 
 
 def _requests(models: str | Sequence[str]) -> tuple[ModelRequest, ...]:

@@ -120,14 +120,15 @@ class DatasetSpec:
     source: str
 
 
-Kernel = Literal["pil-bicubic", "matlab-bicubic", "opencv-area"]
+Kernel = Literal["pil-bicubic", "matlab-bicubic", "opencv-area", "given"]
 
 
 @dataclass(frozen=True)
 class TestProtocol:
     """How HR and LR faces are made: HR is resized to `hr_size`, LR is HR reduced by `scale`.
 
-    Both are uint8. A model sees only the LR face. `hr_size` None keeps images at their own size,
+    Both are uint8. A model sees only the LR face. The kernel `given` means that both exist already:
+    nothing is resized. `hr_size` None keeps images at their own size,
     square or not, for scoring existing results.
     """
 

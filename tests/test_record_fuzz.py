@@ -20,7 +20,8 @@ from affectbench.errors import AffectBenchError
 from affectbench.report.cells import lay_out
 from affectbench.report.html.face_data import face_data
 from affectbench.report.leaderboard import board_table
-from affectbench.report.render import to_csv, to_json, to_latex, to_markdown
+from affectbench.report.latex import to_latex
+from affectbench.report.render import to_csv, to_json, to_markdown
 from affectbench.report.table import wide_table
 from affectbench.results.compare import compared
 from affectbench.results.cost import cost_table

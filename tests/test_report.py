@@ -35,7 +35,8 @@ from affectbench.report.html.build import write_report
 from affectbench.report.html.pictures import embed
 from affectbench.report.html.tables import PlainTable, Text
 from affectbench.report.html.templating import asset, data_script, rendered
-from affectbench.report.render import to_csv, to_latex, to_markdown
+from affectbench.report.latex import to_latex
+from affectbench.report.render import to_csv, to_markdown
 from affectbench.report.table import build_table, wide_table
 from affectbench.results.chosen import DISPUTED, RANDOM, WORST, chosen_faces
 from affectbench.results.compare import compared

@@ -14,11 +14,11 @@ from run_writer import RunWriter, ecm_columns, edit_columns, psnr_columns
 from affectbench.errors import RecordError
 from affectbench.records import read_columns
 from affectbench.report.cells import lay_out
+from affectbench.report.latex import to_latex
 from affectbench.report.render import (
     panel_lines,
     to_csv,
     to_json,
-    to_latex,
     to_markdown,
     to_terminal,
 )

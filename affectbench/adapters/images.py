@@ -18,8 +18,8 @@ from affectbench.errors import InputError, ModelError, listed
 from affectbench.images.listing import face_id, holds_images, list_folder
 from affectbench.images.opening import open_regular
 from affectbench.images.reading import Pixels, read_image
-from affectbench.images.results import label_of, pair, require_pattern, result_files
-from affectbench.types import ModelSpec, ResultsOfSets, StoredResults
+from affectbench.images.results import label_of, pair, result_files
+from affectbench.types import ModelSpec, StoredResults
 
 if TYPE_CHECKING:
     import torch
@@ -125,7 +125,7 @@ def _remarks(
 IMAGES = PrefixAdapter(
     prefix="images",
     syntax="images:FOLDER",
-    title="results that exist already, paired by file name; a folder for each set: images:DIR/{set}",
+    title="results that exist already, paired by file name",
     options=(MISMATCH, PATTERN),
     check=_check,
     content=_content,

@@ -8,15 +8,17 @@ from pathlib import Path
 from affectbench.cli.options import (
     Verbs,
     add_framing,
+    add_gates,
     add_isolating,
     add_measuring,
     comma_list,
+    gates,
     measuring,
     named_folders,
     new_parser,
     path_option,
 )
-from affectbench.cli.tables import print_comparison, print_place
+from affectbench.cli.tables import print_comparison, print_failures, print_place
 
 DEFAULT_OUT = Path("affectbench-out")
 
@@ -51,6 +53,13 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", action="append", default=[], metavar="NAME=DIR", help="folder of one data set"
     )
+    parser.add_argument(
+        "--lr",
+        type=path_option,
+        metavar="DIR",
+        help="LR faces that exist already, instead of --kernel (blind restoration); nothing is "
+        "resized",
+    )
     add_framing(parser)
     parser.add_argument("--hr-size", type=int, default=128, metavar="PX")
     parser.add_argument(
@@ -72,14 +81,17 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
         choices=("missing", "failed", "all"),
         help="which cells to compute again (default: only missing ones)",
     )
+    add_gates(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the comparison; return 1 if a model failed."""
     from affectbench.api import compare
     from affectbench.cli.progress import reporter
+    from affectbench.results.compare import compared
 
     options = measuring(arguments)
+    limits, rows = gates(arguments)
     options["out"] = arguments.out or DEFAULT_OUT
     with reporter() as shown:
         result = compare(
@@ -87,6 +99,7 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.datasets,
             data_root=arguments.data_root,
             data=named_folders(arguments.data),
+            lr=arguments.lr,
             framing=arguments.framing,
             hr_size=arguments.hr_size,
             kernel=arguments.kernel,
@@ -104,4 +117,5 @@ def run(arguments: argparse.Namespace) -> int:
         print_comparison(result, as_json=arguments.json)
     finally:
         print_place(result.folder)
-    return 1 if result.failed else 0
+    code = print_failures(compared(result.run), limits, rows) if limits or rows else 0
+    return 1 if result.failed else code

@@ -1,7 +1,6 @@
 """Entry point: parse, run one verb, turn user errors into one line and an exit code.
 
-Exit codes: 0 success; 1 a cell failed or a check found a difference; 2 usage or input error;
-130 interrupted by Ctrl-C, 143 and 129 by the signals TERM and HUP.
+`docs/continuous-integration.md` has the exit codes.
 """
 
 from __future__ import annotations
@@ -22,7 +21,9 @@ from affectbench.cli import (
     leaderboard,
     lists,
     report,
+    run,
     score,
+    table,
     validate,
 )
 from affectbench.cli.options import Parser
@@ -30,12 +31,15 @@ from affectbench.cli.output import drop, finish, hold_descriptors, note
 from affectbench.cli.signals import Terminated, ended_by_signals
 from affectbench.errors import AffectBenchError
 
-_VERBS = (compare, score, report, lists, datasets, assets, check, leaderboard, validate)
+_VERBS = (compare, score, run, table, report, lists, datasets, assets, check, leaderboard, validate)
 _EPILOG = """\
 examples:
   affectbench compare --models nearest,bicubic,lanczos
   affectbench compare --models checkpoint:mine.pth --datasets celeba,ffhq --data-root faces
   affectbench score --sr my_results --hr ground_truth
+
+exit codes: 0 fine; 1 a model failed, a check found a difference or --fail-if a reason;
+2 wrong usage or input; 130, 143 and 129 interrupted by Ctrl-C, TERM and HUP
 """
 
 

@@ -6,13 +6,16 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from affectbench.arguments import is_folder, usable_path
 from affectbench.cli.output import note, say_rendered, tell
 from affectbench.errors import InputError
 from affectbench.faces.regions import CROP_VERSION, CROPS
 from affectbench.images.results import label_of
+
+if TYPE_CHECKING:
+    from affectbench.results.gates import Limit
 
 Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -157,6 +160,32 @@ def add_isolating(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="how long a model may take to load, and for each batch (implies --isolate)",
     )
+
+
+def add_gates(parser: argparse.ArgumentParser) -> None:
+    """Add options that make the command fail if a model is not good enough."""
+    parser.add_argument(
+        "--fail-if",
+        action="append",
+        default=[],
+        metavar="CONDITION",
+        help="exit with 1 if a model's value is such, as in 'ecm>0.3'; may be repeated",
+    )
+    parser.add_argument(
+        "--fail-if-worse-than",
+        action="append",
+        default=[],
+        metavar="ROW[:METRIC]",
+        help="exit with 1 if the paired test finds a model worse than this row (p < 0.05; default: "
+        "by the first metric); may be repeated",
+    )
+
+
+def gates(arguments: argparse.Namespace) -> tuple[list[Limit], list[str]]:
+    """Return the conditions of `add_gates`; InputError, before anything runs, for an odd one."""
+    from affectbench.results.gates import parse_limit
+
+    return [parse_limit(text) for text in arguments.fail_if], arguments.fail_if_worse_than
 
 
 def measuring(arguments: argparse.Namespace) -> dict[str, Any]:

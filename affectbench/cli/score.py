@@ -8,13 +8,15 @@ from typing import Any
 from affectbench.cli.options import (
     Verbs,
     add_framing,
+    add_gates,
     add_measuring,
+    gates,
     measuring,
     named_or_plain,
     new_parser,
 )
 from affectbench.cli.output import note, say
-from affectbench.cli.tables import print_comparison, print_place
+from affectbench.cli.tables import print_comparison, print_failures, print_place
 from affectbench.errors import InputError
 
 _EXAMPLES = """\
@@ -77,6 +79,7 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
         metavar="CONVENTION",
         help="recompute a paper's PSNR and SSIM by its convention, and say what that is",
     )
+    add_gates(parser)
     # --as must know whether these were given.
     parser.set_defaults(metrics=None, convention=None)
 
@@ -84,8 +87,10 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Score the folder; return 1 if a cell failed."""
     options = _measuring(arguments)
+    limits, rows = gates(arguments)
     from affectbench.api import score
     from affectbench.cli.progress import reporter
+    from affectbench.results.compare import compared
 
     with reporter() as shown:
         result = score(
@@ -109,7 +114,8 @@ def run(arguments: argparse.Namespace) -> int:
     finally:
         if arguments.out:
             print_place(arguments.out)
-    return 1 if result.failed else 0
+    code = print_failures(compared(result.run), limits, rows) if limits or rows else 0
+    return 1 if result.failed else code
 
 
 def _measuring(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from affectbench.texts import printable
 
 if TYPE_CHECKING:
     from affectbench.api import Comparison
+    from affectbench.results.frame import Frame
+    from affectbench.results.gates import Limit
 
 
 def print_comparison(result: Comparison, as_json: bool) -> None:
@@ -37,6 +39,16 @@ def print_comparison(result: Comparison, as_json: bool) -> None:
         note(f"left out: {gap}")
     for remark in result.remarks:
         note(f"note: {remark}")
+
+
+def print_failures(frame: Frame, limits: Sequence[Limit], rows: Sequence[str]) -> int:
+    """Print on stderr which conditions are not met; return the exit code."""
+    from affectbench.results.gates import failures
+
+    reasons = failures(frame, limits, rows)
+    for reason in reasons:
+        note(f"not good enough: {reason}")
+    return 1 if reasons else 0
 
 
 def print_place(folder: Path) -> None:

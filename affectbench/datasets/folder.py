@@ -10,9 +10,10 @@ from affectbench.types import DatasetSpec
 
 
 def open_folder(name: str, folder: Path) -> FaceFiles:
-    """Return all images directly in a folder, or below it if none is. The framing is unknown: `centre` is used.
+    """Return all images directly in a folder, or below it if none is.
 
-    Raises InputError if it is not a folder, holds no images, or holds two with the same name.
+    The framing is unknown: `centre` is used. Raises InputError if it is not a folder, holds no
+    images, or holds two with the same name.
     """
     paths = all_images(folder)
     spec = DatasetSpec(

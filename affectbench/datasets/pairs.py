@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from pathlib import Path
 from threading import Lock
 
-from affectbench.datasets.protocol import face_pair
+from affectbench.datasets.protocol import face_pair, given_pair
 from affectbench.errors import ChangedError, InputError
-from affectbench.images.reading import Pixels
+from affectbench.images.reading import Pixels, read_image
 from affectbench.types import Dataset, TestProtocol
 
 KEPT_BYTES = 1 << 26
@@ -20,11 +22,13 @@ class FacePairs:
     A run reads each face twice, the first time to hash it. Up to `KEPT_BYTES` of pairs stay in
     memory for the second time; for the others a hash is kept, so that a face that has changed in
     between is an error: the data set of a run is exactly what was hashed. Safe to call
-    concurrently.
+    concurrently. `lr` holds the files of LR faces that exist already (`given`).
     """
 
-    def __init__(self, dataset: Dataset, protocol: TestProtocol) -> None:
-        self.dataset, self.protocol = dataset, protocol
+    def __init__(
+        self, dataset: Dataset, protocol: TestProtocol, lr: Mapping[str, Path] | None = None
+    ) -> None:
+        self.dataset, self.protocol, self._lr = dataset, protocol, lr
         self._kept: dict[str, tuple[Pixels, Pixels]] = {}
         self._hashes: dict[str, bytes] = {}
         self._left, self._lock = KEPT_BYTES, Lock()
@@ -37,7 +41,7 @@ class FacePairs:
         kept = self._kept.get(image_id)
         if kept is not None:
             return kept
-        hr, lr = face_pair(self._read(image_id), self.protocol, image_id)
+        hr, lr = self._pair(image_id)
         size = hr.nbytes + lr.nbytes
         with self._lock:
             if image_id in self._kept:  # another thread was faster
@@ -46,8 +50,14 @@ class FacePairs:
                 self._kept[image_id] = (hr, lr)
                 self._left -= size
                 return hr, lr
-        self._require_same(image_id, hr)
+        self._require_same(image_id, hr, lr)
         return hr, lr
+
+    def _pair(self, image_id: str) -> tuple[Pixels, Pixels]:
+        hr = self._read(image_id)
+        if self._lr is None:
+            return face_pair(hr, self.protocol, image_id)
+        return given_pair(hr, read_image(self._lr[image_id]), self.protocol, image_id)
 
     def _read(self, image_id: str) -> Pixels:
         try:
@@ -57,9 +67,10 @@ class FacePairs:
                 raise
             raise ChangedError(f"{error}; it could be read when the run began") from error
 
-    def _require_same(self, image_id: str, hr: Pixels) -> None:
-        """Raise ChangedError if HR has changed; LR is derived from HR, so HR's hash is enough."""
-        found = hashlib.sha256(f"{hr.shape}".encode() + hr.tobytes()).digest()
+    def _require_same(self, image_id: str, hr: Pixels, lr: Pixels) -> None:
+        """Raise ChangedError if HR or LR has changed."""
+        shapes = f"{hr.shape} {lr.shape}".encode()
+        found = hashlib.sha256(shapes + hr.tobytes() + lr.tobytes()).digest()
         if self._hashes.setdefault(image_id, found) != found:
             paths = getattr(self.dataset, "paths", {})
             raise ChangedError(

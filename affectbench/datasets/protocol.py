@@ -57,6 +57,28 @@ def face_pair(pixels: Pixels, protocol: TestProtocol, name: str) -> tuple[Pixels
     return hr, resize(hr, size // scale, size // scale, protocol.kernel)
 
 
+def given_pair(hr: Pixels, lr: Pixels, protocol: TestProtocol, name: str) -> tuple[Pixels, Pixels]:
+    """Return HR and LR of one face as they are; InputError if they are not of the protocol's sizes.
+
+    LR faces that exist already come from a degradation of their own, so nothing is resized.
+    """
+    size, scale = protocol.hr_size, protocol.scale
+    height, width = hr.shape[:2]
+    if (height, width) != (size, size):
+        side = f"; --hr-size {height} fits" if height == width else ""
+        raise InputError(
+            f"{name}: is {width}x{height} pixels; with --lr nothing is resized, so originals must "
+            f"have {size}x{size}{side}"
+        )
+    low = size // scale
+    if lr.shape[:2] != (low, low):
+        raise InputError(
+            f"{name}: its LR face is {lr.shape[1]}x{lr.shape[0]} pixels, and HR ({size}x{size}) "
+            f"over the scale, {scale}, is {low}x{low}; see --scale and --hr-size"
+        )
+    return hr, lr
+
+
 def _too_small(side: int, protocol: TestProtocol) -> str:
     if side < protocol.scale:
         return f"which is too small for scale {protocol.scale}"

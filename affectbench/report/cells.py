@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from affectbench.errors import UnknownNameError
 from affectbench.report.marks import (
     BEST,
     CONTAMINATED,
@@ -34,13 +35,15 @@ ARROWS = {"lower": "↓", "higher": "↑"}
 class Cell:
     """One value: its number and interval as text, and its flags.
 
-    `best` marks the best model, `tied` one that is indistinguishable from it, `dagger` one that was
-    trained against its scorer, and `plain` a macro mean in which no class has enough faces.
+    `best` marks the best model, `second` the best of the others, `tied` one that is
+    indistinguishable from the best, `dagger` one that was trained against its scorer, and `plain` a
+    macro mean in which no class has enough faces.
     """
 
     number: str = ""
     interval: str = ""
     best: bool = False
+    second: bool = False
     tied: bool = False
     dagger: bool = False
     plain: bool = False
@@ -83,54 +86,102 @@ class Block:
 
 
 @dataclass(frozen=True)
+class Choice:
+    """What of a table is shown: `columns` in this order (none: all), and `digits` behind the point.
+
+    Without `digits` each metric has its own number of them.
+    """
+
+    columns: tuple[str, ...] = ()
+    intervals: bool = True
+    anchors: bool = True
+    digits: int | None = None
+
+
+EVERYTHING = Choice()
+
+
+@dataclass(frozen=True)
 class Layout:
-    """A whole table: column heads by metric, a block per data set, and its footnotes."""
+    """A whole table: column heads by metric, a block per data set, and its footnotes.
+
+    `labels` are the heads as papers write them (`PSNR ↑`). Of the `notes`, `facts` say how the
+    numbers were made, and `marks` what the signs mean.
+    """
 
     heads: Mapping[str, str]
+    labels: Mapping[str, str]
     blocks: tuple[Block, ...]
     notes: tuple[str, ...]
+    facts: str
+    marks: tuple[str, ...]
 
 
-def lay_out(frame: Frame) -> Layout:
-    """Return the table of a frame, laid out for display."""
-    heads = {
-        name: f"{printable(name)} {ARROWS[column.spec.direction]}"
-        for name, column in frame.columns.items()
-    }
+def lay_out(frame: Frame, choice: Choice = EVERYTHING) -> Layout:
+    """Return the table of a frame, laid out for display.
+
+    Raises UnknownNameError for a chosen column that the frame does not have.
+    """
+    frame = _chosen(frame, choice)
+    heads, labels = {}, {}
+    for name, column in frame.columns.items():
+        arrow = ARROWS[column.spec.direction]
+        heads[name] = f"{printable(name)} {arrow}"
+        labels[name] = f"{printable(column.label)} {arrow}"
     titles = {record.dataset["name"]: record.dataset["title"] for record in frame.run.records}
     blocks = tuple(
         Block(
             printable(f"{dataset}: {titles[dataset]}"),
-            tuple(_line(frame, row) for row in frame.rows if row.dataset == dataset),
+            tuple(_line(frame, row, choice) for row in frame.rows if row.dataset == dataset),
         )
         for dataset in frame.datasets
     )
-    return Layout(heads, blocks, tuple(map(printable, _notes(frame))))
+    notes = tuple(map(printable, _notes(frame)))
+    marks = tuple(map(printable, _footnotes(frame)))
+    return Layout(heads, labels, blocks, notes, notes[0], marks)
 
 
-def _line(frame: Frame, row: Row) -> Line:
+def _chosen(frame: Frame, choice: Choice) -> Frame:
+    names = choice.columns or tuple(frame.columns)
+    for name in names:
+        if name not in frame.columns:
+            raise UnknownNameError(
+                f"--columns {name}: is no column of this table; it has {', '.join(frame.columns)}"
+            )
+    rows = tuple(
+        replace(row, values={name: row.values[name] for name in names if name in row.values})
+        for row in frame.rows
+        if choice.anchors or not row.is_anchor
+    )
+    return replace(frame, columns={name: frame.columns[name] for name in names}, rows=rows)
+
+
+def _line(frame: Frame, row: Row, choice: Choice) -> Line:
     faces = str(row.n) if not row.failed else f"{row.n - row.failed} of {row.n}"
-    cells = {name: _cell(row, column) for name, column in frame.columns.items()}
+    cells = {name: _cell(row, column, choice) for name, column in frame.columns.items()}
     return Line(row.model, signs_of(row), row.is_anchor, faces, cells)
 
 
-def _cell(row: Row, column: Column) -> Cell:
+def _cell(row: Row, column: Column, choice: Choice) -> Cell:
     value = row.known(column.name)
     if value is None:
         return Cell()
-    places, number = column.spec.digits, row.number(column.name)
+    places = column.spec.digits if choice.digits is None else choice.digits
+    number = row.number(column.name)
     text = f"{number:.{places}f}"
     if math.isinf(number) and (identical := _identical(row)) is not None:
         text = f"{text} ({identical:.0f} identical)"
     if value.missing:
         text = f"{text} ({value.missing:.0f} missing)"
     interval = ""
-    if value.interval is not None:
+    if choice.intervals and value.interval is not None:
         low, high = value.interval
         interval = f"[{low:.{places}f}, {high:.{places}f}]"
     # A dagger belongs to a cell: other judges rank the same model.
     dagger = column.scorer in row.trained_against
-    return Cell(text, interval, value.best, value.is_tied, dagger, value.is_plain_mean)
+    return Cell(
+        text, interval, value.best, value.second, value.is_tied, dagger, value.is_plain_mean
+    )
 
 
 def _identical(row: Row) -> float | None:

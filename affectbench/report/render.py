@@ -1,22 +1,24 @@
-"""A run's table as CSV, JSON, Markdown, LaTeX, and for the terminal."""
+"""A run's table as CSV, JSON, Markdown, and for the terminal; `report.latex` has LaTeX."""
 
 from __future__ import annotations
 
 import json
 import math
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from affectbench.records import write_atomic
 from affectbench.report.cells import Cell, Layout, lay_out
+from affectbench.report.latex import to_latex
 from affectbench.report.table import wide_table
 from affectbench.results.cost import cost_table
 from affectbench.results.frame import Frame
@@ -24,6 +26,9 @@ from affectbench.results.panel import agreement, build_panel, has_panel
 
 FLOAT_FORMAT = "%.9g"
 """Nine digits: more than the tables show, few enough to be equal on all processors."""
+
+
+_UNLIMITED = 1 << 16
 
 
 def write_tables(frame: Frame, folder: Path) -> None:
@@ -74,28 +79,11 @@ def to_markdown(layout: Layout) -> str:
     return "\n".join([*lines, *(f"- {_markdown(note)}" for note in layout.notes)]) + "\n"
 
 
-def to_latex(layout: Layout) -> str:
-    """Return LaTeX for the booktabs package, with one tabular for all data sets."""
-    head = " & ".join(["Model", "$n$", *(_latex(h) for h in layout.heads.values())])
-    lines = [rf"\begin{{tabular}}{{l{'r' * (len(layout.heads) + 1)}}}", r"\toprule"]
-    lines += [rf"{head} \\"]
-    for block in layout.blocks:
-        width = len(layout.heads) + 2
-        lines += [r"\midrule", rf"\multicolumn{{{width}}}{{l}}{{{_latex(block.title)}}} \\"]
-        lines.append(r"\midrule")
-        for line in block.lines:
-            name = _latex(line.name)
-            name = rf"\textit{{{name}}}" if line.anchor else name
-            cells = [_latex_cell(line.cells[key]) for key in layout.heads]
-            lines.append(" & ".join([name, line.faces, *cells]) + r" \\")
-    lines += [r"\bottomrule", r"\end{tabular}"]
-    return "\n".join([*lines, *(f"% {note}" for note in layout.notes)]) + "\n"
-
-
 def to_terminal(layout: Layout, width: int | None = None, colour: bool = False) -> str:
     """Return text for a terminal: intervals if it is wide enough, anchors dimmed below the models.
 
-    Without colour there is no bold, so the best model gets two stars instead.
+    Without colour there is no bold, so the best model gets two stars instead. A table that does not
+    fit is wider than the terminal: a name or number is never cut.
     """
     buffer = StringIO()
     console = Console(
@@ -119,7 +107,12 @@ def to_terminal(layout: Layout, width: int | None = None, colour: bool = False) 
             style = "dim" if line.anchor else ""
             cells = [_terminal_cell(line.cells[key], with_intervals) for key in layout.heads]
             table.add_row(Text(line.name), line.faces, *cells, style=style)
-        console.print(table)
+        table.columns[0].min_width = max(len(line.name) for line in block.lines)
+        wide = Measurement.get(console, console.options.update(max_width=_UNLIMITED), table).maximum
+        if wide > console.width:
+            console.print(table, width=wide, crop=False, soft_wrap=True)
+        else:
+            console.print(table)
         console.print()
     for note in layout.notes:
         console.print(Text(note))
@@ -156,42 +149,11 @@ def _markdown_cell(cell: Cell) -> str:
     return f"{text} {cell.interval}".strip()
 
 
-def _latex_cell(cell: Cell) -> str:
-    text = cell.written(r"$\sim$", r"$^{*}$", r"$^{\dagger}$")
-    text = rf"\textbf{{{text}}}" if cell.best and text else text
-    return f"{text} {{\\small {cell.interval}}}".strip() if cell.interval else text
-
-
 _MARKDOWN = {c: f"\\{c}" for c in r"\`*_[]|#~"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    "[": "{[}",  # LaTeX would read a bare one after a line break as an option
-    "*": "{*}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "↓": r"$\downarrow$",
-    "↑": r"$\uparrow$",
-    "†": r"$\dagger$",
-    "‡": r"$\ddagger$",
-    "∅": r"$\emptyset$",
-    "✗": r"$\times$",
-    **{c: f"\\{c}" for c in "&%$#_{}"},
-}
 
 
 def _markdown(text: str) -> str:
-    return _translated(text, _MARKDOWN)
-
-
-def _latex(text: str) -> str:
-    return _translated(text, _LATEX)
-
-
-def _translated(text: str, rules: Mapping[str, str]) -> str:
-    return "".join(rules.get(c, c) for c in " ".join(text.split()))
+    return "".join(_MARKDOWN.get(c, c) for c in " ".join(text.split()))
 
 
 def _harmless(value: Any) -> Any:

@@ -61,8 +61,9 @@ def _dataset_rows(
     versus = _versus(run, grouped)
     for column in columns.values():
         changes = _comparisons(run, column.name, ranked, versus, grouped)
-        for label in _best_labels(rows.values(), column):
-            changes.setdefault(label, {})["best"] = True
+        for place, labels in zip(("best", "second"), _leaders(rows.values(), column), strict=False):
+            for label in labels:
+                changes.setdefault(label, {})[place] = True
         for label, fields in changes.items():
             rows[label] = _changed(rows[label], column.name, fields)
     judge = next(iter(run.settings["judges"]), "")
@@ -136,16 +137,15 @@ def _failed_faces(cells: Cells) -> int:
     return max(sound) if sound else next(iter(cells.values())).n
 
 
-def _best_labels(rows: Collection[Row], column: Column) -> Iterator[str]:
-    """Yield the labels of the models with the best value among those that may be ranked."""
+def _leaders(rows: Collection[Row], column: Column) -> Iterator[list[str]]:
+    """Yield the models that may be ranked with the best value, then with the second best, ..."""
     numbers = {
         row.model: row.number(column.name)
         for row in rows
         if row.is_ranked_by(column.scorer) and row.known(column.name)
     }
-    if numbers:
-        best = (min if column.of_lower else max)(numbers.values())
-        yield from (label for label, number in numbers.items() if number == best)
+    for value in sorted(set(numbers.values()), reverse=not column.of_lower):
+        yield [label for label, number in numbers.items() if number == value]
 
 
 def _comparisons(

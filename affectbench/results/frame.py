@@ -22,7 +22,8 @@ class Value:
     `difference` holds `diff`, `diff_low`, `diff_high` and the corrected `p` of the paired test
     against the run's `versus`, where one was made. `among_best` says whether the value is
     indistinguishable from the best (None: not tested), `best` whether it is the best of the models
-    that may be ranked, and `trained_against` whether its model may not be ranked.
+    that may be ranked, `second` whether it is the best of the others, and `trained_against` whether
+    its model may not be ranked.
     """
 
     value: float | None = None
@@ -35,6 +36,7 @@ class Value:
     difference: Mapping[str, float] = field(default_factory=dict)
     among_best: bool | None = None
     best: bool = False
+    second: bool = False
     trained_against: bool = False
 
     @property

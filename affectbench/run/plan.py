@@ -23,8 +23,9 @@ from affectbench.datasets.manifest import make_manifest
 from affectbench.datasets.pairs import FacePairs
 from affectbench.datasets.protocol import validate
 from affectbench.devices import usable_device
-from affectbench.errors import InputError, UnknownNameError
+from affectbench.errors import InputError, UnknownNameError, listed
 from affectbench.faces.regions import CROP_VERSION, face_box
+from affectbench.images.results import pair
 from affectbench.judges import judge_spec
 from affectbench.records import distinct_slugs
 from affectbench.run.anchors import ANCHORS, anchor_rows
@@ -49,7 +50,8 @@ class RunRequest:
     `metrics` holds names of metrics and groups. `limit` takes the first faces of each set, `ids`
     exactly these. With `plain_folders` the name of a data set is only a label, and every image of
     its folder is used. `smallest` describes the HR images if the protocol leaves their size open.
-    `crop` is the version of the face region for ECM. With `keep_rows` the rows of the folder's
+    `crop` is the version of the face region for ECM. `lr` is where LR
+    faces are that exist already (see `images.results`). With `keep_rows` the rows of the folder's
     earlier runs stay in its table; `earlier` names them, since `versus` may be one of them.
     """
 
@@ -71,6 +73,7 @@ class RunRequest:
     seed: int = 0
     save_images: bool = False
     smallest: SmallestImage | None = None
+    lr: str = ""
     keep_rows: bool = False
     earlier: tuple[str, ...] = ()
 
@@ -207,7 +210,7 @@ def _plan_dataset(
     models: Sequence[Row],
 ) -> DatasetPlan:
     ids = _ids(request, dataset)
-    pairs = FacePairs(dataset, request.protocol)
+    pairs = FacePairs(dataset, request.protocol, _given_lr(request, name, ids))
     plan = DatasetPlan(
         name=name,
         title=_title(dataset.spec, request.framing),
@@ -237,6 +240,20 @@ def _plan_dataset(
         for measure in measured
     ]
     return replace(plan, cells=tuple(cells))
+
+
+def _given_lr(request: RunRequest, name: str, ids: Sequence[str]) -> Mapping[str, Path] | None:
+    """Return the files of LR faces that exist already; None where LR is made from HR."""
+    if not request.lr:
+        return None
+    paired = pair(request.lr, name, ids)
+    if missing := [image_id for image_id in ids if image_id not in paired.paths]:
+        rule = f"; {paired.rule}" if paired.rule else ""
+        raise InputError(
+            f"--lr {request.lr}: {len(missing)} of {len(ids)} faces of {name} have no LR face: "
+            f"{listed(missing)}{rule}"
+        )
+    return paired.paths
 
 
 def _remarks(request: RunRequest, name: str, dataset: Dataset) -> tuple[str, ...]:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from affectbench.report.cells import Layout, Line, lay_out
 from affectbench.report.figures.drawing import NO_MATPLOTLIB, Drawing, can_draw
 from affectbench.report.html.tables import ResultsTable, results_table
-from affectbench.report.render import to_csv, to_latex, to_markdown
+from affectbench.report.latex import to_latex
+from affectbench.report.render import to_csv, to_markdown
 from affectbench.report.table import wide_table
 from affectbench.results.views import View
 
