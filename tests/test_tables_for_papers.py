@@ -58,7 +58,7 @@ def test_latex_is_a_float_that_says_what_it_needs(frame):
     assert lines[1] == r"\begin{table}[t]"
     assert r"Model & $n$ & ECM $\downarrow$ & PSNR $\uparrow$ \\" in lines
     ours, theirs = (next(x for x in lines if x.startswith(name)) for name in ("ours", "theirs"))
-    assert r"\textbf{0.2" in ours and r"\underline{31" in ours
+    assert r"\textbf{0.197" in ours and r"\underline{31" in ours
     assert r"\underline{0.3" in theirs and r"\textbf{33" in theirs
     assert r"third\_one" in text
     caption = next(line for line in lines if line.startswith(r"\caption"))
@@ -171,6 +171,6 @@ def test_exit_codes_of_the_command(folder, capsys):
     assert main(["table", str(folder), "--fail-if", "ecm>0.35"]) == 1
     assert "not good enough: third_one on celeba: ecm 0.4" in capsys.readouterr().err
     assert main(["table", str(folder), "--fail-if-worse-than", "bicubic:psnr"]) == 1
-    assert "psnr is worse than that of bicubic by 1" in capsys.readouterr().err
+    assert "psnr is worse than that of bicubic by 0.98" in capsys.readouterr().err
     assert main(["table", str(folder), "--fail-if", "ecm~0.3"]) == 2
     assert main(["table", str(folder), "--columns", "lpips"]) == 2

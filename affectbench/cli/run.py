@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shlex
-import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import tomllib
+
+from affectbench.cli import compare, score
 from affectbench.cli.options import Parser, Verbs, new_parser, path_option
 from affectbench.errors import InputError, hint
 from affectbench.texts import parse_json
@@ -39,26 +42,19 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the file; return the exit code of its verb."""
-    out = [] if arguments.out is None else ["--out", str(arguments.out.absolute())]
     path = arguments.file
-    is_record = path.suffix.lower() == ".json"
-    words = [*(_again(path) if is_record else _words(path)), *out]
-    parser, verb = Parser(prog=f"affectbench run {path}"), words[0]
-    common = argparse.ArgumentParser(add_help=False)
+    out = [] if arguments.out is None else ["--out", str(arguments.out.absolute())]
+    parser = Parser(prog=f"affectbench run {path}")
     verbs = parser.add_subparsers()
-    for module in _modules():
-        module.add_parser(verbs, common)
-    parsed = parser.parse_args(words)
-    parsed.command = shlex.join(["affectbench", *words])
+    for module in (compare, score):
+        module.add_parser(verbs, argparse.ArgumentParser(add_help=False))
+    is_record = path.suffix.lower() == ".json"
+    words = _again(path) if is_record else _words(path, verbs)
+    parsed = parser.parse_args([*words, *out])
+    parsed.command = shlex.join(["affectbench", *words, *out])
     if not is_record:
         os.chdir(path.absolute().parent)
-    return int(parsed.run(parsed)) if verb in VERBS else 2
-
-
-def _modules() -> Iterator[Any]:
-    from affectbench.cli import compare, score
-
-    yield from (compare, score)
+    return int(parsed.run(parsed))
 
 
 def _again(path: Path) -> list[str]:
@@ -76,7 +72,7 @@ def _again(path: Path) -> list[str]:
     return words[1:]
 
 
-def _words(path: Path) -> list[str]:
+def _words(path: Path, verbs: Verbs) -> list[str]:
     """Return the words of the command that a TOML file describes."""
     try:
         content = tomllib.loads(_read(path))
@@ -87,14 +83,18 @@ def _words(path: Path) -> list[str]:
     verb, options = next(iter(content.items()))
     if verb not in VERBS or not isinstance(options, Mapping):
         raise InputError(f"{path}: [{verb}] is no table that can be run; {hint(verb, VERBS)}")
+    known = re.findall(r"^ +(?:-\w, )?--([\w-]+)", verbs.choices[verb].format_help(), re.MULTILINE)
     words = [verb]
     for key, value in options.items():
-        words += _option(path, key, value)
+        name = key.replace("_", "-")
+        if name not in known:
+            raise InputError(f"{path}: [{verb}] has no option '{key}'; {hint(name, known)}")
+        words += _option(path, name, value)
     return words
 
 
 def _option(path: Path, key: str, value: Any) -> list[str]:
-    option = f"--{key.replace('_', '-')}"
+    option = f"--{key}"
     if isinstance(value, bool):
         return [option] if value else []
     if isinstance(value, Mapping):
@@ -110,7 +110,7 @@ def _option(path: Path, key: str, value: Any) -> list[str]:
     raise InputError(f"{path}: {key} must be a text, a number, true, false, a list or a table")
 
 
-_REPEATED = ("sr", "hr", "fail_if", "fail-if", "fail_if_worse_than", "fail-if-worse-than")
+_REPEATED = ("sr", "hr", "data", "fail-if", "fail-if-worse-than")
 """Options whose list is the option given again, not one comma list."""
 
 

@@ -95,7 +95,7 @@ def to_terminal(layout: Layout, width: int | None = None, colour: bool = False) 
         console.print(Text(block.title, "bold"))
         table = Table(box=None, pad_edge=False)
         table.add_column("model", overflow="fold")
-        table.add_column("n", justify="right")
+        table.add_column("n", justify="right", no_wrap=True)
         for head in layout.heads.values():
             table.add_column(Text(head), justify="right", no_wrap=True)
         was_anchor = False
@@ -108,11 +108,11 @@ def to_terminal(layout: Layout, width: int | None = None, colour: bool = False) 
             cells = [_terminal_cell(line.cells[key], with_intervals) for key in layout.heads]
             table.add_row(Text(line.name), line.faces, *cells, style=style)
         table.columns[0].min_width = max(len(line.name) for line in block.lines)
-        wide = Measurement.get(console, console.options.update(max_width=_UNLIMITED), table).maximum
-        if wide > console.width:
-            console.print(table, width=wide, crop=False, soft_wrap=True)
-        else:
-            console.print(table)
+        unlimited = console.options.update(max_width=_UNLIMITED)
+        needed = Measurement.get(console, unlimited, table).maximum
+        own_width, console.width = console.width, max(console.width, needed)
+        console.print(table)
+        console.width = own_width
         console.print()
     for note in layout.notes:
         console.print(Text(note))
