@@ -138,3 +138,15 @@ def test_a_run_of_python_cannot_be_run_again_by_the_command(tmp_path, capsys):
     compare("bicubic", metrics="psnr", out=tmp_path / "out")
     assert main(["run", str(tmp_path / "out" / "run.json")]) == 2
     assert "was made by 'affectbench.compare'" in capsys.readouterr().err
+
+
+def test_a_failure_of_an_earlier_run_says_how_to_try_again(place, monkeypatch, capsys):
+    monkeypatch.chdir(place)
+    (place / "broken.py").write_text("def build(scale):\n    raise RuntimeError('no package')\n")
+    words = ["compare", "--models", "python:broken.py:build@revision=1", "--metrics", "psnr"]
+    assert main(words) == 1
+    assert "--rerun failed" not in capsys.readouterr().err
+    assert main(words) == 1
+    assert "1 of the failures are of an earlier run; --rerun failed" in capsys.readouterr().err
+    assert main(["compare", "--models", "broken.py"]) == 2
+    assert "did you mean 'python:broken.py:FACTORY'?" in capsys.readouterr().err

@@ -233,7 +233,8 @@ def _refuse_unknown(head: str) -> NoReturn:
         hint = f"it is a folder: did you mean 'images:{head}'?"
     elif is_file(head):
         kind = {".onnx": "onnx", ".py": "python"}.get(Path(head).suffix.lower(), "checkpoint")
-        hint = f"it is a file: did you mean '{kind}:{head}'?"
+        factory = ":FACTORY" if kind == "python" else ""
+        hint = f"it is a file: did you mean '{kind}:{head}{factory}'?"
     elif colon:
         close = closest(prefix, PREFIXES)
         known = ", ".join(adapter.syntax for adapter in PREFIXES.values())

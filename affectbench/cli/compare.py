@@ -18,6 +18,7 @@ from affectbench.cli.options import (
     new_parser,
     path_option,
 )
+from affectbench.cli.output import note
 from affectbench.cli.tables import print_comparison, print_failures, print_place
 
 DEFAULT_OUT = Path("affectbench-out")
@@ -117,5 +118,7 @@ def run(arguments: argparse.Namespace) -> int:
         print_comparison(result, as_json=arguments.json)
     finally:
         print_place(result.folder)
+    if before := result.outcome.failed_before:
+        note(f"{before} of the failures are of an earlier run; --rerun failed tries them again")
     code = print_failures(compared(result.run), limits, rows) if limits or rows else 0
     return 1 if result.failed else code

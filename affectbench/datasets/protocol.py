@@ -62,8 +62,8 @@ def given_pair(hr: Pixels, lr: Pixels, protocol: TestProtocol, name: str) -> tup
 
     LR faces that exist already come from a degradation of their own, so nothing is resized.
     """
-    size, scale = protocol.hr_size, protocol.scale
     height, width = hr.shape[:2]
+    size, scale = protocol.hr_size or height, protocol.scale
     if (height, width) != (size, size):
         side = f"; --hr-size {height} fits" if height == width else ""
         raise InputError(

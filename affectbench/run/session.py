@@ -32,11 +32,15 @@ class Executor(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome of a call: cells that had to be run, and cells that failed."""
+    """The outcome of a call: cells that had to be run, and cells that failed.
+
+    `failed_before` counts cells that failed in an earlier call and were not tried again.
+    """
 
     folder: Path
     computed: int
     failed: tuple[Record, ...]
+    failed_before: int = 0
 
 
 def run_comparison(
@@ -56,7 +60,7 @@ def run_comparison(
     folder = RunFolder(out.absolute())  # a model may change the working directory
     with folder.locked():
         plans = make_plan(request, note)
-        computed = 0
+        tried: list[Cell] = []
         executor: Executor | None = None
         for plan in plans:
             todo = _todo(folder, plan, rerun, note)
@@ -66,14 +70,15 @@ def run_comparison(
             if todo:
                 executor = executor or _local_executor(folder, progress)
                 executor.run(plan, todo)
-            computed += len(todo)
+            tried += todo
         folder.require_present()
         folder.drop_empty_partials()
         cells = [cell for plan in plans for cell in plan.cells]
         _write_run(folder, request, plans, command)
         records = [folder.record(cell) for cell in cells]
     failed = tuple(r for r in records if r and r.status == "failed" and r.role == "model")
-    return Outcome(out, computed, failed)
+    ids = {cell.id for cell in tried}
+    return Outcome(out, len(tried), failed, sum(record.id not in ids for record in failed))
 
 
 def _todo(folder: RunFolder, plan: DatasetPlan, rerun: Rerun, note: Note) -> list[Cell]:
