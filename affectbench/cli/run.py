@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the file; return the exit code of its verb."""
     path = arguments.file
     out = [] if arguments.out is None else ["--out", str(arguments.out.absolute())]
-    parser = Parser(prog=f"affectbench run {path}")
+    parser: argparse.ArgumentParser = Parser(prog=f"affectbench run {path}")
     verbs = parser.add_subparsers()
     for module in (compare, score):
         module.add_parser(verbs, argparse.ArgumentParser(add_help=False))
