@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from threading import Lock
+
+import numpy as np
 
 from affectbench.datasets.protocol import face_pair
 from affectbench.errors import ChangedError, InputError
@@ -14,19 +17,30 @@ KEPT_BYTES = 1 << 26
 """Enough for 1,300 faces of 128 pixels; beyond it, memory does not grow with the data set."""
 
 
+@dataclass(frozen=True)
+class Hashed:
+    """Height and width of HR, and the SHA-256 of the pixels of HR and of LR."""
+
+    height: int
+    width: int
+    hr: str
+    lr: str
+
+
 class FacePairs:
     """HR and LR faces by id.
 
     A run reads each face twice, the first time to hash it. Up to `KEPT_BYTES` of pairs stay in
     memory for the second time; for the others a hash is kept, so that a face that has changed in
-    between is an error: the data set of a run is exactly what was hashed. Safe to call
-    concurrently.
+    between is an error: the data set of a run is exactly what was hashed. What an earlier run
+    hashed is read once, and must still be the same. Safe to call concurrently.
     """
 
     def __init__(self, dataset: Dataset, protocol: TestProtocol) -> None:
         self.dataset, self.protocol = dataset, protocol
         self._kept: dict[str, tuple[Pixels, Pixels]] = {}
-        self._hashes: dict[str, bytes] = {}
+        self._seen: dict[str, tuple[int, int, str]] = {}
+        self._earlier: set[str] = set()
         self._left, self._lock = KEPT_BYTES, Lock()
 
     def read(self, image_id: str) -> tuple[Pixels, Pixels]:
@@ -39,30 +53,49 @@ class FacePairs:
             return kept
         hr, lr = face_pair(self._read(image_id), self.protocol, image_id)
         size = hr.nbytes + lr.nbytes
+        known = image_id in self._seen
+        if known:
+            self._require_same(image_id, hr)
         with self._lock:
             if image_id in self._kept:  # another thread was faster
                 return self._kept[image_id]
-            if size <= self._left and image_id not in self._hashes:
+            if size <= self._left:
                 self._kept[image_id] = (hr, lr)
                 self._left -= size
                 return hr, lr
-        self._require_same(image_id, hr)
+        if not known:
+            self._require_same(image_id, hr)
         return hr, lr
+
+    def expect(self, image_id: str, face: Hashed) -> None:
+        """Expect a face to be what an earlier run read: it is not read to be hashed."""
+        self._seen[image_id] = (face.height, face.width, face.hr)
+        self._earlier.add(image_id)
 
     def _read(self, image_id: str) -> Pixels:
         try:
             return self.dataset.read(image_id)
         except InputError as error:
-            if image_id not in self._hashes:
+            if image_id not in self._seen:
                 raise
             raise ChangedError(f"{error}; it could be read when the run began") from error
 
     def _require_same(self, image_id: str, hr: Pixels) -> None:
         """Raise ChangedError if HR has changed; LR is derived from HR, so HR's hash is enough."""
-        found = hashlib.sha256(f"{hr.shape}".encode() + hr.tobytes()).digest()
-        if self._hashes.setdefault(image_id, found) != found:
-            paths = getattr(self.dataset, "paths", {})
+        found = (hr.shape[0], hr.shape[1], pixels_sha256(hr))
+        if self._seen.setdefault(image_id, found) != found:
+            path = getattr(self.dataset, "paths", {}).get(image_id, image_id)
+            if image_id in self._earlier:
+                raise ChangedError(
+                    f"{path}: is not what an earlier run read, although its size and times are "
+                    "the same; run again with --verify"
+                )
             raise ChangedError(
-                f"{paths.get(image_id, image_id)}: changed while the run was under way; run again "
+                f"{path}: changed while the run was under way; run again "
                 "when nothing writes to the faces any more"
             )
+
+
+def pixels_sha256(pixels: Pixels) -> str:
+    """Return the SHA-256 of the bytes of an image (H, W, 3), row by row."""
+    return hashlib.sha256(np.ascontiguousarray(pixels).data).hexdigest()
