@@ -99,6 +99,7 @@ def compare(
     save_images: bool = False,
     out: Path | str | None = None,
     rerun: Rerun = "missing",
+    verify: bool = False,
     isolate: bool = False,
     timeout: float | None = None,
     command: str = "affectbench.compare",
@@ -119,7 +120,8 @@ def compare(
     ECM: `crop/1`, the framing's box, or `crop/2`, from the landmarks of each reference. With
     `isolate` each model runs in its own process, so that a crash costs only its row; `timeout`
     implies this, and limits the seconds for loading a model and for each batch. Results are stored
-    in `out` and reused by the next call; without `out` nothing is kept. Raises an AffectBenchError
+    in `out` and reused by the next call; without `out` nothing is kept. The next call does not read
+    faces whose files have not changed, unless `verify` is set. Raises an AffectBenchError
     for unusable input; a model that fails while it runs is reported in `failed`.
 
     >>> result = compare("nearest,bicubic", metrics=["psnr"])
@@ -151,7 +153,9 @@ def compare(
         save_images=bool(save_images),
     )
     one_of("--rerun", rerun, get_args(Rerun))
-    return _run(request, out, rerun, command=command, note=note, progress=progress)
+    return _run(
+        request, out, rerun, verify=bool(verify), command=command, note=note, progress=progress
+    )
 
 
 def score(
@@ -221,7 +225,7 @@ def score(
         keep_rows=True,
         earlier=() if out is None else earlier_rows(usable_path(out)),
     )
-    return _run(request, out, command=command, note=note, progress=progress)
+    return _run(request, out, verify=True, command=command, note=note, progress=progress)
 
 
 def rerun_leaderboard(

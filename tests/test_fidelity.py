@@ -338,3 +338,25 @@ def test_own_metrics_stand_in_the_catalogue():
         if point.dist and point.dist.name == "affectbench":
             name = point.name.upper().replace("-", "_")
             assert point.value == f"affectbench.metrics.catalogue:{name}"
+
+
+@pytest.mark.parametrize("name", ["rgb", "dic", "basicsr-y", "piq", "pyiqa-y"])
+@pytest.mark.parametrize("side", [40, 128])
+def test_every_form_of_the_images_gives_the_same_digits(rng, name, side):
+    sr, hr = rng.integers(0, 256, (2, 2, side, side, 3), dtype=np.uint8)
+    levels = [torch.from_numpy(x.transpose(0, 3, 1, 2).copy()) for x in (sr, hr)]
+    floats = [x / 255 for x in levels]
+    pairs = [
+        (sr, hr),
+        (sr[:, ::-1][:, ::-1], levels[1]),
+        tuple(levels),
+        (floats[0].double(), sr.copy() * 0 + hr),
+        tuple(x.to(memory_format=torch.channels_last) for x in levels),
+        tuple(x.to(memory_format=torch.channels_last) for x in floats),
+        (list(floats[0]), list(hr)),
+        (floats[0].requires_grad_(), hr),
+    ]
+    for function in (psnr, ssim):
+        expected = function(*floats, name)
+        for x, y in pairs:
+            assert torch.equal(function(x, y, name), expected)

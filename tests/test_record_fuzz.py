@@ -19,8 +19,8 @@ from report_runs import write_run
 from affectbench.errors import AffectBenchError
 from affectbench.report.cells import lay_out
 from affectbench.report.html.face_data import face_data
-from affectbench.report.leaderboard import board_table
 from affectbench.report.latex import to_latex
+from affectbench.report.leaderboard import board_table
 from affectbench.report.render import to_csv, to_json, to_markdown
 from affectbench.report.table import wide_table
 from affectbench.results.compare import compared

@@ -260,6 +260,38 @@ def test_images_are_saved_and_made_again_if_one_is_gone(tmp_path: Path, toy_face
     assert (np.asarray(Image.open(saved[3])) == pixels).all()
 
 
+def test_images_of_a_finished_run_are_saved_without_measuring_again(
+    tmp_path: Path, toy_faces: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All rows, anchors too; what was measured stays as it is, and so does the table."""
+    arguments = toy(toy_faces, tmp_path, "nearest,lanczos", "--metrics", "psnr,ecm")
+    assert main(arguments) == 0
+    kept = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.json") if p.parent != tmp_path}
+    table = (tmp_path / "table.csv").read_bytes()
+    expected = tmp_path / "at-once"
+    assert (
+        main(
+            [*toy(toy_faces, expected, "nearest,lanczos", "--metrics", "psnr,ecm"), "--save-images"]
+        )
+        == 0
+    )
+
+    def measured(*_given: object) -> object:
+        raise AssertionError("it is measured again")
+
+    monkeypatch.setattr("affectbench.run.execute.Metrics.score", measured)
+    assert main([*arguments, "--save-images"]) == 0
+    assert (tmp_path / "table.csv").read_bytes() == table
+    assert {p: p.stat().st_mtime_ns for p in kept} == kept
+    made = {p.relative_to(expected): p.read_bytes() for p in (expected / "faces").rglob("*.png")}
+    assert len(made) == 8 * 8  # HR, LR, and six rows
+    assert {p: (tmp_path / p).read_bytes() for p in made} == made
+    one = sorted(made)[-1]
+    (tmp_path / one).unlink()
+    assert main([*arguments, "--save-images"]) == 0
+    assert (tmp_path / one).read_bytes() == made[one]
+
+
 def test_saved_faces_are_what_was_measured(tmp_path: Path, toy_faces: Path) -> None:
     """HR, LR and SR of another protocol lie elsewhere: none is taken for the other."""
     found = {}

@@ -8,7 +8,15 @@ import torch
 from PIL import Image
 
 from affectbench.errors import InputError
-from affectbench.images.tensors import as_batch, as_pair, quantise, stack, unit_range
+from affectbench.images.tensors import (
+    as_batch,
+    as_levels,
+    as_pair,
+    checked,
+    quantise,
+    stack,
+    unit_range,
+)
 
 
 @pytest.fixture
@@ -23,7 +31,11 @@ def test_all_forms_of_one_image_are_equal(tmp_path, pixels):
         expected,
         expected[0],
         expected.double(),
+        stack([pixels]),
+        stack([pixels])[0],
+        stack([pixels]).to(memory_format=torch.channels_last),
         pixels,
+        np.repeat(pixels, 2, axis=1)[:, ::2],
         pixels[None],
         Image.fromarray(pixels),
         tmp_path / "a.png",
@@ -47,6 +59,49 @@ def test_floats_keep_their_gradient():
     assert torch.equal(image.grad, torch.ones_like(image))
 
 
+def test_levels_take_no_detour_through_floats(pixels, tmp_path, monkeypatch):
+    """uint8 in any form is passed on as it is; floats are rounded."""
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    levels = stack([pixels])
+    assert torch.equal(as_levels(unit_range(levels)), levels)
+    monkeypatch.setattr("affectbench.images.tensors.quantise", None)
+    monkeypatch.setattr("affectbench.images.tensors.unit_range", None)
+    frozen = pixels.copy()
+    frozen.flags.writeable = False
+    for form in (
+        levels,
+        levels[0],
+        [levels, pixels][1:],
+        pixels,
+        pixels[None],
+        frozen,
+        [tmp_path / "a.png"],
+        pixels[::-1][::-1],
+        Image.fromarray(pixels),
+    ):
+        found = as_levels(form)
+        assert found.is_contiguous()
+        assert torch.equal(found, levels)
+
+
+def test_minus_zero_is_in_range():
+    image = torch.full((1, 3, 4, 4), -0.0)
+    assert torch.equal(as_levels(image), torch.zeros(1, 3, 4, 4, dtype=torch.uint8))
+
+
+def test_floats_and_levels_may_share_a_list(pixels):
+    levels = stack([pixels])
+    mixed = as_batch([levels, unit_range(levels), pixels])
+    assert torch.equal(mixed, unit_range(levels).expand(3, -1, -1, -1))
+
+
+def test_an_array_is_not_copied_to_be_checked():
+    array = np.zeros((2, 4, 5, 3), np.uint8)
+    view = checked(array)
+    array[1, 2, 3, 0] = 9
+    assert view[1, 0, 2, 3] == 9
+
+
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
 def test_not_finite(bad):
     image = torch.rand(1, 3, 4, 4)
@@ -63,9 +118,9 @@ def test_out_of_range_is_refused_not_clamped(bad):
         as_batch(image)
 
 
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.bool])
-def test_tensors_that_are_not_floats(dtype):
-    with pytest.raises(InputError, match="divide a uint8 tensor by 255"):
+@pytest.mark.parametrize("dtype", [torch.int8, torch.int64, torch.bool])
+def test_tensors_that_are_neither_floats_nor_uint8(dtype):
+    with pytest.raises(InputError, match=r"tensors are uint8, or floats in \[0, 1\]"):
         as_batch(torch.ones(1, 3, 4, 4, dtype=dtype))
 
 
@@ -122,3 +177,11 @@ def test_quantise_clamps_and_rounds_half_to_even():
         [-0.1, 0.5 / 255, 1.5 / 255, 2.5 / 255, 0.499 / 255, 1.2], dtype=torch.float64
     )
     assert quantise(values).tolist() == [0, 0, 2, 2, 0, 255]
+
+
+def test_quantise_rounds_every_chunk_alike():
+    values = torch.linspace(-0.2, 1.2, 3 * (1 << 18) + 7).view(1, -1)
+    expected = (values.clamp(0.0, 1.0) * 255.0).round().to(torch.uint8)
+    assert torch.equal(quantise(values), expected)
+    assert torch.equal(quantise(values.T), expected.T)
+    assert quantise(values[:, :0]).shape == (1, 0)

@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Any
 from affectbench.cli.options import Verbs, new_parser
 from affectbench.cli.output import note, say, say_json
 from affectbench.errors import UnknownNameError, hint
-from affectbench.registry import PluginError, Registry
 
 if TYPE_CHECKING:
     from affectbench.assets.catalogue import Asset
 
-_LISTS: Registry[tuple[Asset, ...]] = Registry("affectbench.assets", "asset list", tuple)
 _EXAMPLES = """\
   affectbench assets list
   affectbench assets list --commercial-ok
@@ -88,9 +86,12 @@ def run_path(arguments: argparse.Namespace) -> int:
 
 def _every() -> dict[str, Asset]:
     """Return all assets by name, sorted."""
+    from affectbench.registry import PluginError, Registry
+
+    lists: Registry[tuple[Asset, ...]] = Registry("affectbench.assets", "asset list", tuple)
     found: dict[str, Asset] = {}
-    for name in _LISTS:
-        for asset in _LISTS.load(name):
+    for name in lists:
+        for asset in lists.load(name):
             if found.setdefault(asset.name, asset) is not asset:
                 raise PluginError(f"two assets are named '{asset.name}'; uninstall one of them")
     return dict(sorted(found.items()))

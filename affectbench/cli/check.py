@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 
 from affectbench.cli.options import Verbs, add_isolating, new_parser
 from affectbench.cli.tables import print_specs
-from affectbench.devices import usable_device
-from affectbench.types import as_json
 
 _EXAMPLES = """\
   affectbench check bicubic
@@ -31,8 +28,12 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the check; return 1 if the contract is broken."""
+    from dataclasses import replace
+
     from affectbench.adapters import parse_model
     from affectbench.adapters.contract import check_contract
+    from affectbench.devices import usable_device
+    from affectbench.types import as_json
 
     request = replace(
         parse_model(arguments.model), isolate=arguments.isolate, timeout=arguments.timeout

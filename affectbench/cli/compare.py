@@ -82,6 +82,11 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
         choices=("missing", "failed", "all"),
         help="which cells to compute again (default: only missing ones)",
     )
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help="read every face again, also where size and times say that it is unchanged",
+    )
     add_gates(parser)
 
 
@@ -108,6 +113,7 @@ def run(arguments: argparse.Namespace) -> int:
             limit=arguments.limit,
             save_images=arguments.save_images,
             rerun=arguments.rerun,
+            verify=arguments.verify,
             isolate=arguments.isolate,
             timeout=arguments.timeout,
             note=shown.note,

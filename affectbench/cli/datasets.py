@@ -7,7 +7,6 @@ import argparse
 from affectbench.cli.options import Verbs, new_parser, path_option
 from affectbench.cli.output import say
 from affectbench.cli.tables import print_specs
-from affectbench.types import TestProtocol, as_json
 
 _EXAMPLES = """\
   affectbench datasets
@@ -34,6 +33,7 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """List the data sets."""
     from affectbench.datasets import list_datasets
+    from affectbench.types import as_json
 
     specs = [as_json(spec) for spec in list_datasets()]
     print_specs(specs, ("name", "title", "framing", "licence", "layout"), arguments.json)
@@ -44,6 +44,7 @@ def run_verify(arguments: argparse.Namespace) -> int:
     """Compare a folder with the manifest; return 1 if they differ."""
     from affectbench.datasets import load_dataset
     from affectbench.datasets.manifest import verify
+    from affectbench.types import TestProtocol
 
     protocol = TestProtocol(scale=arguments.scale, hr_size=arguments.hr_size)
     found = verify(load_dataset(arguments.name, arguments.folder), protocol)

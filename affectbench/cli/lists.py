@@ -7,7 +7,6 @@ import importlib
 
 from affectbench.cli.options import Verbs, new_parser
 from affectbench.cli.tables import print_specs
-from affectbench.types import as_json
 
 _LISTS = {
     # verb: (module, its listing function, columns of the table)
@@ -36,6 +35,8 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """List them as a table or as JSON."""
+    from affectbench.types import as_json
+
     module, function, columns = _LISTS[arguments.verb]
     specs = getattr(importlib.import_module(module), function)()
     rows = [spec if isinstance(spec, dict) else as_json(spec) for spec in specs]

@@ -9,7 +9,6 @@ can still be the same file: first compare the versions of Pillow and of its JPEG
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 import os
@@ -18,14 +17,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from affectbench.datasets.pairs import FacePairs
+from affectbench.datasets.pairs import FacePairs, Hashed, pixels_sha256
 from affectbench.errors import InputError, RecordError, listed
 from affectbench.texts import parse_json
 from affectbench.types import Dataset, TestProtocol, as_json, content_id
+
+if TYPE_CHECKING:
+    from affectbench.datasets.remembered import RememberedFaces
 
 FOLDER = Path(__file__).with_name("manifests")
 SCHEMA = 1
@@ -87,24 +87,36 @@ class Verification:
         return "\n".join(line for line in lines if line)
 
 
-def make_manifest(pairs: FacePairs, ids: Iterable[str] | None = None) -> Manifest:
+def make_manifest(
+    pairs: FacePairs,
+    ids: Iterable[str] | None = None,
+    remembered: RememberedFaces | None = None,
+) -> Manifest:
     """Read faces (default: all) and hash HR and LR, in the order of `ids`.
 
-    Several threads read in parallel. Raises InputError, naming the file, for the first face that
-    cannot be used.
+    Faces that are `remembered` are not read. Several threads read in parallel. Raises InputError,
+    naming the file, for the first face that cannot be used.
     """
     wanted = pairs.dataset.ids if ids is None else tuple(ids)
 
-    def hashed(image_id: str) -> Face:
+    def hashed(image_id: str) -> Hashed:
         hr, lr = pairs.read(image_id)
-        return Face(image_id, _sha256(hr), _sha256(lr))
+        height, width = hr.shape[:2]
+        return Hashed(height, width, pixels_sha256(hr), pixels_sha256(lr))
 
-    faces: list[Face] = []
+    known = {i: found for i in wanted if remembered and (found := remembered.find(i))}
+    for image_id, face in known.items():
+        pairs.expect(image_id, face)
+    unknown = [image_id for image_id in wanted if image_id not in known]
     with ThreadPoolExecutor(THREADS) as pool:
         # In small groups: an error stops the work without waiting for all faces.
-        for start in range(0, len(wanted), _AT_ONCE):
-            faces += pool.map(hashed, wanted[start : start + _AT_ONCE])
-    return Manifest(pairs.protocol, tuple(faces))
+        for start in range(0, len(unknown), _AT_ONCE):
+            some = unknown[start : start + _AT_ONCE]
+            known.update(zip(some, pool.map(hashed, some), strict=True))
+    if remembered:
+        for image_id in unknown:
+            remembered.keep(image_id, known[image_id])
+    return Manifest(pairs.protocol, tuple(Face(i, known[i].hr, known[i].lr) for i in wanted))
 
 
 def verify(dataset: Dataset, protocol: TestProtocol) -> Verification:
@@ -166,10 +178,6 @@ def read_manifest(path: Path) -> Manifest:
     if manifest.revision != head.get("revision"):
         raise RecordError(f"{path}: the manifest's rows are not those of its revision; restore it")
     return manifest
-
-
-def _sha256(pixels: NDArray[np.uint8]) -> str:
-    return hashlib.sha256(np.ascontiguousarray(pixels).data).hexdigest()
 
 
 def _line(what: str, ids: tuple[str, ...]) -> str:

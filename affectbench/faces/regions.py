@@ -16,10 +16,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from affectbench.errors import UnknownNameError
-from affectbench.types import Box
 
 if TYPE_CHECKING:
     import torch
+
+    from affectbench.types import Box
 
 CROP_VERSION = "crop/1"
 LANDMARK_CROP_VERSION = "crop/2"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -17,8 +17,14 @@ from affectbench.images.resizing import Method, enlarge
 
 OneImage: TypeAlias = "torch.Tensor | np.ndarray[Any, Any] | Image.Image | str | os.PathLike[str]"
 ImageLike: TypeAlias = "OneImage | Sequence[OneImage]"
-"""One image or a batch: float tensor (3, H, W) or (N, 3, H, W) in [0, 1]; uint8 array (H, W, 3)
-or (N, H, W, 3); a Pillow image; the path of an image file; or a list of these, all of one size."""
+"""One image or a batch: tensor (3, H, W) or (N, 3, H, W), uint8 or floats in [0, 1]; uint8 array
+(H, W, 3) or (N, H, W, 3); a Pillow image; the path of an image file; or a list of these, all of one
+size."""
+
+CHUNK_VALUES = 1 << 18
+"""Values that `quantise` converts together: intermediate results then stay in the cache."""
+
+BITS_OF_1 = 0x3F800000
 
 
 def as_batch(image: ImageLike, name: str = "image") -> torch.Tensor:
@@ -27,31 +33,54 @@ def as_batch(image: ImageLike, name: str = "image") -> torch.Tensor:
     Float tensors keep their gradient. Nothing is clamped, scaled or broadcast: a value outside
     [0, 1], a NaN or another shape raises an InputError whose message starts with `name`.
     """
-    if isinstance(image, torch.Tensor):
-        return _from_tensor(image, name)
-    if isinstance(image, np.ndarray):
-        return unit_range(stack([_from_array(a, name) for a in _images_of(image, name)]))
-    if isinstance(image, Image.Image):
-        return unit_range(stack([rgb_pixels(image, name)]))
-    if isinstance(image, (str, os.PathLike)):
-        return unit_range(stack([read_image(image)]))
-    if isinstance(image, Sequence):
-        return _from_list([as_batch(one, f"{name}[{i}]") for i, one in enumerate(image)], name)
-    raise InputError(
-        f"{name}: a {type(image).__name__} is not an image; pass a float tensor (N, 3, H, W) in "
-        "[0, 1], a uint8 array (N, H, W, 3), a Pillow image or a path"
-    )
+    batch = checked(image, name)
+    return unit_range(batch.contiguous()) if batch.dtype == torch.uint8 else batch
+
+
+def as_levels(image: ImageLike, name: str = "image") -> torch.Tensor:
+    """Convert any accepted image or batch to uint8 (N, 3, H, W); errors as in `as_batch`.
+
+    Floats are rounded by `quantise`, so that images in memory have the same values as in files.
+    """
+    return _quantised(checked(image, name))
 
 
 def as_pair(sr: ImageLike, hr: ImageLike) -> tuple[torch.Tensor, torch.Tensor]:
     """Convert SR and HR to metric inputs: uint8 tensors (N, 3, H, W) on the device of SR.
 
-    Floats are rounded by `quantise`, so that images in memory have the same values as in files.
-    Raises InputError unless the shapes are the same.
+    Floats are rounded by `quantise`. Raises InputError unless the shapes are the same.
     """
-    left, right = as_batch(sr, "sr"), as_batch(hr, "hr")
+    left, right = checked_pair(sr, hr)
+    return _quantised(left), _quantised(right)
+
+
+def checked_pair(sr: ImageLike, hr: ImageLike) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return SR and HR as `checked` does, on the device of SR; InputError if shapes differ."""
+    left, right = checked(sr, "sr"), checked(hr, "hr")
     require_same_shape(left, right)
-    return quantise(left), quantise(right.to(left.device))
+    return left, right.to(left.device)
+
+
+def checked(image: ImageLike, name: str = "image") -> torch.Tensor:
+    """Return any accepted image or batch (N, 3, H, W) as it is: uint8, or float32 in [0, 1].
+
+    Pixels are copied only where a tensor cannot share them, and a uint8 result may be the view of
+    an array (N, H, W, 3): its memory is not in the order of its axes. Errors as in `as_batch`.
+    """
+    if isinstance(image, torch.Tensor):
+        return _from_tensor(image, name)
+    if isinstance(image, np.ndarray):
+        return _from_array(image, name)
+    if isinstance(image, Image.Image):
+        return _view(rgb_pixels(image, name)[None])
+    if isinstance(image, (str, os.PathLike)):
+        return _view(read_image(image)[None])
+    if isinstance(image, Sequence):
+        return _from_list([checked(one, f"{name}[{i}]") for i, one in enumerate(image)], name)
+    raise InputError(
+        f"{name}: a {type(image).__name__} is not an image; pass a tensor (N, 3, H, W), uint8 or "
+        "floats in [0, 1], a uint8 array (N, H, W, 3), a Pillow image or a path"
+    )
 
 
 def require_same_shape(sr: torch.Tensor, hr: torch.Tensor) -> None:
@@ -65,7 +94,10 @@ def require_same_shape(sr: torch.Tensor, hr: torch.Tensor) -> None:
 
 def stack(images: list[Pixels]) -> torch.Tensor:
     """Stack images (H, W, 3) of one size into a uint8 tensor (N, 3, H, W)."""
-    return torch.from_numpy(np.stack(images).transpose(0, 3, 1, 2).copy())
+    planes = [image.transpose(2, 0, 1) for image in images]
+    return torch.from_numpy(
+        np.stack(planes, out=np.empty((len(planes), *planes[0].shape), np.uint8))
+    )
 
 
 def pixels(batch: torch.Tensor) -> np.ndarray[Any, np.dtype[np.uint8]]:
@@ -80,7 +112,31 @@ def unit_range(batch: torch.Tensor) -> torch.Tensor:
 
 def quantise(batch: torch.Tensor) -> torch.Tensor:
     """Convert floats in [0, 1] to uint8: clamp, times 255, round half to even; no gradient."""
-    return (batch.detach().clamp(0.0, 1.0) * 255.0).round().to(torch.uint8)
+    batch = batch.detach()
+    if batch.device.type != "cpu":
+        return (batch.clamp(0.0, 1.0) * 255.0).round().to(torch.uint8)
+    whole = torch.empty(batch.shape, dtype=torch.uint8)
+    chunks = (torch.split(x.reshape(-1), CHUNK_VALUES) for x in (whole, batch))
+    for out, values in zip(*chunks, strict=True):
+        # By way of int16: torch converts floats to uint8 one by one.
+        out.copy_(values.clamp(0.0, 1.0).mul_(255.0).round_().to(torch.int16))
+    return whole
+
+
+def levels(batch: torch.Tensor) -> torch.Tensor:
+    """Return floats in [0, 1] as whole levels of 0 to 255, rounded as by `quantise`: float32."""
+    return batch.detach().mul(255.0).round_()
+
+
+def _quantised(batch: torch.Tensor) -> torch.Tensor:
+    """Return checked images as uint8, contiguous."""
+    return in_planes(batch) if batch.dtype == torch.uint8 else quantise(batch)
+
+
+def in_planes(batch: torch.Tensor) -> torch.Tensor:
+    """Return images (N, 3, H, W) with each colour plane in one piece."""
+    # Twice as fast as `contiguous` for pixels that are stored side by side.
+    return batch if batch.is_contiguous() else torch.stack(batch.unbind(1), 1)
 
 
 def enlarged(lr: torch.Tensor, scale: int, kernel: Method) -> torch.Tensor:
@@ -110,6 +166,8 @@ def _from_list(batches: list[torch.Tensor], name: str) -> torch.Tensor:
                 f"{name}[{i}]: the image is {_size(batch)} and {name}[0] is {_size(batches[0])}; "
                 "the images of one list must have one size"
             )
+    if any(batch.dtype != batches[0].dtype for batch in batches):
+        batches = [unit_range(b) if b.dtype == torch.uint8 else b for b in batches]
     return torch.cat(batches)
 
 
@@ -118,10 +176,9 @@ def _size(batch: torch.Tensor) -> str:
 
 
 def _from_tensor(image: torch.Tensor, name: str) -> torch.Tensor:
-    if not image.is_floating_point():
+    if image.dtype != torch.uint8 and not image.is_floating_point():
         raise InputError(
-            f"{name}: the tensor is {image.dtype}; tensors are floats in [0, 1] "
-            "(divide a uint8 tensor by 255)"
+            f"{name}: the tensor is {image.dtype}; tensors are uint8, or floats in [0, 1]"
         )
     batch = image.unsqueeze(0) if image.ndim == 3 else image
     if batch.ndim != 4 or batch.shape[1] != 3 or batch.numel() == 0:
@@ -129,6 +186,10 @@ def _from_tensor(image: torch.Tensor, name: str) -> torch.Tensor:
             f"{name}: the tensor has the shape {tuple(image.shape)}; (3, H, W) or (N, 3, H, W) "
             "is needed, and nothing in it may be empty"
         )
+    if batch.dtype == torch.uint8:
+        return batch
+    if _is_in_unit_range(batch.detach()):
+        return batch.to(torch.float32)
     low, high = (float(v) for v in torch.aminmax(batch.detach()))
     if not (np.isfinite(low) and np.isfinite(high)):
         raise InputError(f"{name}: the tensor holds NaN or infinite values")
@@ -140,18 +201,28 @@ def _from_tensor(image: torch.Tensor, name: str) -> torch.Tensor:
     return batch.to(torch.float32)
 
 
-def _images_of(array: np.ndarray[Any, Any], name: str) -> np.ndarray[Any, Any]:
+def _is_in_unit_range(batch: torch.Tensor) -> bool:
+    """Return whether float32 values lie in [0, 1], by their bits; False where that is not known."""
+    if batch.dtype != torch.float32:
+        return False
+    # Floats from 0 to 1 are ordered as their bits are. Integers take half the time: none is NaN.
+    low, high = torch.aminmax(batch.view(torch.int32))
+    return int(low) >= 0 and int(high) <= BITS_OF_1
+
+
+def _from_array(array: np.ndarray[Any, Any], name: str) -> torch.Tensor:
     batch = array[None] if array.ndim == 3 else array
     if batch.ndim != 4 or batch.shape[-1] != 3 or batch.size == 0:
         raise InputError(
             f"{name}: the array has the shape {array.shape}; (H, W, 3) or (N, H, W, 3) is needed"
         )
-    return batch
-
-
-def _from_array(image: np.ndarray[Any, Any], name: str) -> Pixels:
-    if image.dtype != np.uint8:
+    if batch.dtype != np.uint8:
         raise InputError(
-            f"{name}: the array is {image.dtype}; arrays are uint8 (floats go in as tensors)"
+            f"{name}: the array is {batch.dtype}; arrays are uint8 (floats go in as tensors)"
         )
-    return cast(Pixels, image)
+    return _view(batch)
+
+
+def _view(batch: Pixels) -> torch.Tensor:
+    """Return the view (N, 3, H, W) of an array (N, H, W, 3), copied if tensors cannot share it."""
+    return torch.from_numpy(np.require(batch, requirements=["C", "W"])).permute(0, 3, 1, 2)

@@ -131,9 +131,9 @@ def emotion_consistency(
 
     Args:
         sr: Super-resolved faces: one image or a batch, see `affectbench.images.tensors.ImageLike`
-            (tensors in [0, 1], uint8 arrays, Pillow images, paths, or a list of these). Floats
-            are rounded to 8 bits, as for every metric, so that a batch in memory scores the same
-            as its image files.
+            (tensors, uint8 or floats in [0, 1]; uint8 arrays, Pillow images, paths, or a list of
+            these). Floats are rounded to 8 bits, as for every metric, so that a batch in memory
+            scores the same as its image files.
         hr: The references, of the same shape.
         judge: The name of a judge, or a loaded judge on the same device as the images.
         framing: How the faces are framed: `centre` takes the central 70 % of both images, `whole`

@@ -26,7 +26,13 @@ from torch.nn import functional as F
 
 from affectbench.faces.landmarks import landmarker
 from affectbench.images.luma import Quantisation, luma
-from affectbench.images.tensors import ImageLike, as_pair, require_same_shape
+from affectbench.images.tensors import (
+    ImageLike,
+    checked_pair,
+    in_planes,
+    levels,
+    require_same_shape,
+)
 from affectbench.metrics.base import (
     gaussian_taps,
     masks_record,
@@ -57,9 +63,10 @@ def psnr(sr: ImageLike, hr: ImageLike, convention: str = "rgb", scale: int = 8) 
 
     PSNR = 10 log10(255^2 / MSE), with the MSE over the pixels and channels of one image. It is
     infinite for identical images. `sr` and `hr` are images or batches of the same shape, in any
-    form that `images.tensors.as_batch` accepts (floats in [0, 1], uint8 arrays, Pillow images,
-    paths). Floats are first rounded to 8 bits by `images.tensors.quantise`, so there is no
-    gradient. `scale` determines the border of conventions such as `mmagic`. Returns float64 (N,).
+    form that `images.tensors.as_batch` accepts (tensors, uint8 or floats in [0, 1]; uint8 arrays,
+    Pillow images, paths). Floats are first rounded to 8 bits by the rule of
+    `images.tensors.quantise`, so there is no gradient. `scale` determines the border of conventions
+    such as `mmagic`. Returns float64 (N,).
 
     Raises InputError for images that do not match, are smaller than the convention needs, or a
     scale that it does not cover, and UnknownNameError for an unknown convention.
@@ -70,7 +77,7 @@ def psnr(sr: ImageLike, hr: ImageLike, convention: str = "rgb", scale: int = 8) 
     [28.131]
     """
     rules = find_convention(convention)
-    return psnr_values(*as_pair(sr, hr), rules, rules.border_at(scale))
+    return psnr_values(*checked_pair(sr, hr), rules, rules.border_at(scale))
 
 
 def ssim(sr: ImageLike, hr: ImageLike, convention: str = "rgb", scale: int = 8) -> torch.Tensor:
@@ -87,17 +94,18 @@ def ssim(sr: ImageLike, hr: ImageLike, convention: str = "rgb", scale: int = 8) 
     tensor([1., 1.], dtype=torch.float64)
     """
     rules = find_convention(convention)
-    return ssim_values(*as_pair(sr, hr), rules, rules.border_at(scale))
+    return ssim_values(*checked_pair(sr, hr), rules, rules.border_at(scale))
 
 
 def psnr_values(
     sr: torch.Tensor, hr: torch.Tensor, convention: Convention, border: int, mask: Mask = None
 ) -> torch.Tensor:
-    """Return PSNR in dB (N,), float64, of uint8 images (N, 3, H, W): 10 log10(255^2 / MSE).
+    """Return PSNR in dB (N,), float64, of images (N, 3, H, W): 10 log10(255^2 / MSE).
 
-    The MSE is taken over all channels and over the pixels of one image inside the mask. PSNR is
-    infinite where the MSE is 0, unless the convention adds a floor to the MSE; NaN for a mask that
-    is empty after cropping the border.
+    Images are uint8, or float32 in [0, 1], which are rounded to levels chunk by chunk. The MSE is
+    taken over all channels and over the pixels of one image inside the mask. PSNR is infinite where
+    the MSE is 0, unless the convention adds a floor to the MSE; NaN for a mask that is empty after
+    cropping the border.
     """
     require_same_shape(sr, hr)
     require_side(f"psnr by convention '{convention.name}'", 1 + 2 * border, sr)
@@ -109,18 +117,23 @@ def psnr_values(
 
 
 def mean_square(x: torch.Tensor, y: torch.Tensor, mask: Mask = None) -> torch.Tensor:
-    """Return the mean squared difference (N,), float64, of uint8 or float64 planes (N, C, H, W).
+    """Return the mean squared difference (N,), float64, of planes (N, C, H, W) of 0 to 255.
 
-    Exact for uint8: sums of squares over up to 256 pixels are integers below 2^24.
+    uint8 and float32 hold whole levels, and the result is exact: sums of squares over up to 256
+    pixels are integers below 2^24.
     """
-    if x.dtype != torch.uint8:
+    if x.dtype == torch.float64:
         return mean_over((x - y).square_(), mask)
     squares = (x.float() - y.float()).square_()
     if mask is not None:
         squares.mul_(mask.unsqueeze(1))
-    rows = torch.split(squares, 256, dim=-1)
-    totals = [row.sum(-1).double().flatten(1).sum(1) for row in rows]
-    return torch.stack(totals).sum(0) / _counted(x, mask)
+    # In the order of memory, which is that of an array (N, H, W, C) or of planes.
+    flat = squares if squares.is_contiguous() else squares.permute(0, 2, 3, 1)
+    flat = flat.flatten(1)
+    whole = flat.shape[1] - flat.shape[1] % 256
+    total = flat[:, :whole].reshape(len(flat), -1, 256).sum(-1).double().sum(1)
+    total += flat[:, whole:].sum(1).double()
+    return total / _counted(x, mask)
 
 
 def mean_over(values: torch.Tensor, mask: Mask) -> torch.Tensor:
@@ -140,18 +153,19 @@ def _counted(values: torch.Tensor, mask: Mask) -> torch.Tensor | int:
 def ssim_values(
     sr: torch.Tensor, hr: torch.Tensor, convention: Convention, border: int, mask: Mask = None
 ) -> torch.Tensor:
-    """Return SSIM (N,), float64, of uint8 images (N, 3, H, W): the mean of map and channels.
+    """Return SSIM (N,), float64, of images (N, 3, H, W): the mean of map and channels.
 
-    The map holds one value per window. A window counts if the mask contains its middle pixel
-    (i + size // 2, j + size // 2), so windows reach half their size beyond the mask. NaN if the
-    mask contains no middle pixel. Where a convention downsamples images by averaging, a pixel of
-    the small image is in the mask if at least half of its area is.
+    Images are as in `psnr_values`. The map holds one value per window. A window counts if the mask
+    contains its middle pixel (i + size // 2, j + size // 2), so windows reach half their size
+    beyond the mask. NaN if the mask contains no middle pixel. Where a convention downsamples images
+    by averaging, a pixel of the small image is in the mask if at least half of its area is.
     """
     require_same_shape(sr, hr)
     require_side(f"ssim by convention '{convention.name}'", convention.size + 2 * border, sr)
     measure, values = mean_ssim, CHUNK_VALUES
     if mask is None and _float32_will_do(sr, convention, border):
-        measure, values = mean_ssim_float32, 8 * CHUNK_VALUES  # it splits chunks further itself
+        # It splits chunks further itself.
+        measure, values = mean_ssim_float32, 8 * CHUNK_VALUES
     quantisation = convention.ssim_quantisation
     chunks = _chunks(sr, hr, mask, convention, border, quantisation=quantisation, values=values)
     return torch.cat(
@@ -163,7 +177,9 @@ def ssim_values(
 
 
 def _levels(planes: torch.Tensor, convention: Convention) -> torch.Tensor:
-    """Return the levels on which a convention computes SSIM: Y or 256 - Y."""
+    """Return the levels on which a convention computes SSIM: Y or 256 - Y, row by row in memory."""
+    if planes.stride(-1) != 1:
+        planes = in_planes(planes)
     return planes if convention.ssim_levels == "kept" else 256.0 - planes.double()
 
 
@@ -300,10 +316,15 @@ def _within(images: torch.Tensor, border: int) -> torch.Tensor:
 def _planes(
     pixels: torch.Tensor, convention: Convention, border: int, quantisation: Quantisation
 ) -> torch.Tensor:
-    """Return the planes to compare: 0 to 255, uint8 or float64, without the border."""
+    """Return the planes to compare: 0 to 255, without the border.
+
+    uint8, float64 for fractions of luma, or float32 for levels rounded from floats in [0, 1].
+    """
     if pixels.device.type == "mps":  # MPS has no float64
         pixels = pixels.cpu()
     pixels = _within(pixels, border)
+    if pixels.is_floating_point():
+        pixels = levels(pixels)
     if convention.colour == "rgb":
         return pixels
     return luma(pixels, convention.colour, quantisation)

@@ -34,7 +34,7 @@ from scipy.special import gamma
 from affectbench.assets.weights import load_safetensors
 from affectbench.images.luma import luma
 from affectbench.images.resizing import bicubic_weights
-from affectbench.images.tensors import ImageLike, as_batch, quantise
+from affectbench.images.tensors import ImageLike, as_levels
 from affectbench.metrics import assets, catalogue
 from affectbench.metrics.base import require_side
 from affectbench.types import Columns, Judge, MetricSettings
@@ -67,7 +67,7 @@ def niqe(image: ImageLike) -> torch.Tensor:
     Raises InputError for images that cannot be used. Source: Mittal, Soundararajan and Bovik,
     "Making a completely blind image quality analyzer", IEEE SPL 20(3), 2013.
     """
-    return torch.from_numpy(niqe_values(quantise(as_batch(image))))
+    return torch.from_numpy(niqe_values(as_levels(image)))
 
 
 def niqe_values(pixels: torch.Tensor) -> Array:

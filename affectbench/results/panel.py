@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from itertools import combinations
 
 import pandas as pd
-from scipy.stats import kendalltau
 
+from affectbench.registry import Late
 from affectbench.results.frame import Frame, Row
+
+_kendalltau = Late("scipy.stats:kendalltau")  # takes longer to import than all of a run's tests
 
 
 def has_panel(frame: Frame) -> bool:
@@ -54,7 +56,7 @@ def agreement(frame: Frame) -> pd.DataFrame:
         for a, b in combinations(columns, 2):
             scores = {judge: _ranked(models, judge, columns[judge]) for judge in (a, b)}
             pair = pd.DataFrame(scores, dtype=float).dropna()
-            tau = kendalltau(*pair.to_numpy().T).statistic if len(pair) > 1 else float("nan")
+            tau = _kendalltau(*pair.to_numpy().T).statistic if len(pair) > 1 else float("nan")
             rows.append({"dataset": dataset, "judges": f"{a}, {b}", "n": len(pair), "tau": tau})
     return pd.DataFrame(rows, columns=["dataset", "judges", "n", "tau"])
 

@@ -63,12 +63,16 @@ class LocalExecutor:
     progress: Advance
     threads: int = field(default_factory=torch.get_num_threads)
 
-    def run(self, plan: DatasetPlan, cells: Sequence[Cell]) -> None:
-        """Run `cells`, a subset of the plan's; `one-face` last, since it is chosen from results."""
+    def run(self, plan: DatasetPlan, cells: Sequence[Cell], unsaved: Sequence[Row] = ()) -> None:
+        """Run `cells`, a subset of the plan's; `one-face` last, since it is chosen from results.
+
+        Rows that are `unsaved` have all their values: only their images are saved.
+        """
         device = usable_device(plan.device)
         work = _Work(plan, self.folder, self.progress, device, self.threads)
         work.run([cell for cell in cells if not cell.row.judge])
         work.run([cell for cell in cells if cell.row.judge])
+        work.save(unsaved)
 
 
 class _Work:
@@ -108,6 +112,21 @@ class _Work:
             if job.cells:
                 self._seal(job)
 
+    def save(self, rows: Sequence[Row]) -> None:
+        """Save the images of rows, where they are missing; ModelError if one cannot be made."""
+        saved = self.folder.saved_faces(self.plan)
+        sources = [(row, self._one_face(row) if row.judge else self._source(row)) for row in rows]
+        done = 0
+        for _, ids in self.plan.batches() if sources else ():
+            lacking = [pair for pair in sources if self._lacks_images(pair[0], ids)]
+            if lacking:
+                batch = read_batch(self.plan.pairs, ids)
+                save_references(saved, batch)
+                for row, source in lacking:
+                    save_results(saved, row, batch, source.produce(batch))
+            done += len(ids)
+            self.progress(self.plan.name, done, len(self.plan.ids))
+
     def _start(self, row: Row, cells: list[Cell]) -> Job | None:
         try:
             source = self._one_face(row) if row.judge else self._source(row)
@@ -123,7 +142,7 @@ class _Work:
 
     def _batch(self, number: int, ids: tuple[str, ...], jobs: Sequence[Job]) -> None:
         todo = [(job, self._unfinished(job, number, ids)) for job in jobs]
-        todo = [(job, cells) for job, cells in todo if cells or self._lacks_images(job, ids)]
+        todo = [(job, cells) for job, cells in todo if cells or self._lacks_images(job.row, ids)]
         if not todo:
             return
         batch = read_batch(self.plan.pairs, ids)
@@ -168,10 +187,8 @@ class _Work:
             else:
                 yield cell, columns
 
-    def _lacks_images(self, job: Job, ids: Sequence[str]) -> bool:
-        if not self.plan.save_images:
-            return False
-        return self.folder.lacks_images(self.plan, job.row, ids)
+    def _lacks_images(self, row: Row, ids: Sequence[str]) -> bool:
+        return self.plan.save_images and self.folder.lacks_images(self.plan, row, ids)
 
     def _unfinished(self, job: Job, number: int, ids: Sequence[str]) -> list[Cell]:
         return [cell for cell in job.cells if not self._batches(cell).has(number, ids)]

@@ -54,6 +54,11 @@ class RunFolder:
                 "command again"
             )
 
+    @property
+    def faces_path(self) -> Path:
+        """The path of what is remembered of the faces that were read."""
+        return self.root / ".faces.json"
+
     def record_path(self, cell: Cell) -> Path:
         """Return the path of a cell's record, whether it exists or not."""
         return self.root / "records" / cell.relative.with_suffix(".json")

@@ -22,6 +22,7 @@ from affectbench.datasets.folder import open_folder
 from affectbench.datasets.manifest import make_manifest
 from affectbench.datasets.pairs import FacePairs
 from affectbench.datasets.protocol import validate
+from affectbench.datasets.remembered import FaceMemory
 from affectbench.devices import usable_device
 from affectbench.errors import InputError, UnknownNameError, listed
 from affectbench.faces.regions import CROP_VERSION, face_box
@@ -140,11 +141,13 @@ class DatasetPlan:
         }
 
 
-def make_plan(request: RunRequest, note: Note) -> list[DatasetPlan]:
+def make_plan(
+    request: RunRequest, note: Note, memory: FaceMemory | None = None
+) -> list[DatasetPlan]:
     """Return the plan of a comparison, one entry per data set.
 
     Raises InputError or UnknownNameError for anything that cannot be run as requested; `note` is
-    called with progress messages.
+    called with progress messages. Faces that `memory` knows are not read.
     """
     validate(request.protocol)
     _require_sane(request)
@@ -160,7 +163,7 @@ def make_plan(request: RunRequest, note: Note) -> list[DatasetPlan]:
     plans = []
     for name, dataset in opened:
         note(f"{name}: reading {len(_ids(request, dataset))} faces")
-        plans.append(_plan_dataset(request, name, dataset, selection, models))
+        plans.append(_plan_dataset(request, name, dataset, selection, models, memory=memory))
     return plans
 
 
@@ -208,15 +211,19 @@ def _plan_dataset(
     dataset: Dataset,
     selection: Selection,
     models: Sequence[Row],
+    *,
+    memory: FaceMemory | None,
 ) -> DatasetPlan:
     ids = _ids(request, dataset)
     pairs = FacePairs(dataset, request.protocol, _given_lr(request, name, ids))
+    # What is remembered of a face covers HR, from which LR follows.
+    remembered = memory.of(dataset, request.protocol) if memory and not request.lr else None
     plan = DatasetPlan(
         name=name,
         title=_title(dataset.spec, request.framing),
         framing=_framing(request, dataset.spec),
         ids=ids,
-        revision=make_manifest(pairs, ids).revision,
+        revision=make_manifest(pairs, ids, remembered).revision,
         protocol=request.protocol,
         cells=(),
         batch_size=request.batch_size,

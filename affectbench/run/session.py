@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from affectbench.datasets.remembered import FaceMemory
 from affectbench.record_schema import SCHEMA
 from affectbench.records import Record, write_json
 from affectbench.registry import Late
@@ -14,6 +15,7 @@ from affectbench.run.earlier import with_earlier
 from affectbench.run.folder import RunFolder
 from affectbench.run.plan import Cell, DatasetPlan, RunRequest, make_plan
 from affectbench.run.provenance import BATCHES
+from affectbench.run.rows import Row
 from affectbench.telling import Advance, Note
 
 Rerun = Literal["missing", "failed", "all"]
@@ -25,8 +27,8 @@ _local_executor = Late("affectbench.run.execute:LocalExecutor")
 class Executor(Protocol):
     """Runs the missing cells of a plan and seals them in the run folder."""
 
-    def run(self, plan: DatasetPlan, cells: Sequence[Cell]) -> None:
-        """Run and seal `cells`, a subset of the plan's."""
+    def run(self, plan: DatasetPlan, cells: Sequence[Cell], unsaved: Sequence[Row] = ()) -> None:
+        """Run and seal `cells`, a subset of the plan's; only save the images of `unsaved` rows."""
         ...
 
 
@@ -48,18 +50,23 @@ def run_comparison(
     out: Path,
     *,
     rerun: Rerun = "missing",
+    verify: bool = False,
     command: str = "",
     note: Note = lambda _text: None,
     progress: Advance = lambda _text, _done, _total: None,
 ) -> Outcome:
     """Run a comparison in the folder `out`, reusing every cell that is sealed there.
 
-    `rerun` selects the sealed cells to recompute: none, the failed ones, or all. Raises BusyError
-    if another process holds the folder.
+    `rerun` selects the sealed cells to recompute: none, the failed ones, or all. Faces whose files
+    have not changed since an earlier run in `out` are not read again just to be identified, unless
+    `verify` is set or all cells are recomputed. Raises BusyError if another process holds the
+    folder.
     """
     folder = RunFolder(out.absolute())  # a model may change the working directory
     with folder.locked():
-        plans = make_plan(request, note)
+        memory = FaceMemory(folder.faces_path, fresh=verify or rerun == "all")
+        plans = make_plan(request, note, memory)
+        memory.save()
         tried: list[Cell] = []
         executor: Executor | None = None
         for plan in plans:
@@ -67,9 +74,10 @@ def run_comparison(
             for cell in todo:
                 folder.discard(cell, unfinished=rerun == "all")
                 folder.discard_unsure(cell)
-            if todo:
+            unsaved = _unsaved(folder, plan, todo)
+            if todo or unsaved:
                 executor = executor or _local_executor(folder, progress)
-                executor.run(plan, todo)
+                executor.run(plan, todo, unsaved)
             tried += todo
         folder.require_present()
         folder.drop_empty_partials()
@@ -98,12 +106,24 @@ def _is_due(folder: RunFolder, plan: DatasetPlan, cell: Cell, rerun: Rerun, note
     if not folder.is_whole(cell, record, plan.ids):
         note(f"{folder.images_path(cell)}: is damaged or not whole, its cell is computed again")
         return True
-    if record.role == "model" and not _holds_for(record, plan.batch_size):
-        return True
+    return record.role == "model" and not _holds_for(record, plan.batch_size)
+
+
+def _unsaved(folder: RunFolder, plan: DatasetPlan, todo: Sequence[Cell]) -> list[Row]:
+    """Return the rows with all their values, but not with all the images that are to be saved."""
     if not plan.save_images:
-        return False
-    made = set(plan.ids) - {image_id for image_id, _ in record.failed}
-    return folder.lacks_images(plan, cell.row, made)
+        return []
+    due = {cell.row for cell in todo}
+    rows: dict[Row, None] = {}
+    for cell in plan.cells:
+        if cell.row in due or cell.row in rows:
+            continue
+        record = folder.record(cell)
+        if record is not None and record.status == "ok":
+            made = set(plan.ids) - {image_id for image_id, _ in record.failed}
+            if folder.lacks_images(plan, cell.row, made):
+                rows[cell.row] = None
+    return list(rows)
 
 
 def _holds_for(record: Record, batch_size: int) -> bool:

@@ -9,8 +9,10 @@ Teachers Should Know About the Bootstrap", The American Statistician 69 (2015), 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -112,13 +114,44 @@ def resampled_means(values: Floats, groups: Groups, rng: np.random.Generator, dr
     n = len(values)
     ones = np.ones((n, 1))
     means = np.empty((draws, values.shape[1]))
-    for block in blocks(draws, n):
-        counts = _resample_counts(rng, block.stop - block.start, n)
+    for block, counts in zip(blocks(draws, n), _resamples(rng, draws, n), strict=True):
         sizes = groups.sums(counts, ones)
         sums = groups.sums(counts, values)
         class_means = np.divide(sums, sizes, out=np.zeros_like(sums), where=sizes > 0)
         means[block] = class_means.sum(axis=1) / (sizes > 0).sum(axis=1)
     return means
+
+
+def _resamples(rng: np.random.Generator, draws: int, n: int) -> Iterator[Floats]:
+    """Yield how often each of n faces occurs in each of all resamples, block by block.
+
+    All statistics of n faces start from the same state of the generator (`shared_rng`), and drawing
+    takes longer than summing. So the last counts are kept, as bytes.
+    """
+    source = rng.bit_generator
+    key = (repr(source.state), draws, n)
+    if key in _KEPT:
+        counts, source.state = _KEPT[key]
+        yield from (block.astype(np.float64) for block in counts)
+        return
+    # The states of other generators may have the same `repr`.
+    fits = isinstance(source, np.random.PCG64) and draws * n <= _KEPT_BYTES
+    kept: list[NDArray[np.uint8]] = []
+    for block in blocks(draws, n):
+        drawn = _resample_counts(rng, block.stop - block.start, n)
+        fits = fits and drawn.max() <= np.iinfo(np.uint8).max
+        if fits:
+            kept.append(drawn.astype(np.uint8))
+        yield drawn
+    if fits:
+        while len(_KEPT) >= _KEPT_STATES:
+            _KEPT.pop(next(iter(_KEPT)), None)
+        _KEPT[key] = (kept, source.state)
+
+
+_KEPT: dict[tuple[str, int, int], tuple[list[NDArray[np.uint8]], Any]] = {}
+_KEPT_STATES = 2
+_KEPT_BYTES = 1 << 25
 
 
 def _resample_counts(rng: np.random.Generator, draws: int, n: int) -> Floats:

@@ -6,9 +6,10 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import t as student
+from scipy.special import stdtr
 
 from affectbench.stats.bootstrap import Interval
+from affectbench.stats.moments import student_quantile
 from affectbench.stats.sets import MIN_N
 
 
@@ -28,7 +29,7 @@ def jackknife_interval(value: float, left_out: ArrayLike, *, level: float = 0.95
     Interval(low=1.0, high=1.0)
     """
     error = _standard_error(value, left_out)
-    reach = float(student.ppf(0.5 + level / 2.0, len(np.asarray(left_out)) - 1)) * error
+    reach = student_quantile(0.5 + level / 2.0, len(np.asarray(left_out)) - 1) * error
     return Interval(value - reach, value + reach)
 
 
@@ -42,7 +43,7 @@ def jackknife_p(value: float, left_out: ArrayLike) -> float:
     error = _standard_error(value, left_out)
     if error == 0.0:
         return 1.0 if value == 0.0 else 0.0
-    return float(2.0 * student.sf(abs(value) / error, len(np.asarray(left_out)) - 1))
+    return float(2.0 * stdtr(len(np.asarray(left_out)) - 1, -abs(value) / error))
 
 
 def _standard_error(value: float, left_out: ArrayLike) -> float:

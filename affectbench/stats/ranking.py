@@ -158,15 +158,27 @@ def _largest(
         return np.zeros(0)
     residuals = np.stack([groups.centred(column) for column in gains.T], axis=1)
     k = len(groups.sizes)
-    freedom = groups.freedom[:, np.newaxis]
+    squares = errors[:, np.newaxis] ** 2
     largest = np.empty(draws)
     for block in blocks(draws, max(len(gains), len(pairs) * k)):
         signs = random_signs(rng, block.stop - block.start, len(gains))
         flipped = groups.sums(signs, residuals) / groups.sizes[:, np.newaxis]
-        change = flipped[:, :, pairs[:, 0]] - flipped[:, :, pairs[:, 1]]
+        mean, lost = np.zeros((2, len(pairs), len(signs)))
+        for sums, free in zip(flipped.transpose(1, 2, 0), groups.freedom, strict=True):
+            means = np.ascontiguousarray(sums)
+            change = means[pairs[:, 0]]
+            change -= means[pairs[:, 1]]
+            mean += change
+            change /= k
+            change *= change
+            change /= free
+            lost += change
         # Sign flips do not change squares: only the flipped class means change the variance.
-        variance = errors**2 - ((change / k) ** 2 / freedom).sum(axis=1)
+        np.subtract(squares, lost, out=lost)
+        np.maximum(lost, 0.0, out=lost)
+        np.abs(mean, out=mean)
+        mean /= k
         with np.errstate(divide="ignore"):
-            ratios = np.abs(change.mean(axis=1)) / np.sqrt(np.maximum(variance, 0.0))
-        largest[block] = ratios.max(axis=1)
+            mean /= np.sqrt(lost, out=lost)
+        largest[block] = mean.max(axis=0)
     return largest

@@ -1,4 +1,4 @@
-"""PSNR + SSIM of 256 pairs of 128x128 RGB against other libraries."""
+"""PSNR + SSIM of 256 pairs of 128x128 RGB against other libraries, through the public functions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from skimage.metrics import structural_similarity
 
 from affectbench.metrics.conventions import find_convention
-from affectbench.metrics.fidelity import psnr_values, ssim_values
+from affectbench.metrics.fidelity import psnr, psnr_values, ssim, ssim_values
 
 PAIRS = 256
 BATCHES = (1, 8, 32, 256)
@@ -25,6 +25,7 @@ def report(work: Path) -> str:
     folder = made_faces.write_faces(work / "fidelity", PAIRS, files=PAIRS)
     sr, hr = made_faces.read_faces(folder)
     candidates = _candidates(sr, hr)
+    doors = _doors(sr, hr, folder)
     reference = np.array([_scikit_image(x, y)[1] for x, y in zip(sr, hr, strict=True)])
     off = float(np.abs(candidates["affectbench"]()[1].numpy() - reference).max())
     if off > 1e-6:
@@ -45,9 +46,44 @@ def report(work: Path) -> str:
         f"float64 scikit-image on these pairs: {off:.1e}. scikit-image: median of 3 rounds.\n\n"
         + rounds.table(("library", "pairs/s", "time, ours = 1"), rows)
         + f"\n**{best / ours:.1f} times piq at its best batch size.** "
+        + _door_table(doors, candidates)
+        + "\n"
         "There is no warm figure: both images enter all four maps (sum, difference and their "
         "squares), so nothing of the reference alone could be kept.\n"
     )
+
+
+def _doors(sr: np.ndarray, hr: np.ndarray, folder: Path) -> dict[str, Callable[[], object]]:
+    """The public functions on each form of the images that users have."""
+    levels = [torch.from_numpy(x.transpose(0, 3, 1, 2).copy()) for x in (sr, hr)]
+    paths = sorted(folder.iterdir())
+    forms = {
+        "float32 tensors (N, 3, H, W)": [x.float() / 255 for x in levels],
+        "uint8 tensors (N, 3, H, W)": levels,
+        "uint8 arrays (N, H, W, 3)": [sr, hr],
+        "lists of paths": [paths, paths],
+    }
+    return {name: (lambda pair=pair: (psnr(*pair), ssim(*pair))) for name, pair in forms.items()}
+
+
+def _door_table(
+    doors: dict[str, Callable[[], object]], candidates: dict[str, Callable[[], object]]
+) -> str:
+    """Each form in turns with the kernels and with piq at its best batch size."""
+    kernels, piq = "kernels, uint8 planes", "piq, batch 8"
+    turns = {kernels: candidates["affectbench"], piq: candidates[piq], **doors}
+    seconds = rounds.medians(turns)
+    rows = [
+        (
+            name,
+            f"{1000 * value:.1f}",
+            f"{value / seconds[kernels]:.2f}",
+            f"{seconds[piq] / value:.2f}",
+        )
+        for name, value in seconds.items()
+    ]
+    head = ("through the public functions", "ms", "time, kernels = 1", "times piq")
+    return "\n\n" + rounds.table(head, rows)
 
 
 def _candidates(sr: np.ndarray, hr: np.ndarray) -> dict[str, Callable[[], object]]:

@@ -14,6 +14,8 @@ import rounds
 
 FACES = 1130
 FEW, MANY = 1000, 20_000
+ROWS = (8, 30, 60)
+ROOT = Path(__file__).resolve().parents[2]
 _MEMORY = """
 import sys, tempfile
 from pathlib import Path
@@ -54,11 +56,35 @@ def _commands(work: Path) -> str:
     command = ["compare", "--models", "nearest,bicubic", "--datasets", "made"]
     command += ["--data", f"made={folder}", "--out", str(work / "again-out")]
     _affectbench(*command)  # the first one computes
+    verify = _median(*command, "--verify")
+    saving = _affectbench(*command, "--save-images")
+    site = ["leaderboard", "site", "--root", str(ROOT / "leaderboards")]
     rows = [
+        ("`leaderboard site`", f"{_affectbench(*site, '--out', str(work / 'site')):.2f} s"),
+        ("`leaderboard check`", f"{_affectbench(*site[:1], 'check', *site[2:]):.2f} s"),
+        ("the same `compare` with `--verify`", f"{verify:.2f} s"),
+        ("the same `compare` with `--save-images`", f"{saving:.2f} s"),
+        *_by_rows(work),
         ("`affectbench --help`", f"{_median('--help'):.2f} s"),
         (f"second `compare` over {FACES:,} faces, default metrics", f"{_median(*command):.2f} s"),
     ]
     return rounds.table(("command", "time"), rows)
+
+
+def _by_rows(work: Path) -> list[tuple[str, str]]:
+    """A second `compare`, which makes the tests anew, and `report`, with more and more rows."""
+    folder = made_faces.write_faces(work / "rows", FEW)
+    found = []
+    for count in ROWS:
+        models = ",".join(f"nearest@name=row{i}" for i in range(count))
+        out = str(work / f"rows-{count}")
+        command = ["compare", "--models", models, "--datasets", "made", "--metrics", "psnr,ecm"]
+        command += ["--data", f"made={folder}", "--out", out]
+        _affectbench(*command)
+        again, page = _affectbench(*command), _affectbench("report", out)
+        found.append((f"second `compare`, {count} rows x {FEW:,} faces", f"{again:.2f} s"))
+        found.append((f"`report`, {count} rows x {FEW:,} faces", f"{page:.2f} s"))
+    return found
 
 
 def _median(*arguments: str) -> float:

@@ -21,7 +21,7 @@ from affectbench.run.scoring import score
 from affectbench.run.session import run_comparison
 from affectbench.run.sources import Produced, read_batch
 
-FACES, FEWER, OWN = 96, 48, 256
+FACES, FEWER, OWN = 96, 48, 1000
 NETWORK = f"python:{Path(__file__).with_name('networks.py')}:plain_x8"
 FIVE = (
     "nearest",
