@@ -13,12 +13,12 @@ import torch
 from affectbench_baselines import plugins
 from affectbench_baselines.configs import FAMILIES, build_network
 from affectbench_baselines.header import Header, read_header
-from affectbench_baselines.plugins import weights_path
+from affectbench_baselines.plugins import trained
 from affectbench_baselines.rrdbnet.network import RRDBConfig, RRDBNet
 from affectbench_baselines.variants import VARIANTS
 from affectbench_baselines.weights import load_network, write_weights
 from safetensors.torch import save_file
-from tiny_training import SETTINGS, WITH_MESH
+from tiny_training import PAPER, SETTINGS
 
 from affectbench.adapters import ModelRequest, list_models, load_model, parse_model
 from affectbench.adapters.contract import check_contract, run_model
@@ -32,11 +32,11 @@ from affectbench.images.tensors import quantise, stack, unit_range
 from affectbench.results.flags import is_contaminated
 
 TRAINED_ON = ("celeba-official:182640-201596", "celeba:182640-201596", "celeba-train-split")
-RANKED = [name for name, variant in VARIANTS.items() if variant.ranked]
+RANKED = [name for name, v in VARIANTS.items() if v.ranked and not v.row]
 
 
 def header(family: str, **changes) -> Header:
-    settings = {**SETTINGS[family], **changes.pop("settings", {})}
+    settings = changes.pop("settings", SETTINGS[family])
     return Header(family, settings, TRAINED_ON, **{"faces": 60_000, **changes})
 
 
@@ -66,7 +66,7 @@ def test_all_ranked_variants_are_listed_and_say_if_they_are_untrained():
     titles = {entry.name: entry.title for entry in list_models()}
     for name in RANKED:
         assert titles[name].startswith(VARIANTS[name].title)
-        assert ("untrained" in titles[name]) == (not weights_path(name).is_file())
+        assert ("untrained" in titles[name]) == (not trained(name))
     assert main(["models"]) == 0
 
 
@@ -227,7 +227,7 @@ def test_faces_too_small_to_be_one_are_refused(family, size, files):
 
 
 def test_the_paper_s_prior_runs_the_face_mesh_on_lr(files):
-    path = files("affectsrnet", settings=WITH_MESH)
+    path = files("affectsrnet", settings=PAPER)
     assert not any("mesh" in name for name in read_weights(path))
     model = load_model(argument("affectsrnet", path), 4)
     faces = load_dataset("demo")

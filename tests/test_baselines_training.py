@@ -165,7 +165,7 @@ def test_lr_is_the_protocols(faces):
 def test_two_processes_draw_what_one_does(faces):
     job = job_of("wnet")
     whole = Batches(faces, job, 8).at(5)
-    parts = [Batches(faces, job, 8, rank, 2).at(5) for rank in (0, 1)]
+    parts = [Batches(faces, job, 8, (rank, 2)).at(5) for rank in (0, 1)]
     for name in ("lr", "hr", "landmarks", "boxes", "regions"):
         halves = torch.cat([getattr(part, name) for part in parts])
         assert torch.equal(halves.nan_to_num(), getattr(whole, name).nan_to_num())
@@ -285,7 +285,7 @@ def test_perceptual_and_style_compare_features(rng):
 def test_terms_of_weight_zero_are_not_computed(rng):
     batch = replace(small_batch(rng), regions=None)
     sr = torch.rand_like(batch.hr).requires_grad_()
-    points = torch.rand(3, 478, 2)
+    points = (torch.rand(3, 478, 2), torch.rand(3, 478, 2))
     generator = torch.Generator().manual_seed(0)
     total, terms = Objective(LossWeights())(Details(sr, points), batch, generator)
     assert set(terms) == {"pixel"} and float(total.detach()) == pytest.approx(terms["pixel"])
@@ -333,8 +333,9 @@ def read_all(folder) -> dict:
     return torch.load(folder / "checkpoint.pt", weights_only=True)
 
 
-def test_training_lowers_the_loss_and_the_average_follows(faces, tmp_path):
-    job = replace(job_of("affectsrnet", 40), plain_share=1.0, size=64)
+@pytest.mark.parametrize(("family", "falls"), [("rrdbnet", "pixel"), ("wnet", "parsing")])
+def test_training_lowers_the_loss_and_the_average_follows(faces, tmp_path, family, falls):
+    job = replace(job_of(family, 40), plain_share=1.0, size=64)
     stage = replace(job.stage, learning_rate=3e-3, warmup_steps=5)
     told = []
     trainer = trainer_of(
@@ -345,12 +346,11 @@ def test_training_lowers_the_loss_and_the_average_follows(faces, tmp_path):
         advance=lambda *step: told.append(step),
     )
     trainer.run()
-    assert told == [("affectsrnet, base", 4 * step, 160) for step in range(1, 41)]
+    assert told == [(f"{family}, base", 4 * step, 160) for step in range(1, 41)]
     rows = trainer.position.rows
-    assert rows[-1]["loss_pixel"] < 0.6 * rows[0]["loss_pixel"]
-    assert rows[-1]["loss_landmarks"] < rows[0]["loss_landmarks"]
+    assert rows[-1][f"loss_{falls}"] < 0.6 * rows[0][f"loss_{falls}"]
     header = read_header(tmp_path / "run/weights.safetensors")
-    assert (header.network, header.faces, header.trained_on) == ("affectsrnet", 160, TRAINED_ON)
+    assert (header.network, header.faces, header.trained_on) == (family, 160, TRAINED_ON)
     log = (tmp_path / "run/log.csv").read_text().splitlines()
     assert len(log) == 1 + len(rows) and log[0].startswith("faces,seconds,")
 
@@ -398,7 +398,7 @@ def test_learning_rate_warms_up_and_falls():
 
 
 def test_the_budget_is_the_same_for_every_ranked_row():
-    assert sum(FACES.values()) == 60_000
+    assert {scale: sum(faces.values()) for scale, faces in FACES.items()} == {8: 60_000, 4: 20_000}
     seen = {}
     for entry in schedule.queue():
         if VARIANTS[entry.variant].ranked and not entry.folder.startswith("ablations"):
@@ -442,13 +442,17 @@ def test_validation_uses_a_judge_that_no_loss_uses(faces):
     validation = Validation(faces, 8, 128)
 
     class Answer(torch.nn.Module):
-        def forward(self, lr):
-            return validation._hr[: len(lr)].float() / 255 if len(lr) == len(faces) else lr
+        def details(self, lr):
+            points = torch.from_numpy(faces.landmarks).nan_to_num()
+            return Details(validation.hr.float() / 255, landmarks=(points + 1.0, points))
+
+    class Blurred(torch.nn.Module):
+        def details(self, lr):
+            return Details(torch.nn.functional.interpolate(lr, scale_factor=8.0, mode="bilinear"))
 
     figures = validation.measure(Answer(), torch.device("cpu"))
+    assert figures["landmarks"] == 0.0
     assert figures["ssim"] == pytest.approx(1.0)
     assert figures["ecm_macro_mini-xception"] == pytest.approx(0.0, abs=1e-6)
-    blurred = validation.measure(
-        torch.nn.Upsample(scale_factor=8, mode="bilinear"), torch.device("cpu")
-    )
-    assert blurred["psnr"] < 60 and blurred["ssim"] < 1
+    blurred = validation.measure(Blurred(), torch.device("cpu"))
+    assert blurred["psnr"] < 60 and blurred["ssim"] < 1 and "landmarks" not in blurred
