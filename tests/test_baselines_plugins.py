@@ -79,6 +79,26 @@ def test_asking_for_an_untrained_model_says_so(tmp_path, monkeypatch, capsys):
     assert code == 2 and "is not trained yet" in capsys.readouterr().err
 
 
+def test_the_scale_picks_the_weights(files, tmp_path, monkeypatch):
+    (tmp_path / "x8").mkdir()
+    paths = {
+        "affectsrnet": files("affectsrnet").rename(tmp_path / "x8/weights.safetensors"),
+        "affectsrnet-x4": files("affectsrnet", settings=PAPER),
+    }
+    monkeypatch.setattr(plugins, "weights_path", lambda name: paths.get(name, tmp_path / "none"))
+    specs = {scale: parse_model("affectsrnet").describe(scale) for scale in (4, 8)}
+    assert [specs[scale].scale for scale in specs] == [4, 8]
+    assert [specs[scale].size_multiple for scale in specs] == [1, 4]
+    assert specs[4].revision != specs[8].revision
+    assert load_model("affectsrnet", 4)(torch.rand(1, 3, 32, 32)).shape == (1, 3, 128, 128)
+    with pytest.raises(
+        InputError, match=r"affectsrnet: has weights for x4 and x8, not for x2; use"
+    ):
+        parse_model("affectsrnet").describe(2)
+    resized = load_model("affectsrnet@then=bicubic", 2)
+    assert resized(torch.rand(1, 3, 16, 16)).shape == (1, 3, 32, 32)
+
+
 def test_listing_and_describing_import_no_torch(files):
     path = files("affectsrnet")
     code = (

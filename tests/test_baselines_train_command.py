@@ -78,6 +78,7 @@ def test_a_frozen_base_stage_is_a_finished_run_again(archive, tmp_path):
         (["affectsrnet", "--config", "paper", "--size", "64"], "at least 128"),
         (["rrdbnet", "--stage", "last"], "needs the weights of VGG16"),
         (["rrdbnet", "--init", "none.safetensors"], "cannot be read"),
+        (["rrdbnet", "--backbone", "real-esrgan-animee"], "did you mean 'real-esrgan-anime'"),
         (["rrdbnet", "--stage", "last", "--vgg16", "none.safetensors"], "none.safetensors"),
     ],
 )
