@@ -113,7 +113,7 @@ def test_smaller_scales(family, scale):
         ("sadn", "light", 1_042_624),
         ("rrdbnet", "compact", 878_403),
         ("rrdbnet", "x4", 4_467_779),
-        ("affectsrnet", "compact", 1_491_501),
+        ("affectsrnet", "compact", 1_490_545),
     ],
 )
 def test_parameter_counts(family, config, parameters):
