@@ -16,18 +16,15 @@ from affectbench_baselines.affectsrnet.graph import (
 )
 from affectbench_baselines.affectsrnet.mesh import landmarks_on_lr
 from affectbench_baselines.affectsrnet.msaf import MSAF
-from affectbench_baselines.affectsrnet.network import (
-    AffectConfig,
-    AffectSRNet,
-    placement,
-    scattered,
-)
+from affectbench_baselines.affectsrnet.nodes import NodeGraph, sampled, scattered
+from affectbench_baselines.affectsrnet.paper import PaperAffectSRNet, PaperConfig
 from affectbench_baselines.configs import FAMILIES, build_network, load_config
 from affectbench_baselines.fadn.frequency import ac_energy, frequency_classes
 from affectbench_baselines.fadn.network import FADN, branch_costs
 from affectbench_baselines.rrdbnet.layouts import config_of, weights_of
 from affectbench_baselines.rrdbnet.network import RRDBConfig, RRDBNet
 from affectbench_baselines.sadn.network import SADConv
+from affectbench_baselines.training.costs import multiply_adds
 from affectbench_baselines.wnet.regions import REGIONS, draw_regions
 from scipy.fft import dctn
 from tiny_training import SETTINGS, face_points
@@ -52,16 +49,24 @@ def tiny(family: str, seed: int = 0, **changes) -> nn.Module:
     return build_network(family, {**SETTINGS[family], **changes})
 
 
+def awake(network: nn.Module) -> nn.Module:
+    """The network with random weights where it starts at 0, past which no gradient flows."""
+    for parameter in network.parameters():
+        if not bool(parameter.any()):
+            nn.init.normal_(parameter, std=0.05)
+    return network
+
+
 # all of them
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_shapes_gradients_and_repeated_outputs(family):
-    network = tiny(family)
+    network = awake(tiny(family))
     lr = torch.rand(3, 3, 16, 16)
     out = network.details(lr)
     assert out.sr.shape == (3, 3, 128, 128)
-    parts = [p for p in out if p is not None]
+    parts = [p for p in (*out, *out.landmarks) if isinstance(p, torch.Tensor)]
     torch.stack([(p * torch.rand_like(p)).sum() for p in parts]).sum().backward()
     silent = [
         name
@@ -107,7 +112,8 @@ def test_smaller_scales(family, scale):
         ("sadn", "paper", 7_565_782),
         ("sadn", "light", 1_042_624),
         ("rrdbnet", "compact", 878_403),
-        ("affectsrnet", "compact", 1_129_631),
+        ("rrdbnet", "x4", 4_467_779),
+        ("affectsrnet", "compact", 1_490_545),
     ],
 )
 def test_parameter_counts(family, config, parameters):
@@ -123,9 +129,17 @@ def test_compact_weights_fit_five_megabytes(family):
     assert network.scale == 8
 
 
-def test_rrdbnet_and_affectsrnet_share_their_backbone():
+def test_the_networks_at_x4_share_their_backbone():
     """The comparison of the two is fair only then."""
-    assert load_config("affectsrnet").network["backbone"] == load_config("rrdbnet").network
+    backbone = load_config("affectsrnet", "x4").network["backbone"]
+    assert backbone == load_config("rrdbnet", "x4").network
+
+
+def test_compact_affectsrnet_is_as_costly_as_its_rivals():
+    settings = load_config("affectsrnet").network
+    network = build_network("affectsrnet", settings).eval().requires_grad_(False)
+    assert count(network) <= 1_500_000
+    assert multiply_adds(network, torch.rand(1, 3, 16, 16)) <= 700_000_000
 
 
 def test_configs_are_found_or_explained(tmp_path):
@@ -259,13 +273,17 @@ def test_adjacency_keeps_its_largest_eigenvalue_at_one():
 
 
 def test_nodes_take_and_give_where_they_lie():
-    """Sampling is torch's grid_sample; a node in the centre of a pixel lands on it alone."""
+    """Scattering is the transpose of sampling; a node in a pixel's centre lands on it alone."""
     torch.manual_seed(0)
     features, points = torch.rand(2, 5, 7, 9), torch.rand(2, 11, 2)
-    seen = placement(points, 7, 9) @ features.flatten(2).mT
-    grid = (points * 2 - 1)[:, :, None]
-    expected = F.grid_sample(features, grid, padding_mode="border", align_corners=False)
-    assert torch.allclose(seen, expected[..., 0].mT, atol=1e-5)
+    points[0, :4] = torch.tensor([[0.0, 0.0], [1.0, 1.0], [0.0, 1.2], [-0.1, 0.5]])
+    seen = sampled(features.requires_grad_(), points)
+    nodes = torch.rand_like(seen)
+    (total,) = torch.autograd.grad((seen * nodes).sum(), features)
+    *mean, count = scattered(nodes, points, 7, 9).unbind(1)
+    weight = count.exp() - 1.0
+    assert torch.allclose(torch.stack(mean, 1) * weight.clamp(min=1.0)[:, None], total, atol=1e-5)
+    assert torch.allclose(weight.sum((1, 2)), torch.tensor(11.0))
     centre = torch.tensor([[[2.5 / 9, 3.5 / 7]]])
     landmarks = scattered(torch.full((1, 1, 4), 2.0), centre, 7, 9)
     assert torch.allclose(landmarks[0, :4, 3, 2], torch.tensor(2.0))
@@ -295,27 +313,41 @@ def test_msaf_is_its_definition():
 
 @pytest.mark.parametrize(
     "changes",
-    [{"prior": "mean"}, {"gcn": "none"}, {"gcn": "pooled"}, {"msaf": False}, {"residual": False}],
+    [
+        *({"prior": "mean"}, {"prior": "none"}, {"gcn": 0}, {"refine": 0}, {"msaf": False}),
+        *({"scales": 1}, {"fused": ["up1"]}),
+    ],
 )
 def test_every_part_can_be_switched_off(changes):
-    whole, part = tiny("affectsrnet").eval(), tiny("affectsrnet", **changes).train()
+    whole, part = awake(tiny("affectsrnet")).eval(), awake(tiny("affectsrnet", **changes)).train()
     lr = torch.rand(2, 3, 16, 16)
     out = part.details(lr)
     assert out.sr.shape == (2, 3, 128, 128)
     out.sr.sum().backward()
     assert not torch.allclose(out.sr, whole(lr))
-    if "prior" in changes:
-        assert out.landmarks is None
-        assert count(part) < count(whole)
-    if changes.get("gcn") == "none":
-        assert not any("layers" in name for name, _ in part.named_parameters())
+    assert len(out.landmarks) == (0 if "prior" in changes else 1 + changes.get("refine", 1))
+    assert (count(part) < count(whole)) == ("scales" not in changes)
+    assert all(p.grad is not None for p in part.parameters() if not out.landmarks)
+
+
+def test_a_new_network_gives_bicubic_and_the_average_face():
+    """So that training starts where a network without it would be."""
+    network = tiny("affectsrnet").eval()
+    lr = torch.rand(2, 3, 16, 16)
+    average = torch.rand(POINTS, 2)
+    network.prior.mean.start_from(average)
+    with torch.no_grad():
+        out = network.details(lr)
+    bicubic = F.interpolate(lr, scale_factor=8.0, mode="bicubic", align_corners=False)
+    assert torch.equal(out.sr, bicubic)
+    assert all(torch.equal(points, average.expand(2, -1, -1)) for points in out.landmarks)
 
 
 def test_graph_convolutions_reach_neighbours_only():
-    network = tiny("affectsrnet", node_widths=[8, 8, 8])
+    graph = NodeGraph(features=8, width=8, embedding=4, layers=2)
     features, points = torch.rand(1, 8, 16, 16), torch.rand(1, POINTS, 2)
-    embedding = network.nodes.embedding
-    nodes = network.nodes(features, points)
+    embedding = graph.embedding
+    nodes = graph(features, points)
     nodes[0, 61].sum().backward()
     touched = set(embedding.grad.abs().sum(1).nonzero().flatten().tolist())
     near = {61} | {b for a, b in contour_edges() if a == 61}
@@ -324,9 +356,16 @@ def test_graph_convolutions_reach_neighbours_only():
 
 
 def test_backbone_starts_from_esrgan_weights():
-    network = AffectSRNet(AffectConfig(SMALL))
-    esrgan = RRDBNet(SMALL)
+    """At first the config `x4` is its backbone; its fusion learns, since it is added."""
+    torch.manual_seed(0)
+    esrgan = RRDBNet(SMALL).eval()
+    config = PaperConfig(SMALL, (4, 32), (8, 2, 2), image=8, residual=True)
+    network = PaperAffectSRNet(config, lambda lr: torch.rand(len(lr), POINTS, 3)).eval()
     network.backbone.load_state_dict(esrgan.state_dict())
+    lr = torch.rand(2, 3, 32, 32)
+    assert torch.equal(network(lr), esrgan(lr))
+    network(lr).sum().backward()
+    assert network.fusion.join.weight.grad.abs().sum() > 0
 
 
 def test_paper_config_sees_the_lr_face_alone():
@@ -340,7 +379,7 @@ def test_paper_config_sees_the_lr_face_alone():
 
     plain = {k: tuple(v) if isinstance(v, list) else v for k, v in small.items()}
     backbone = RRDBConfig(**plain.pop("backbone"))
-    network = AffectSRNet(AffectConfig(backbone, **plain), mesh).eval()
+    network = PaperAffectSRNet(PaperConfig(backbone, **plain), mesh).eval()
     lr = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         assert network(lr).shape == (1, 3, 256, 256)
@@ -365,7 +404,7 @@ def test_mesh_prior_finds_the_face_on_lr():
 def test_paper_config_has_the_sizes_of_the_development_code():
     with torch.device("meta"):
         network = build_network("affectsrnet", load_config("affectsrnet", "paper").network)
-    widths = [layer.linear.weight.shape for layer in network.nodes.layers]
+    widths = [layer.linear.weight.shape for layer in network.graph.layers]
     assert [tuple(w) for w in widths] == [
         (128, 3),
         (256, 128),
@@ -373,7 +412,7 @@ def test_paper_config_has_the_sizes_of_the_development_code():
         (4096, 1024),
         (8192, 4096),
     ]
-    assert tuple(network.fusions["trunk"].join.weight.shape) == (8, 16, 1, 1)
+    assert tuple(network.fusion.join.weight.shape) == (8, 16, 1, 1)
 
 
 # FADN

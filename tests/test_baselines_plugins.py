@@ -13,12 +13,12 @@ import torch
 from affectbench_baselines import plugins
 from affectbench_baselines.configs import FAMILIES, build_network
 from affectbench_baselines.header import Header, read_header
-from affectbench_baselines.plugins import weights_path
+from affectbench_baselines.plugins import trained
 from affectbench_baselines.rrdbnet.network import RRDBConfig, RRDBNet
 from affectbench_baselines.variants import VARIANTS
 from affectbench_baselines.weights import load_network, write_weights
 from safetensors.torch import save_file
-from tiny_training import SETTINGS, WITH_MESH
+from tiny_training import PAPER, SETTINGS
 
 from affectbench.adapters import ModelRequest, list_models, load_model, parse_model
 from affectbench.adapters.contract import check_contract, run_model
@@ -32,11 +32,11 @@ from affectbench.images.tensors import quantise, stack, unit_range
 from affectbench.results.flags import is_contaminated
 
 TRAINED_ON = ("celeba-official:182640-201596", "celeba:182640-201596", "celeba-train-split")
-RANKED = [name for name, variant in VARIANTS.items() if variant.ranked]
+RANKED = [name for name, v in VARIANTS.items() if v.ranked and not v.row]
 
 
 def header(family: str, **changes) -> Header:
-    settings = {**SETTINGS[family], **changes.pop("settings", {})}
+    settings = changes.pop("settings", SETTINGS[family])
     return Header(family, settings, TRAINED_ON, **{"faces": 60_000, **changes})
 
 
@@ -66,7 +66,7 @@ def test_all_ranked_variants_are_listed_and_say_if_they_are_untrained():
     titles = {entry.name: entry.title for entry in list_models()}
     for name in RANKED:
         assert titles[name].startswith(VARIANTS[name].title)
-        assert ("untrained" in titles[name]) == (not weights_path(name).is_file())
+        assert ("untrained" in titles[name]) == (not trained(name))
     assert main(["models"]) == 0
 
 
@@ -77,6 +77,26 @@ def test_asking_for_an_untrained_model_says_so(tmp_path, monkeypatch, capsys):
         parse_model("sadn").describe(8)
     code = main(["compare", "--models", "sadn,bicubic", "--out", str(tmp_path / "out")])
     assert code == 2 and "is not trained yet" in capsys.readouterr().err
+
+
+def test_the_scale_picks_the_weights(files, tmp_path, monkeypatch):
+    (tmp_path / "x8").mkdir()
+    paths = {
+        "affectsrnet": files("affectsrnet").rename(tmp_path / "x8/weights.safetensors"),
+        "affectsrnet-x4": files("affectsrnet", settings=PAPER),
+    }
+    monkeypatch.setattr(plugins, "weights_path", lambda name: paths.get(name, tmp_path / "none"))
+    specs = {scale: parse_model("affectsrnet").describe(scale) for scale in (4, 8)}
+    assert [specs[scale].scale for scale in specs] == [4, 8]
+    assert [specs[scale].size_multiple for scale in specs] == [1, 4]
+    assert specs[4].revision != specs[8].revision
+    assert load_model("affectsrnet", 4)(torch.rand(1, 3, 32, 32)).shape == (1, 3, 128, 128)
+    with pytest.raises(
+        InputError, match=r"affectsrnet: has weights for x4 and x8, not for x2; use"
+    ):
+        parse_model("affectsrnet").describe(2)
+    resized = load_model("affectsrnet@then=bicubic", 2)
+    assert resized(torch.rand(1, 3, 16, 16)).shape == (1, 3, 32, 32)
 
 
 def test_listing_and_describing_import_no_torch(files):
@@ -227,7 +247,7 @@ def test_faces_too_small_to_be_one_are_refused(family, size, files):
 
 
 def test_the_paper_s_prior_runs_the_face_mesh_on_lr(files):
-    path = files("affectsrnet", settings=WITH_MESH)
+    path = files("affectsrnet", settings=PAPER)
     assert not any("mesh" in name for name in read_weights(path))
     model = load_model(argument("affectsrnet", path), 4)
     faces = load_dataset("demo")

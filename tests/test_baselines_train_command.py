@@ -13,7 +13,7 @@ from affectbench_baselines.configs import build_network
 from affectbench_baselines.training import freeze, schedule
 from affectbench_baselines.training.files import CHECKPOINT, DONE, load_checkpoint
 from affectbench_baselines.training.randomness import seeded
-from tiny_training import SETTINGS, WITH_MESH, write_archive, write_config
+from tiny_training import PAPER, SETTINGS, write_archive, write_config
 
 from affectbench.errors import InputError
 
@@ -78,6 +78,7 @@ def test_a_frozen_base_stage_is_a_finished_run_again(archive, tmp_path):
         (["affectsrnet", "--config", "paper", "--size", "64"], "at least 128"),
         (["rrdbnet", "--stage", "last"], "needs the weights of VGG16"),
         (["rrdbnet", "--init", "none.safetensors"], "cannot be read"),
+        (["rrdbnet", "--backbone", "real-esrgan-animee"], "did you mean 'real-esrgan-anime'"),
         (["rrdbnet", "--stage", "last", "--vgg16", "none.safetensors"], "none.safetensors"),
     ],
 )
@@ -94,7 +95,7 @@ def test_landmark_networks_ask_for_landmarks(archive, tmp_path, caplog):
 
 def test_a_prior_by_mesh_learns_from_faces_alone(archive, tmp_path):
     config = tmp_path / "mesh.json"
-    config.write_text(json.dumps({"network": {**SETTINGS["affectsrnet"], **WITH_MESH}}))
+    config.write_text(json.dumps({"network": PAPER}))
     given = ["affectsrnet", "--data", str(archive[0]), "--out", str(tmp_path / "x")]
     given += ["--config", str(config), "--faces", "16", "--no-validation"]
     assert train.main(given) == 0

@@ -10,9 +10,10 @@ import pytest
 import torch
 from affectbench_baselines.affectsrnet.graph import contour_edges
 from affectbench_baselines.base import Details
-from affectbench_baselines.configs import Config
+from affectbench_baselines.configs import Config, build_network
 from affectbench_baselines.header import read_header
 from affectbench_baselines.training import schedule
+from affectbench_baselines.training.balance import draw_weights
 from affectbench_baselines.training.batches import Batches
 from affectbench_baselines.training.faces import (
     Faces,
@@ -44,16 +45,17 @@ from affectbench_baselines.training.settings import (
     learning_rate,
     make_job,
 )
-from affectbench_baselines.training.stage import read_previous
+from affectbench_baselines.training.stage import from_published, read_previous
 from affectbench_baselines.training.validate import Validation, validation_ids
 from affectbench_baselines.training.vgg16 import FirstStages
 from affectbench_baselines.variants import VARIANTS
 from tiny_judge import TinyJudge
-from tiny_training import LOSSES, SETTINGS, face_points, write_archive
+from tiny_training import LOSSES, PAPER, SETTINGS, face_points, write_archive
 
 from affectbench.errors import InputError, WeightsError
 from affectbench.images.resizing import resize
 
+ANIME = "real-esrgan-anime"
 fabric = pytest.importorskip("lightning_fabric")
 from affectbench_baselines.training.trainer import (  # noqa: E402
     TRAINED_ON,
@@ -165,7 +167,7 @@ def test_lr_is_the_protocols(faces):
 def test_two_processes_draw_what_one_does(faces):
     job = job_of("wnet")
     whole = Batches(faces, job, 8).at(5)
-    parts = [Batches(faces, job, 8, rank, 2).at(5) for rank in (0, 1)]
+    parts = [Batches(faces, job, 8, (rank, 2)).at(5) for rank in (0, 1)]
     for name in ("lr", "hr", "landmarks", "boxes", "regions"):
         halves = torch.cat([getattr(part, name) for part in parts])
         assert torch.equal(halves.nan_to_num(), getattr(whole, name).nan_to_num())
@@ -285,7 +287,7 @@ def test_perceptual_and_style_compare_features(rng):
 def test_terms_of_weight_zero_are_not_computed(rng):
     batch = replace(small_batch(rng), regions=None)
     sr = torch.rand_like(batch.hr).requires_grad_()
-    points = torch.rand(3, 478, 2)
+    points = (torch.rand(3, 478, 2), torch.rand(3, 478, 2))
     generator = torch.Generator().manual_seed(0)
     total, terms = Objective(LossWeights())(Details(sr, points), batch, generator)
     assert set(terms) == {"pixel"} and float(total.detach()) == pytest.approx(terms["pixel"])
@@ -296,6 +298,59 @@ def test_terms_of_weight_zero_are_not_computed(rng):
 
 
 # the loop
+
+
+def test_reduced_precision_reaches_the_network(faces, tmp_path):
+    """Fabric applies its precision to `forward` alone, and training calls `details`."""
+    job = job_of("rrdbnet", 1, precision="bf16-mixed")
+    trainer = Trainer(
+        fabric.Fabric(accelerator="cpu", devices=1, precision=job.precision), job, faces, tmp_path
+    )
+    seen = []
+    trainer.network.conv_last.register_forward_hook(lambda *call: seen.append(call[2].dtype))
+    trainer.run()
+    assert seen == [torch.bfloat16]
+    assert {p.dtype for p in trainer.network.parameters()} == {torch.float32}
+
+
+def test_positions_keep_their_bits_in_reduced_precision():
+    network = build_network("affectsrnet", SETTINGS["affectsrnet"])
+    with torch.autocast("cpu", torch.bfloat16):
+        out = network.details(torch.rand(2, 3, 16, 16))
+    assert {out.sr.dtype, *(points.dtype for points in out.landmarks)} == {torch.float32}
+
+
+def test_rare_expressions_are_drawn_more_often(faces):
+    judge = TinyJudge()
+    even, balanced = (draw_weights(faces, judge, balance) for balance in (0.0, 1.0))
+    assert np.allclose(even, 1 / len(faces))
+    assert balanced.sum() == pytest.approx(1.0) and balanced.max() > 1.2 / len(faces)
+    chances = np.zeros(len(faces))
+    chances[[2, 5]] = 0.25, 0.75
+    job = replace(job_of("rrdbnet", 50), plain_share=1.0)
+    batches = Batches(faces, job, 8, chances=chances)
+    drawn = torch.cat([batches.at(step).hr for step in range(50)]).mean((1, 2, 3))
+    often, seldom = (float((faces.images[i] / 255.0).mean()) for i in (5, 2))
+    counts = [int((drawn - mean).abs().lt(1e-4).sum()) for mean in (often, seldom)]
+    assert sum(counts) == 200 and 130 <= counts[0] <= 170
+    again = Batches(faces, job, 8, chances=chances)
+    assert torch.equal(again.at(7).hr, batches.at(7).hr)
+
+
+def test_a_backbone_starts_from_published_weights(faces, tmp_path):
+    small = {"features": 8, "growth": 4, "blocks": 1, "scale": 4}
+    torch.manual_seed(1)
+    start = build_network("rrdbnet", small).state_dict()
+    config = Config("affectsrnet", "tiny", {**PAPER, "backbone": small})
+    job = make_job("affectsrnet-x4", VARIANTS["affectsrnet-x4"], config, faces=4, batch_size=4)
+    trainer = trainer_of(job, faces, tmp_path / "run", extra={"before": from_published(ANIME)})
+    trainer.start_backbone(start)
+    for network in (trainer.network, trainer.ema):
+        assert all(torch.equal(v, start[k]) for k, v in network.backbone.state_dict().items())
+    header = trainer.header()
+    assert header.trained_against == ("vgg19",) and header.trained_on[0] == "unpublished-drawings"
+    with pytest.raises(InputError, match="wnet: its RRDBNet is not of these weights' size"):
+        trainer_of(job_of("wnet"), faces, tmp_path / "other").start_backbone(start)
 
 
 @pytest.mark.parametrize(
@@ -333,8 +388,9 @@ def read_all(folder) -> dict:
     return torch.load(folder / "checkpoint.pt", weights_only=True)
 
 
-def test_training_lowers_the_loss_and_the_average_follows(faces, tmp_path):
-    job = replace(job_of("affectsrnet", 40), plain_share=1.0, size=64)
+@pytest.mark.parametrize(("family", "falls"), [("rrdbnet", "pixel"), ("wnet", "parsing")])
+def test_training_lowers_the_loss_and_the_average_follows(faces, tmp_path, family, falls):
+    job = replace(job_of(family, 40), plain_share=1.0, size=64)
     stage = replace(job.stage, learning_rate=3e-3, warmup_steps=5)
     told = []
     trainer = trainer_of(
@@ -345,12 +401,11 @@ def test_training_lowers_the_loss_and_the_average_follows(faces, tmp_path):
         advance=lambda *step: told.append(step),
     )
     trainer.run()
-    assert told == [("affectsrnet, base", 4 * step, 160) for step in range(1, 41)]
+    assert told == [(f"{family}, base", 4 * step, 160) for step in range(1, 41)]
     rows = trainer.position.rows
-    assert rows[-1]["loss_pixel"] < 0.6 * rows[0]["loss_pixel"]
-    assert rows[-1]["loss_landmarks"] < rows[0]["loss_landmarks"]
+    assert rows[-1][f"loss_{falls}"] < 0.6 * rows[0][f"loss_{falls}"]
     header = read_header(tmp_path / "run/weights.safetensors")
-    assert (header.network, header.faces, header.trained_on) == ("affectsrnet", 160, TRAINED_ON)
+    assert (header.network, header.faces, header.trained_on) == (family, 160, TRAINED_ON)
     log = (tmp_path / "run/log.csv").read_text().splitlines()
     assert len(log) == 1 + len(rows) and log[0].startswith("faces,seconds,")
 
@@ -398,7 +453,7 @@ def test_learning_rate_warms_up_and_falls():
 
 
 def test_the_budget_is_the_same_for_every_ranked_row():
-    assert sum(FACES.values()) == 60_000
+    assert {scale: sum(faces.values()) for scale, faces in FACES.items()} == {8: 60_000, 4: 20_000}
     seen = {}
     for entry in schedule.queue():
         if VARIANTS[entry.variant].ranked and not entry.folder.startswith("ablations"):
@@ -442,13 +497,17 @@ def test_validation_uses_a_judge_that_no_loss_uses(faces):
     validation = Validation(faces, 8, 128)
 
     class Answer(torch.nn.Module):
-        def forward(self, lr):
-            return validation._hr[: len(lr)].float() / 255 if len(lr) == len(faces) else lr
+        def details(self, lr):
+            points = torch.from_numpy(faces.landmarks).nan_to_num()
+            return Details(validation.hr.float() / 255, landmarks=(points + 1.0, points))
+
+    class Blurred(torch.nn.Module):
+        def details(self, lr):
+            return Details(torch.nn.functional.interpolate(lr, scale_factor=8.0, mode="bilinear"))
 
     figures = validation.measure(Answer(), torch.device("cpu"))
+    assert figures["landmarks"] == 0.0
     assert figures["ssim"] == pytest.approx(1.0)
     assert figures["ecm_macro_mini-xception"] == pytest.approx(0.0, abs=1e-6)
-    blurred = validation.measure(
-        torch.nn.Upsample(scale_factor=8, mode="bilinear"), torch.device("cpu")
-    )
-    assert blurred["psnr"] < 60 and blurred["ssim"] < 1
+    blurred = validation.measure(Blurred(), torch.device("cpu"))
+    assert blurred["psnr"] < 60 and blurred["ssim"] < 1 and "landmarks" not in blurred

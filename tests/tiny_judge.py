@@ -42,7 +42,10 @@ class TinyJudge:
     def logits(self, x: torch.Tensor) -> torch.Tensor:
         seeded = torch.Generator().manual_seed(5)
         weight = torch.randn(48, len(self.classes), generator=seeded, dtype=torch.float64)
-        return self.contrast * (adaptive_avg_pool2d(x.double(), 4).flatten(1) - 0.5) @ weight
+        return self.contrast * self.features(x) @ weight
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        return adaptive_avg_pool2d(x.double(), 4).flatten(1) - 0.5
 
 
 OPAQUE = TinyJudge(replace(SPEC, name="opaque", differentiable=False))

@@ -16,12 +16,9 @@ BACKBONE = {"features": 8, "growth": 4, "blocks": 1, "scale": 8}
 SETTINGS = {
     "rrdbnet": BACKBONE,
     "affectsrnet": {
-        "backbone": BACKBONE,
-        "node_widths": [8, 8],
-        "embedding": 4,
-        "map_shape": [8, 4, 4],
-        "block": 4,
-        "dropout": 0.2,
+        **{"features": 8, "growth": 4, "fine": 8, "fine_growth": 4, "full": 4, "scale": 8},
+        **{"locate": [1, 1, 1, 1, 1], "restore": [1, 1, 1, 1, 1], "large": [1, 1]},
+        **{"hidden": 8, "nodes": 8, "embedding": 4, "gcn": 2, "block": 4, "dropout": 0.2},
     },
     "wnet": {"features": 8, "up_features": 6, "blocks": 1, "parsing_blocks": 1, "scale": 8},
     "fadn": {"features": 8, "blocks": 2, "scale": 8},
@@ -30,11 +27,11 @@ SETTINGS = {
         **{"fusion": 8, "scale": 8, "smallest": 2.0},
     },
 }
-WITH_MESH = {
-    **{"backbone": {**BACKBONE, "scale": 4}, "prior": "mesh", "gcn": "pooled"},
-    **{"node_widths": [4, 128], "stages": ["trunk"]},
+PAPER = {
+    **{"backbone": {**BACKBONE, "scale": 4}, "node_widths": [4, 128], "map_shape": [8, 4, 4]},
+    **{"block": 4, "dropout": 0.2},
 }
-"""Changes that make the tiny `affectsrnet` one of the config `paper`'s kind."""
+"""A tiny `affectsrnet` of the config `paper`'s kind."""
 LOSSES = {
     "affectsrnet": {"landmarks": 1.0, "edges": 1.0},
     "wnet": {"parsing": 0.1},

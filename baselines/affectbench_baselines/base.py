@@ -12,13 +12,14 @@ from torch import nn
 class Details(NamedTuple):
     """`sr` (N, 3, H, W), and a network's auxiliary predictions, None where it has none.
 
-    `landmarks` (N, P, 2): x, y in [0, 1] of the image. `parsing` (N, K, h, w): logits of K face
+    `landmarks`: successive predictions (N, P, 2), the last one the best, as x, y in [0, 1] of the
+    image; empty where a network has none. `parsing` (N, K, h, w): logits of K face
     regions. `cost` (): mean relative cost of a dynamic network, in [0, 1]. `frequency`
     (N, 3, h, w): logits of the frequency class (low, mid, high) of each LR pixel.
     """
 
     sr: torch.Tensor
-    landmarks: torch.Tensor | None = None
+    landmarks: tuple[torch.Tensor, ...] = ()
     parsing: torch.Tensor | None = None
     cost: torch.Tensor | None = None
     frequency: torch.Tensor | None = None

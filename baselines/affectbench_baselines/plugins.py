@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 from affectbench.adapters.syntax import kernel_option, require_known
 from affectbench.assets import sha256_of
-from affectbench.errors import WeightsError
+from affectbench.errors import InputError, WeightsError
 from affectbench.registry import Late
 from affectbench.types import Model, ModelPlugin, ModelSpec, content_id
 from affectbench_baselines.header import Header, read_header
-from affectbench_baselines.variants import VARIANTS
+from affectbench_baselines.variants import VARIANTS, weights_of
 
 if TYPE_CHECKING:
     import torch
@@ -38,18 +38,24 @@ def weights_path(name: str, home: Path = _HOME) -> Path:
     return home / VARIANTS[name].family / "weights" / f"{name}.safetensors"
 
 
+def trained(name: str) -> dict[int, Path]:
+    """Return the weights of a model in this package, by scale."""
+    paths = {scale: weights_path(variant) for scale, variant in weights_of(name).items()}
+    return {scale: path for scale, path in sorted(paths.items()) if path.is_file()}
+
+
 def plugin(name: str) -> ModelPlugin:
     """Return the plug-in of a variant."""
 
-    def describe(_scale: int, options: Mapping[str, str]) -> ModelSpec:
+    def describe(scale: int, options: Mapping[str, str]) -> ModelSpec:
         require_known(options, _OPTIONS, name)
         kernel_option(options, name)
-        path = _file(name, options)
+        path = _file(name, scale, options)
         return _spec(name, path, _header(name, path), options)
 
     def load(scale: int, options: Mapping[str, str], device: torch.device) -> Model:
         spec = describe(scale, options)
-        path = _file(name, options)
+        path = _file(name, scale, options)
         header = _header(name, path)
         model: Model = _load_served(
             path, header, spec, scale=scale, then=options.get("then"), device=device
@@ -57,7 +63,7 @@ def plugin(name: str) -> ModelPlugin:
         return model
 
     title = VARIANTS[name].title
-    if not weights_path(name).is_file():
+    if not trained(name):
         title += " (untrained: no weights in this version)"
     return ModelPlugin(name, title, describe, load)
 
@@ -68,18 +74,38 @@ def scale_of(header: Header) -> int:
     return int(settings.get("backbone", settings)["scale"])
 
 
-def _file(name: str, options: Mapping[str, str]) -> Path:
-    """Return the path of the requested weights; WeightsError if this variant has none yet."""
+def size_multiple_of(header: Header) -> int:
+    """Return what the sides of LR are padded to a multiple of: two halvings need 4."""
+    halves = header.network == "wnet" or (
+        header.network == "affectsrnet" and "backbone" not in header.settings
+    )
+    return 4 if halves else 1
+
+
+def _file(name: str, scale: int, options: Mapping[str, str]) -> Path:
+    """Return the path of the requested weights, by default those for the scale.
+
+    Raises WeightsError if this model has none yet, InputError if it has none for that scale and no
+    `@then=` resizes the result of another one.
+    """
     if "weights" in options:
         return Path(options["weights"])
-    path = weights_path(name)
-    if not path.is_file():
+    paths = trained(name)
+    if not paths:
         raise WeightsError(
             f"{name}: is not trained yet, this version of affectbench-baselines has no weights of "
             f"it; train it ('python -m affectbench_baselines.train {name} --help') and use "
             f"{name}@weights=FILE"
         )
-    return path
+    if name == "sadn":  # one file serves all scales
+        return next(iter(paths.values()))
+    if scale not in paths and "then" not in options:
+        known = " and ".join(f"x{known}" for known in paths)
+        raise InputError(
+            f"{name}: has weights for {known}, not for x{scale}; use --scale {max(paths)}, or add "
+            "@then=bicubic (or lanczos, nearest) to resize the result"
+        )
+    return paths.get(scale, paths[max(paths)])
 
 
 def _header(name: str, path: Path) -> Header | None:
@@ -107,7 +133,7 @@ def _spec(name: str, path: Path, header: Header | None, options: Mapping[str, st
         scale=None if family == "sadn" else scale_of(header),
         revision=content_id(content),
         licence=LICENCE,
-        size_multiple=4 if family == "wnet" else 1,
+        size_multiple=size_multiple_of(header),
         weights_sha256=digest,
         trained_on=header.trained_on,
         trained_against=header.trained_against,
@@ -120,5 +146,7 @@ RRDBNET_EMOTION = plugin("rrdbnet-emotion")
 AFFECTSRNET = plugin("affectsrnet")
 AFFECTSRNET_NOEMOTION = plugin("affectsrnet-noemotion")
 WNET = plugin("wnet")
+WNET_EMOTION = plugin("wnet-emotion")
 FADN = plugin("fadn")
+FADN_EMOTION = plugin("fadn-emotion")
 SADN = plugin("sadn")

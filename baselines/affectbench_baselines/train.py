@@ -22,6 +22,7 @@ from affectbench.cli.progress import reporter
 from affectbench.errors import AffectBenchError, InputError
 from affectbench.registry import Late
 from affectbench_baselines.configs import load_config
+from affectbench_baselines.restorers.catalogue import RESTORERS
 from affectbench_baselines.training.settings import (
     EMOTION_KIND,
     EMOTION_KINDS,
@@ -32,6 +33,8 @@ from affectbench_baselines.training.settings import (
 from affectbench_baselines.variants import VARIANTS, variant
 
 _LOG = logging.getLogger("affectbench_baselines")
+STARTS = ", ".join(r.name for r in RESTORERS if r.published)
+_CONFIGS = {8: "compact", 4: "x4"}
 _train = Late("affectbench_baselines.training.stage:train")
 
 
@@ -43,14 +46,21 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", metavar="MODEL", help=", ".join(VARIANTS))
-    parser.add_argument("--config", default="compact", help="a config's name or a JSON file")
+    parser.add_argument(
+        "--config", help="a config's name or a JSON file; default: compact, or x4 of networks at x4"
+    )
     parser.add_argument("--data", type=Path, required=True, metavar="ZIP")
     parser.add_argument("--landmarks", type=Path, metavar="NPZ")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("--cache", type=Path, help="for decoded faces; default: beside DIR")
     parser.add_argument("--stage", choices=STAGES, default="base")
     parser.add_argument("--init", type=Path, help="folder or weights of the stage before")
-    parser.add_argument("--faces", type=int, help="default: 45,000 (base), 15,000 (last)")
+    parser.add_argument(
+        "--backbone", metavar="NAME", help="start the RRDBNet from published weights: " + STARTS
+    )
+    parser.add_argument(
+        "--faces", type=int, help="default: 45,000 (base), 15,000 (last); at x4 a third"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--size", type=int, default=Job.size, help="side of HR in pixels")
@@ -65,7 +75,8 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--devices", type=int, default=1)
     parser.add_argument("--num-nodes", type=int, default=1)
     parser.add_argument("--strategy", default="auto")
-    parser.add_argument("--precision", default="32-true")
+    parser.add_argument("--precision", default=Job.precision)
+    parser.add_argument("--balance", type=float, default=Job.balance, help="0: all faces alike")
     parser.add_argument("--threads", type=int, help="default: torch's own choice")
     return parser
 
@@ -87,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def job_of(options: argparse.Namespace) -> Job:
     """Return the job that a command line requests."""
     chosen = variant(options.model)
-    config = load_config(chosen.family, options.config)
+    config = load_config(chosen.family, options.config or _CONFIGS[chosen.scale])
     learned = any(config.loss_weights.get(name) for name in ("landmarks", "edges", "parsing"))
     if options.landmarks is None and learned:
         raise InputError(f"{options.model} learns from landmarks; name them with --landmarks NPZ")
@@ -102,6 +113,8 @@ def job_of(options: argparse.Namespace) -> Job:
         emotion_kind=options.emotion_kind,
         batch_size=options.batch_size,
         size=options.size,
+        precision=options.precision,
+        balance=options.balance,
     )
     if options.no_perceptual:
         weights = replace(job.stage.weights, perceptual=0.0, style=0.0)

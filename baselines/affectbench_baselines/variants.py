@@ -23,6 +23,9 @@ class Variant:
     ranked: bool = True
     base: str = ""
     """The variant whose base stage it shares; empty for a base stage of its own."""
+    row: str = ""
+    """The model whose weights at this scale they are; empty for its own name."""
+    scale: int = 8
 
 
 VARIANTS: dict[str, Variant] = {
@@ -36,25 +39,54 @@ VARIANTS: dict[str, Variant] = {
     "affectsrnet-noemotion": Variant(
         "affectsrnet", "AffectSRNet without the emotion loss (a control)", base="affectsrnet"
     ),
+    "affectsrnet-x4": Variant(
+        "affectsrnet",
+        "AffectSRNet at x4, from published RRDBNet weights",
+        emotion=True,
+        row="affectsrnet",
+        scale=4,
+    ),
+    "rrdbnet-x4": Variant(
+        "rrdbnet", "RRDBNet at x4 from the same start (a control)", row="rrdbnet", scale=4
+    ),
+    "rrdbnet-x4-emotion": Variant(
+        "rrdbnet",
+        "RRDBNet at x4 with the emotion loss (a control)",
+        emotion=True,
+        base="rrdbnet-x4",
+        row="rrdbnet-emotion",
+        scale=4,
+    ),
+    "rrdbnet-x4-chance": Variant(
+        "rrdbnet", "RRDBNet at x4 from random weights (a control)", ranked=False, scale=4
+    ),
     "wnet": Variant("wnet", "W-Net: guided by a face parsing map"),
     "wnet-emotion": Variant(
-        "wnet", "W-Net with the emotion loss (a trial)", emotion=True, ranked=False, base="wnet"
+        "wnet", "W-Net with the emotion loss (a control)", emotion=True, base="wnet"
     ),
     "fadn": Variant("fadn", "FADN: frequency-aware dynamic branches"),
+    "fadn-emotion": Variant(
+        "fadn", "FADN with the emotion loss (a control)", emotion=True, base="fadn"
+    ),
     "sadn": Variant("sadn", "SADN: scale-aware dynamic convolutions, x2 to x8"),
     "affectsrnet-no-prior": Variant(
         "affectsrnet", "ablation: one average face for all", {"prior": "mean"}, True, False
     ),
     "affectsrnet-no-gcn": Variant(
-        "affectsrnet", "ablation: no graph convolutions", {"gcn": "none"}, True, False
-    ),
-    "affectsrnet-pooled-gcn": Variant(
-        "affectsrnet", "ablation: nodes averaged into one vector", {"gcn": "pooled"}, True, False
+        "affectsrnet", "ablation: no graph convolutions", {"gcn": 0}, True, False
     ),
     "affectsrnet-no-msaf": Variant(
         "affectsrnet", "ablation: concatenation for MSAF", {"msaf": False}, True, False
     ),
+    "affectsrnet-one-scale": Variant(
+        "affectsrnet", "ablation: all blocks at the LR size", {"scales": 1}, True, False
+    ),
 }
+
+
+def weights_of(model: str) -> dict[int, str]:
+    """Return the variants whose weights a model has, by scale."""
+    return {v.scale: name for name, v in VARIANTS.items() if (v.row or name) == model}
 
 
 def variant(name: str) -> Variant:

@@ -60,7 +60,7 @@ def load_restorer(
         )
     else:
         argument = restorer.name
-        descriptor = _recognised(_published(restorer), argument, restorer, device)
+        descriptor = _recognised(published_weights(restorer), argument, restorer, device)
     parameters = sum(p.numel() for p in descriptor.model.parameters())
     spec = replace(spec, parameters=parameters)
     if restorer.face:
@@ -73,8 +73,8 @@ def load_restorer(
     return AdaptedNetwork(descriptor, spec, scale, then)
 
 
-def _published(restorer: Restorer) -> dict[str, torch.Tensor]:
-    """Return the weights that were fetched from a package."""
+def published_weights(restorer: Restorer) -> dict[str, torch.Tensor]:
+    """Return the RRDBNet weights that were fetched from a package, under BasicSR's names."""
     if restorer.published is None:
         raise WeightsError(f"{restorer.name}: no weights of it are published in a package")
     path, _ = restorer.published.asset.verified()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from affectbench.images.reading import Pixels
 from affectbench.images.resizing import resize
@@ -22,14 +23,25 @@ REGION_SIZE = 4
 class Batches:
     """The batches of a job by step; with several processes, each makes its own share.
 
-    The faces of a step depend on the job's seed and the step only.
+    The faces of a step depend on the job's seed and the step only. `share` is the number of this
+    process, and how many there are. `chances` (n,) are the probabilities of drawing each face;
+    without them all faces are drawn once an epoch.
     """
 
-    def __init__(self, faces: Faces, job: Job, scale: int, rank: int = 0, world: int = 1) -> None:
+    def __init__(
+        self,
+        faces: Faces,
+        job: Job,
+        scale: int,
+        share: tuple[int, int] = (0, 1),
+        chances: NDArray[np.float64] | None = None,
+    ) -> None:
         self.faces, self.job, self.scale = faces, job, scale
+        rank, world = share
         size = job.batch_size // world
         self._part = slice(rank * size, (rank + 1) * size)
         self._view = View(job.size, job.eye_distance, job.zoom, job.plain_share)
+        self._cumulated = None if chances is None else np.cumsum(chances)
         self._epoch, self._order = -1, np.empty(0, np.int64)
 
     def numbers(self, step: int) -> range:
@@ -46,10 +58,13 @@ class Batches:
         return self._part_batch(drawn, step, factor)
 
     def _draw(self, number: int) -> Drawn:
+        rng = draw_generator(self.job.seed, number)
+        if self._cumulated is not None:
+            chosen = int(np.searchsorted(self._cumulated, rng.random()))
+            return draw(self.faces, min(chosen, len(self.faces) - 1), self._view, rng)
         epoch, place = divmod(number, len(self.faces))
         if epoch != self._epoch:
             self._epoch, self._order = epoch, order(self.job.seed, epoch, len(self.faces))
-        rng = draw_generator(self.job.seed, number)
         return draw(self.faces, int(self._order[place]), self._view, rng)
 
     def _factor(self, step: int) -> float:

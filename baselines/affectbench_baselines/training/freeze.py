@@ -28,8 +28,8 @@ from affectbench_baselines.training.files import CURVE, DONE, LOG, WEIGHTS, writ
 from affectbench_baselines.variants import VARIANTS, variant
 from affectbench_baselines.weights import load_network, write_weights
 
-MAX_BYTES = 5_000_000
-MEASURED = ("psnr", "ssim", "ecm_")
+MAX_BYTES = 10_000_000
+MEASURED = ("psnr", "ssim", "landmarks", "ecm_")
 _LOG = logging.getLogger("affectbench_baselines")
 
 SUPERVISION = {

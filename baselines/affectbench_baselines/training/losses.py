@@ -5,14 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import lru_cache
+from typing import cast
 
 import torch
 from torch.nn import functional as F
 
 from affectbench.images.tensors import resized
+from affectbench.judges.network_judge import NetworkJudge
 from affectbench.metrics.consistency import emotion_consistency_loss
 from affectbench.types import Judge
-from affectbench_baselines.affectsrnet.graph import contour_edges
+from affectbench_baselines.affectsrnet.graph import (
+    BROW,
+    EYE_RINGS,
+    LIPS,
+    POINTS,
+    contour_edges,
+    mirrored,
+)
 from affectbench_baselines.base import Details
 from affectbench_baselines.fadn.frequency import frequency_classes
 from affectbench_baselines.training.settings import EmotionKind, LossWeights
@@ -33,6 +43,7 @@ _CROP = 112
 _JITTER = 0.04
 _HEAT = 4.0
 _SMALLEST = 48
+_FEATURES = 10.0
 
 
 @dataclass(frozen=True)
@@ -89,9 +100,11 @@ class Objective:
     ) -> Mapping[str, torch.Tensor | None]:
         wanted = {name for name, weight in self.weights.items() if weight > 0}
         terms: dict[str, torch.Tensor | None] = {"pixel": pixel_loss(out.sr, batch)}
-        if wanted & {"landmarks", "edges"} and out.landmarks is not None:
-            graph = graph_losses(out.landmarks, batch.landmarks, self._edges)
-            terms["landmarks"], terms["edges"] = graph
+        if wanted & {"landmarks", "edges"} and out.landmarks:
+            graph = [graph_losses(p, batch.landmarks, self._edges) for p in out.landmarks]
+            positions, lengths = zip(*graph, strict=True)
+            terms["landmarks"] = torch.stack(positions).mean()
+            terms["edges"] = torch.stack(lengths).mean()
         if "parsing" in wanted and out.parsing is not None and batch.regions is not None:
             terms["parsing"] = parsing_loss(out.parsing, batch.regions)
         if "frequency" in wanted and out.frequency is not None:
@@ -132,9 +145,20 @@ def graph_losses(
         return nothing, nothing
     predicted, target = predicted[known], target[known]
     unit = (target[:, 33] - target[:, 263]).norm(dim=1).clamp(min=1e-3)
-    positions = (predicted - target).abs().mean((1, 2)) / unit
+    weights = _point_weights().to(predicted)
+    positions = ((predicted - target).abs().mean(2) * weights).mean(1) / unit
     lengths = (_lengths(predicted, edges) - _lengths(target, edges)).abs().mean(1) / unit
     return positions.mean(), lengths.mean()
+
+
+@lru_cache(maxsize=1)
+def _point_weights() -> torch.Tensor:
+    """Return the weight of each landmark, mean 1: those of mouth, brows and eyes count twice."""
+    sides = (BROW, *EYE_RINGS)
+    expressive = {p for chain in (*LIPS, *sides, *map(mirrored, sides)) for p in chain}
+    weights = torch.ones(POINTS)
+    weights[sorted(expressive)] = 2.0
+    return weights / weights.mean()
 
 
 def _lengths(points: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
@@ -195,13 +219,22 @@ def emotion_loss(
     if kind == "ecm":
         return emotion_consistency_loss(faces, hr, judge, framing="whole")
     heat = 1.0
-    if kind == "soft":
+    if kind in ("soft", "features"):
         heat = _HEAT
         hr, faces = varied(torch.stack([hr, faces]), rng)
     with torch.no_grad():
         target = (judge.logits(hr) / heat).log_softmax(1)
     found = (judge.logits(faces) / heat).log_softmax(1)
-    return heat**2 * F.kl_div(found, target, reduction="batchmean", log_target=True)
+    loss = heat**2 * F.kl_div(found, target, reduction="batchmean", log_target=True)
+    return loss + _FEATURES * feature_distance(judge, faces, hr) if kind == "features" else loss
+
+
+def feature_distance(judge: Judge, faces: torch.Tensor, hr: torch.Tensor) -> torch.Tensor:
+    """Return the L1 distance of the judge's features, relative to their size on HR."""
+    extractor = cast(NetworkJudge, judge)
+    with torch.no_grad():
+        wanted = extractor.features(hr)
+    return (extractor.features(faces) - wanted).abs().mean() / wanted.abs().mean()
 
 
 def varied(x: torch.Tensor, rng: torch.Generator) -> torch.Tensor:

@@ -10,9 +10,13 @@ from typing import Any
 
 import torch
 
-from affectbench.errors import InputError
+from affectbench.errors import InputError, UnknownNameError, hint
+from affectbench.judges import load_judge
 from affectbench.telling import Advance
 from affectbench_baselines.header import read_header
+from affectbench_baselines.restorers.adapted import published_weights
+from affectbench_baselines.restorers.catalogue import RESTORERS, Restorer
+from affectbench_baselines.training.balance import draw_weights
 from affectbench_baselines.training.faces import load_faces
 from affectbench_baselines.training.files import CHECKPOINT, DONE, WEIGHTS
 from affectbench_baselines.training.settings import Job
@@ -42,12 +46,18 @@ def train(job: Job, options: argparse.Namespace, advance: Advance) -> None:
     faces = load_faces(options.data, options.landmarks, cache)
     held_out = validation_ids()
     network, extra = read_previous(options.init)
+    if options.backbone:
+        extra = {"before": from_published(options.backbone)}
+    learned = faces.without(held_out)
+    reduced = job.precision == "bf16-mixed"
+    judge = load_judge(job.stage.emotion_judge) if job.balance else None
     trainer = Trainer(
         fabric,
         job,
-        faces.without(held_out),
+        learned,
         options.out,
-        vgg=load_first_stages(options.vgg16) if options.vgg16 else None,
+        chances=draw_weights(learned, judge, job.balance) if judge else None,
+        vgg=load_first_stages(options.vgg16, reduced) if options.vgg16 else None,
         pace=Pace(measure_faces=options.measure_faces),
         advance=advance if fabric.is_global_zero else None,
         extra=extra,
@@ -56,6 +66,8 @@ def train(job: Job, options: argparse.Namespace, advance: Advance) -> None:
         trainer.validation = Validation(faces.subset(held_out), trainer.network.scale, job.size)
     if network is not None:
         trainer.start_from(network)
+    if options.backbone:
+        trainer.start_backbone(published_weights(published(options.backbone)))
     if options.resume and (options.out / CHECKPOINT).is_file():
         trainer.resume()
     trainer.run()
@@ -76,11 +88,33 @@ def read_previous(init: Path | None) -> tuple[dict[str, Any] | None, dict[str, A
         native = done["native_faces"]
     before = {
         "faces": header.faces,
+        "trained_on": list(header.trained_on),
         "trained_against": list(header.trained_against),
         "seconds": seconds,
         "native_faces": native,
     }
     return dict(load_network(path, header).state_dict()), {"before": before}
+
+
+def published(name: str) -> Restorer:
+    """Return the restorer of that name; UnknownNameError if it has no published weights."""
+    found = {r.name: r for r in RESTORERS if r.published}
+    if name not in found:
+        raise UnknownNameError(f"there are no published weights '{name}'; {hint(name, found)}")
+    return found[name]
+
+
+def from_published(name: str) -> dict[str, Any]:
+    """Return the metadata of published weights, as `read_previous` does of a run's."""
+    restorer = published(name)
+    return {
+        "faces": 0,
+        "trained_on": list(restorer.trained_on),
+        "trained_against": list(restorer.trained_against),
+        "seconds": 0.0,
+        "native_faces": 0,
+        "backbone": name,
+    }
 
 
 def _fabric(options: argparse.Namespace) -> Any:

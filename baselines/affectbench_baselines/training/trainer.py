@@ -17,12 +17,14 @@ from typing import Any
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from numpy.typing import NDArray
 
 from affectbench.errors import AffectBenchError, InputError
 from affectbench.judges import load_judge
 from affectbench.telling import Advance
-from affectbench_baselines.affectsrnet.network import LandmarkPrior, MeanFace
-from affectbench_baselines.base import Network
+from affectbench_baselines.affectsrnet.landmarks import MeanFace
+from affectbench_baselines.affectsrnet.paper import PaperAffectSRNet
+from affectbench_baselines.base import Details, Network
 from affectbench_baselines.configs import build_network
 from affectbench_baselines.header import Header
 from affectbench_baselines.sadn.network import SADN
@@ -96,6 +98,7 @@ class Trainer:
         pace: Pace | None = None,
         advance: Advance | None = None,
         extra: dict[str, Any] | None = None,
+        chances: NDArray[np.float64] | None = None,
     ) -> None:
         if job.batch_size % fabric.world_size:
             raise InputError(
@@ -108,13 +111,15 @@ class Trainer:
             self.network = build_network(job.family, job.network)
         _require_size(self.network, faces, job.size)
         self._start_at(faces)
+        if job.precision == "bf16-mixed":
+            self.network = self.network.to(memory_format=torch.channels_last)
         self.ema = copy.deepcopy(self.network).to(fabric.device).requires_grad_(False)
         trained = [p for p in self.network.parameters() if p.requires_grad]
         optimizer = torch.optim.Adam(trained, lr=0.0, betas=(0.9, 0.99))
         self.model, self.optimizer = fabric.setup(self.network, optimizer)
         self.model.mark_forward_method("details")
         self.batches = Batches(
-            faces, job, self.network.scale, fabric.global_rank, fabric.world_size
+            faces, job, self.network.scale, (fabric.global_rank, fabric.world_size), chances
         )
         weights = job.stage.weights
         judge = load_judge(job.stage.emotion_judge, fabric.device) if weights.emotion else None
@@ -131,6 +136,18 @@ class Trainer:
         """Load initial weights, such as the averages of the previous stage."""
         self.network.load_state_dict(tensors)
         self.ema.load_state_dict(tensors)
+
+    def start_backbone(self, tensors: dict[str, torch.Tensor]) -> None:
+        """Load the weights of an RRDBNet; InputError if this network has none of that size."""
+        for network in (self.network, self.ema):
+            part = network.backbone if isinstance(network, PaperAffectSRNet) else network
+            try:
+                part.load_state_dict(tensors)
+            except RuntimeError as error:
+                raise InputError(
+                    f"{self.job.variant}: its RRDBNet is not of these weights' size; try --config "
+                    f"x4 ({error})"
+                ) from error
 
     def run(self) -> None:
         """Train to the end of the stage, or to `pace.stop_after` steps."""
@@ -201,7 +218,7 @@ class Trainer:
     def _start_at(self, faces: Faces) -> None:
         """Initialise a network's landmark prediction at the average face."""
         for part in self.network.modules():
-            if isinstance(part, (LandmarkPrior, MeanFace)):
+            if isinstance(part, MeanFace):
                 part.start_from(torch.from_numpy(np.nan_to_num(faces.mean_face(), nan=0.5)))
 
     def _step(self) -> None:
@@ -230,11 +247,15 @@ class Trainer:
             position.sums[name] = position.sums.get(name, 0.0) + value
         self._average()
 
-    def _details(self, batch: Batch) -> Any:
-        if batch.whole:
-            return self.model.details(batch.lr)
-        size = (int(batch.hr.shape[-2]), int(batch.hr.shape[-1]))
-        return self.model.details(batch.lr, size)
+    def _details(self, batch: Batch) -> Details:
+        hr = batch.hr
+        size = () if batch.whole else ((int(hr.shape[-2]), int(hr.shape[-1])),)
+        # Fabric applies its precision to `forward` alone.
+        with self.fabric.autocast():
+            out: Details = self.model.details(batch.lr, *size)
+        parts = (out.parsing, out.cost, out.frequency)
+        floats = (None if part is None else part.float() for part in parts)
+        return Details(out.sr.float(), out.landmarks, *floats)
 
     def _require_finite(self, loss: torch.Tensor, terms: dict[str, float]) -> None:
         if math.isfinite(float(loss.detach())):
@@ -317,7 +338,7 @@ class Trainer:
         return Header(
             network=self.job.family,
             settings=dict(self.job.network),
-            trained_on=TRAINED_ON,
+            trained_on=tuple(dict.fromkeys((*before.get("trained_on", ()), *TRAINED_ON))),
             trained_against=tuple(dict.fromkeys(against)),
             faces=self._faces + int(before.get("faces", 0)),
             seed=self.job.seed,

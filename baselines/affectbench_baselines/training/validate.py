@@ -1,8 +1,9 @@
 """The validation slice: 400 training faces excluded from all training, half of them loose, by id.
 
-PSNR and SSIM use the convention `rgb`, ECM (`ecm/1`) uses mini-Xception, which none of our losses
-uses: face-api is the judge of the emotion loss, and its ECM is recorded only to show how far a gain
-transfers. Faces are used as stored in their files, with the face box of their group.
+PSNR and SSIM use the convention `rgb`, ECM (`ecm/1`) the judges of the default panel. None of our
+losses uses the first two; face-api is the judge of the emotion loss, and its ECM is recorded only
+to show how far a gain transfers. `landmarks` is the error of predicted landmarks. Faces are used as
+stored in their files, with the face box of their group.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from affectbench.images.resizing import resize
 from affectbench.images.tensors import quantise, stack, unit_range
@@ -20,9 +20,11 @@ from affectbench.metrics.consistency import EmotionConsistencyResult
 from affectbench.metrics.ecm import definition, ecm_parts, part_columns
 from affectbench.metrics.fidelity import psnr, ssim
 from affectbench.types import Judge
+from affectbench_baselines.affectsrnet.graph import EYE_CORNERS
+from affectbench_baselines.base import Network
 from affectbench_baselines.training.faces import GROUP_BOXES, Box, Faces, window
 
-JUDGES = ("mini-xception", "face-api")
+JUDGES = ("resnet-ferplus", "mini-xception", "face-api")
 _BATCH = 16
 _WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 
@@ -39,21 +41,20 @@ class Validation:
     def __init__(self, faces: Faces, scale: int, size: int, judges: Sequence[str] = JUDGES) -> None:
         hr = [window(faces.images[i], 0.0, 0.0, 1.0, size) for i in range(len(faces))]
         low = size // scale
-        self._hr = stack(hr)
+        self.hr = stack(hr)
         self._lr = unit_range(stack([resize(face, low, low, "pil-bicubic") for face in hr]))
+        self.landmarks = torch.from_numpy(faces.landmarks)
         self._boxes = [GROUP_BOXES.get(name.partition("/")[0], _WHOLE) for name in faces.ids]
         self._judges = [load_judge(name) for name in judges]
-        self._reference = [self._logits(judge, self._hr) for judge in self._judges]
+        self._reference = [self._logits(judge, self.hr) for judge in self._judges]
 
-    def measure(self, network: nn.Module, device: torch.device) -> dict[str, float]:
-        """Return PSNR in dB, SSIM, and for each judge macro and plain mean ECM."""
-        was_training = network.training
-        network.eval()
-        with torch.inference_mode():
-            batches = torch.split(self._lr, _BATCH)
-            sr = torch.cat([quantise(network(batch.to(device)).cpu()) for batch in batches])
-        network.train(was_training)
-        pairs = zip(torch.split(sr, _BATCH), torch.split(self._hr, _BATCH), strict=True)
+    def measure(self, network: Network, device: torch.device) -> dict[str, float]:
+        """Return PSNR in dB, SSIM, and for each judge macro and plain mean ECM.
+
+        Of a network that predicts landmarks, also their mean error in outer eye distances.
+        """
+        sr, points = self.restored(network, device)
+        pairs = zip(torch.split(sr, _BATCH), torch.split(self.hr, _BATCH), strict=True)
         fidelity = [
             (psnr(a, b), ssim(a, b)) for a, b in ((unit_range(a), unit_range(b)) for a, b in pairs)
         ]
@@ -61,13 +62,35 @@ class Validation:
             "psnr": float(torch.cat([p for p, _ in fidelity]).mean()),
             "ssim": float(torch.cat([s for _, s in fidelity]).mean()),
         }
-        for judge, reference in zip(self._judges, self._reference, strict=True):
-            parts = ecm_parts(reference, self._logits(judge, sr))
-            columns = part_columns(parts, judge.classes)
-            name = judge.spec.name
-            ecm = EmotionConsistencyResult(columns, name, definition(), "whole", 0)
+        if points is not None:
+            figures["landmarks"] = float(landmark_errors(points, self.landmarks).nanmean())
+        for name, ecm in self.consistency(sr).items():
             figures |= {f"ecm_macro_{name}": ecm.macro, f"ecm_mean_{name}": float(ecm)}
         return figures
+
+    def restored(
+        self, network: Network, device: torch.device
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return SR uint8 (N, 3, H, W), and the landmarks (N, P, 2) of a network that has some."""
+        was_training = network.training
+        network.eval()
+        with torch.inference_mode():
+            batches = torch.split(self._lr, _BATCH)
+            found = [network.details(batch.to(device)) for batch in batches]
+        network.train(was_training)
+        sr = torch.cat([quantise(out.sr.cpu()) for out in found])
+        if not found[0].landmarks:
+            return sr, None
+        return sr, torch.cat([out.landmarks[-1].cpu() for out in found])
+
+    def consistency(self, sr: torch.Tensor) -> dict[str, EmotionConsistencyResult]:
+        """Return ECM of SR uint8 (N, 3, H, W), by judge."""
+        out = {}
+        for judge, reference in zip(self._judges, self._reference, strict=True):
+            columns = part_columns(ecm_parts(reference, self._logits(judge, sr)), judge.classes)
+            name = judge.spec.name
+            out[name] = EmotionConsistencyResult(columns, name, definition(), "whole", 0)
+        return out
 
     def _logits(self, judge: Judge, images: torch.Tensor) -> torch.Tensor:
         """Return logits of the face boxes; images with the same box are batched together."""
@@ -81,3 +104,13 @@ class Validation:
             for i, logits in zip(index, found, strict=True):
                 out[i] = logits
         return torch.stack([logits for logits in out if logits is not None])
+
+
+def landmark_errors(points: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Return the mean distance (N,) of landmarks (N, P, 2) over that of the outer eye corners.
+
+    NaN for a face whose target is unknown (NaN).
+    """
+    one, other = (target[:, corner] for corner in EYE_CORNERS)
+    errors: torch.Tensor = (points - target).norm(dim=2).mean(1) / (one - other).norm(dim=1)
+    return errors

@@ -42,13 +42,17 @@ _LOG = logging.getLogger("affectbench_baselines")
 
 
 class FirstStages(nn.Module):
-    """Map faces (N, 3, H, W) in [0, 1] to three feature maps with 64, 128 and 256 channels."""
+    """Map faces (N, 3, H, W) in [0, 1] to three feature maps with 64, 128 and 256 channels.
+
+    `reduced` runs the convolutions in bfloat16, for training of that precision.
+    """
 
     mean: torch.Tensor
     std: torch.Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, reduced: bool = False) -> None:
         super().__init__()
+        self.reduced = reduced
         for number, before, after in CONVOLUTIONS:
             self.add_module(f"conv{number}", nn.Conv2d(before, after, 3, padding=1))
         self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
@@ -58,18 +62,19 @@ class FirstStages(nn.Module):
         """Return maps at H, H/2 and H/4."""
         x = (x - self.mean) / self.std
         maps = []
-        for number, _, _ in CONVOLUTIONS:
-            if number in POOLED_BEFORE:
-                x = F.max_pool2d(x, 2)
-            x = self.get_submodule(f"conv{number}")(x).relu()
-            if number in TAPS:
-                maps.append(x)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.reduced):
+            for number, _, _ in CONVOLUTIONS:
+                if number in POOLED_BEFORE:
+                    x = F.max_pool2d(x, 2)
+                x = self.get_submodule(f"conv{number}")(x).relu()
+                if number in TAPS:
+                    maps.append(x.float())
         return maps
 
 
-def load_first_stages(path: Path) -> FirstStages:
+def load_first_stages(path: Path, reduced: bool = False) -> FirstStages:
     """Return the network with weights from a file, frozen; WeightsError if they do not fit."""
-    network = FirstStages()
+    network = FirstStages(reduced)
     found = read_weights(path)
     try:
         weights = {
@@ -80,6 +85,8 @@ def load_first_stages(path: Path) -> FirstStages:
         network.load_state_dict(weights)
     except (KeyError, RuntimeError) as error:
         raise WeightsError(f"{path}: is not VGG16 in torchvision's names ({error})") from error
+    layout = torch.channels_last if reduced else torch.contiguous_format
+    network = network.to(memory_format=layout)
     return network.eval().requires_grad_(False)
 
 
