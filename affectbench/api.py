@@ -18,6 +18,7 @@ from affectbench.faces.regions import CROP_VERSION, CROPS
 from affectbench.images.listing import by_id, list_images
 from affectbench.images.reading import image_size
 from affectbench.judges import DEFAULT_JUDGE, expand_judges
+from affectbench.metrics.selection import DEFAULT_METRICS
 from affectbench.report.render import write_tables
 from affectbench.report.table import wide_table
 from affectbench.results.boards import board_folders
@@ -84,7 +85,7 @@ def compare(
     data_root: Path | str | None = None,
     data: Mapping[str, Path | str] | None = None,
     framing: str | None = None,
-    metrics: str | Sequence[str] = ("ecm", "psnr", "ssim"),
+    metrics: str | Sequence[str] = DEFAULT_METRICS,
     judges: str | Sequence[str] = (DEFAULT_JUDGE,),
     convention: str = "rgb",
     crop: str = CROP_VERSION,
@@ -154,7 +155,7 @@ def score(
     hr: Path | str,
     *,
     framing: str = "centre",
-    metrics: str | Sequence[str] = ("ecm", "psnr", "ssim"),
+    metrics: str | Sequence[str] = DEFAULT_METRICS,
     judges: str | Sequence[str] = (DEFAULT_JUDGE,),
     convention: str = "rgb",
     crop: str = CROP_VERSION,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Direction = Literal["higher", "lower"]
 MetricKind = Literal["image", "set", "cost"]
+Extra = Literal["distribution", "metrics"]
 MOST_DIGITS = 17
 Colour = Literal["rgb", "grey"]
 Role = Literal["model", "anchor", "published"]
@@ -162,7 +163,7 @@ class MetricSpec:
     trained against it, or against another metric of that network, is not ranked. Figures use the
     metric of a run with the highest `quality_axis` as the measure of image quality (0: never), and
     plot the columns in `regions`, the metric for each region of the face. A metric that `leads`
-    comes first in its group.
+    comes first in its group. `extras` are the extras of affectbench that computing it needs.
     """
 
     name: str
@@ -188,6 +189,7 @@ class MetricSpec:
     quality_axis: int = 0
     regions: tuple[str, ...] = ()
     leads: bool = False
+    extras: tuple[Extra, ...] = ()
 
     def __post_init__(self) -> None:
         """Raise ValueError for facts that no record could keep."""
@@ -198,6 +200,13 @@ class MetricSpec:
                 )
         if type(self.digits) is not int or not 0 <= self.digits <= MOST_DIGITS:
             raise ValueError(f"digits {self.digits!r} is no number from 0 to {MOST_DIGITS}")
+        unknown = [extra for extra in self.extras if extra not in get_args(Extra)]
+        if unknown:
+            raise ValueError(f"extra {unknown[0]!r} is none of {', '.join(get_args(Extra))}")
+
+    def recorded(self) -> dict[str, Any]:
+        """Return what a record says of the metric: all fields but those about installing it."""
+        return {name: value for name, value in as_json(self).items() if name != "extras"}
 
     @property
     def display(self) -> str:
@@ -385,9 +394,9 @@ class MetricPlugin:
     with the same `build` and settings are computed once per batch of a run, and each derives its
     own columns from the result: a judge runs only once per face.
 
-    `require()` raises MissingExtraError or AssetMissingError if the metric cannot run on this
-    machine. It is cheap, and a run calls it before anything else. `unfit(judge)` returns why a
-    judge cannot be used for the metric, or an empty string.
+    `require()` raises AssetMissingError or MissingPackageError if the metric lacks anything besides
+    the extras of its spec. It is cheap, and a run calls it before anything else. `unfit(judge)`
+    returns why a judge cannot be used for the metric, or an empty string.
 
     A metric of kind `set` has no value per image. Its columns are the inputs of the set-level
     value, such as features, and `finish(columns)` computes it: a record's `value`, `low` and `high`

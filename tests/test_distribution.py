@@ -26,7 +26,7 @@ from affectbench.cli.main import main
 from affectbench.errors import AssetMissingError, InputError, RecordError, WeightsError
 from affectbench.images.tensors import stack
 from affectbench.judges import DEFAULT_JUDGE, load_judge
-from affectbench.metrics import distribution, metric_plugin
+from affectbench.metrics import distribution, require_metric
 from affectbench.metrics.assets import INCEPTION
 from affectbench.metrics.catalogue import FED, FID, KID, KID_TORCH_FIDELITY
 from affectbench.metrics.distances import (
@@ -484,7 +484,7 @@ def test_fid_and_kid_are_torch_fidelitys_from_images_on(
 ) -> None:
     out = tmp_path / "out"
     with pytest.raises(AssetMissingError):
-        metric_plugin("fid").require()
+        require_metric("fid")
     assert main(["assets", "fetch", "inception"]) == 0
     command = [*arguments(toy_faces, out, "fid,kid-torch-fidelity"), "--save-images"]
     assert main(command) == 0

@@ -22,7 +22,7 @@ from scipy.ndimage import correlate1d
 from affectbench.cli.main import main
 from affectbench.errors import InputError, MissingExtraError
 from affectbench.images.tensors import stack
-from affectbench.metrics import metric_plugin, similarity
+from affectbench.metrics import metric_plugin, require_metric, similarity
 from affectbench.metrics.conventions import needed_side, size_gap
 from affectbench.metrics.similarity import MEASURES, SMALL_WEIGHTS, WEIGHTS
 from affectbench.types import MetricSettings
@@ -248,10 +248,10 @@ def test_without_piq(absent: str, monkeypatch: pytest.MonkeyPatch) -> None:
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda n: None if n == absent else found(n))
     for name in set(NAMES) - {"gmsd", "haarpsi"}:
-        metric_plugin(name).require()
+        require_metric(name)
     for name in ("gmsd", "haarpsi"):
         with pytest.raises(MissingExtraError, match=r"affectbench\[metrics\]"):
-            metric_plugin(name).require()
+            require_metric(name)
     with pytest.raises(MissingExtraError):
         similarity.gmsd(pattern(1), pattern(1))
 

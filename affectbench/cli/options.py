@@ -12,6 +12,7 @@ from affectbench.arguments import usable_path
 from affectbench.cli.output import note, say_rendered, tell
 from affectbench.errors import InputError
 from affectbench.faces.regions import CROP_VERSION, CROPS
+from affectbench.metrics.selection import DEFAULT_METRICS
 
 Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -80,9 +81,10 @@ def add_measuring(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--metrics",
         type=comma_list,
-        default=("ecm", "psnr", "ssim"),
+        default=DEFAULT_METRICS,
         metavar="NAME,...",
-        help="metrics, groups of them, or all; see `affectbench metrics` (default: ecm,psnr,ssim)",
+        help="metrics, groups of them, or all; see `affectbench metrics` "
+        f"(default: {','.join(DEFAULT_METRICS)})",
     )
     parser.add_argument("--convention", default="rgb", help="PSNR and SSIM rules (default: rgb)")
     parser.add_argument(

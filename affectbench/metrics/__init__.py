@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from affectbench.metrics.assets import require_extras
 from affectbench.registry import Registry
 from affectbench.types import MetricPlugin, MetricSpec
 
@@ -19,3 +20,10 @@ def metric_plugin(name: str) -> MetricPlugin:
     Raises UnknownNameError, with a suggestion, if there is none.
     """
     return METRICS.load(name)
+
+
+def require_metric(name: str) -> None:
+    """Raise MissingExtraError or AssetMissingError if a metric cannot run on this machine."""
+    plugin = metric_plugin(name)
+    require_extras(plugin.spec)
+    plugin.require()

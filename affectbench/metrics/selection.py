@@ -17,10 +17,11 @@ from affectbench.errors import (
     UnknownNameError,
     hint,
 )
-from affectbench.metrics import METRICS, metric_plugin
+from affectbench.metrics import METRICS, metric_plugin, require_metric
 from affectbench.registry import PluginError
 from affectbench.types import MetricSpec, as_json
 
+DEFAULT_METRICS = ("ecm", "psnr", "ssim")
 ALL = "all"
 PREFIX = "group:"
 GROUPS = (
@@ -96,7 +97,7 @@ def catalogue() -> list[dict[str, Any]]:
 def missing(name: str) -> str:
     """Return what a metric lacks on this machine and how to get it; empty if it can run."""
     try:
-        metric_plugin(name).require()
+        require_metric(name)
     except AffectBenchError as error:
         return remedy(error)
     return ""
