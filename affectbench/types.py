@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args, runtime_checkable
 
@@ -189,7 +189,7 @@ class MetricSpec:
     quality_axis: int = 0
     regions: tuple[str, ...] = ()
     leads: bool = False
-    extras: tuple[Extra, ...] = ()
+    extras: tuple[Extra, ...] = field(default=(), metadata={"recorded": False})
 
     def __post_init__(self) -> None:
         """Raise ValueError for facts that no record could keep."""
@@ -203,10 +203,6 @@ class MetricSpec:
         unknown = [extra for extra in self.extras if extra not in get_args(Extra)]
         if unknown:
             raise ValueError(f"extra {unknown[0]!r} is none of {', '.join(get_args(Extra))}")
-
-    def recorded(self) -> dict[str, Any]:
-        """Return what a record says of the metric: all fields but those about installing it."""
-        return {name: value for name, value in as_json(self).items() if name != "extras"}
 
     @property
     def display(self) -> str:
@@ -421,5 +417,9 @@ class MetricPlugin:
 
 
 def as_json(spec: Any) -> dict[str, Any]:
-    """Convert a frozen dataclass to plain JSON data (tuples become lists)."""
-    return dict(json.loads(json.dumps(asdict(spec))))
+    """Convert a frozen dataclass to plain JSON data (tuples become lists).
+
+    Fields that no record keeps are left out.
+    """
+    kept = {f.name for f in fields(spec) if f.metadata.get("recorded", True)}
+    return {k: v for k, v in json.loads(json.dumps(asdict(spec))).items() if k in kept}

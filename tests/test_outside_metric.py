@@ -15,6 +15,7 @@ import pytest
 from conftest import ROOT
 from run_writer import edit_record
 
+from affectbench.metrics import METRICS
 from affectbench.metrics.selection import missing
 from affectbench.report.cells import lay_out
 from affectbench.report.html.build import write_report
@@ -22,7 +23,7 @@ from affectbench.report.render import to_markdown
 from affectbench.report.table import build_table
 from affectbench.results.compare import compared
 from affectbench.results.runs import load_run
-from affectbench.types import MetricPlugin, MetricSpec
+from affectbench.types import MetricPlugin, MetricSpec, as_json
 
 METRIC = """
 import os
@@ -152,13 +153,13 @@ def test_without_its_extra_it_is_left_out_of_a_group_and_refused_by_name(
         *("edges", "1", "Edges", "fidelity", "lower", (0.0, 1.0), "none"), extras=("distribution",)
     )
     plugin = MetricPlugin(spec, lambda *_a: {}, lambda *_a: None)  # type: ignore[arg-type,return-value]
-    monkeypatch.setattr("affectbench.metrics.metric_plugin", lambda _name: plugin)
+    monkeypatch.setattr(METRICS, "load", lambda _name: plugin)
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda n: None if n == "tqdm" else found(n))
     assert missing("edges") == (
         "metric 'edges' needs an optional dependency: pip install 'affectbench[distribution]'"
     )
-    assert "extras" not in spec.recorded()
+    assert "extras" not in as_json(spec)
 
 
 def test_records_outlive_it(run_folder: Path, tmp_path: Path) -> None:

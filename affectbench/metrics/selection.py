@@ -17,7 +17,7 @@ from affectbench.errors import (
     UnknownNameError,
     hint,
 )
-from affectbench.metrics import METRICS, metric_plugin, require_metric
+from affectbench.metrics import METRICS, metric_plugin
 from affectbench.registry import PluginError
 from affectbench.types import MetricSpec, as_json
 
@@ -91,13 +91,14 @@ def groups() -> dict[str, tuple[str, ...]]:
 def catalogue() -> list[dict[str, Any]]:
     """Return all metrics as JSON data, by group; `missing` says what each lacks on this machine."""
     names = [name for members in groups().values() for name in members]
-    return [{**as_json(metric_plugin(name).spec), "missing": missing(name)} for name in names]
+    specs = [metric_plugin(name).spec for name in names]
+    return [{**as_json(s), "extras": list(s.extras), "missing": missing(s.name)} for s in specs]
 
 
 def missing(name: str) -> str:
     """Return what a metric lacks on this machine and how to get it; empty if it can run."""
     try:
-        require_metric(name)
+        metric_plugin(name).require()
     except AffectBenchError as error:
         return remedy(error)
     return ""

@@ -173,10 +173,10 @@ def _channel(
     noise = var_x - gain * covariance
     # A window in which HR or SR is flat carries no information; where SR and HR are negatively
     # correlated, SR is all noise.
-    seen, telling = var_y >= FLAT, var_x >= FLAT
+    seen, informative = var_y >= FLAT, var_x >= FLAT
     noise = torch.where(seen & (gain >= 0), noise, var_x)
-    noise = torch.where(telling, noise, 0.0)
-    gain = torch.where(seen & telling, gain, 0.0).clamp(min=0.0)
+    noise = torch.where(informative, noise, 0.0)
+    gain = torch.where(seen & informative, gain, 0.0).clamp(min=0.0)
     return gain, noise.clamp(min=FLAT), torch.where(seen, var_y, 0.0)
 
 

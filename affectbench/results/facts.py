@@ -16,8 +16,7 @@ _TODAY = (
     *("network", "quality_axis", "regions", "leads", "extras"),
 )
 """Fields about presentation: the installed spec overrides what a record says."""
-_FIELDS = tuple(field.name for field in fields(MetricSpec) if field.name != "extras")
-"""The fields that `MetricSpec.recorded` puts into a record."""
+_FIELDS = tuple(field.name for field in fields(MetricSpec) if field.metadata.get("recorded", True))
 _UNKNOWN: dict[str, Any] = {
     **dict.fromkeys(("version", "title", "group", "source"), ""),
     "range": (-math.inf, math.inf),

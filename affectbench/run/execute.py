@@ -252,7 +252,7 @@ class _Work:
             model={},
             dataset=plan.record_data(),
             protocol={"name": plan.protocol.name, **as_json(plan.protocol)},
-            metric={**cell.measure.plugin.spec.recorded(), "identity": cell.measure.identity},
+            metric={**as_json(cell.measure.plugin.spec), "identity": cell.measure.identity},
             n=len(plan.ids),
             provenance={
                 **provenance(str(self.device), self.threads, plan.batch_size),

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from affectbench.errors import AssetMissingError, InputError, MissingExtraError
-from affectbench.metrics import metric_plugin, require_metric
+from affectbench.metrics import metric_plugin
 from affectbench.metrics.conventions import needed_side, size_gap
 from affectbench.metrics.selection import AskedMetric, expand_metrics, remedy
 from affectbench.types import JudgeSpec, MetricPlugin, MetricSettings
@@ -107,7 +107,7 @@ def _reason(choice: AskedMetric, settings: MetricSettings, smallest: SmallestIma
     """Return why a metric of a group cannot be computed; raise for one that was named."""
     plugin = metric_plugin(choice.metric)
     try:
-        require_metric(choice.metric)
+        plugin.require()
         if smallest:
             _require_size(plugin, needed_side(plugin.spec, settings), smallest)
     except (AssetMissingError, MissingExtraError, InputError) as error:
