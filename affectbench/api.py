@@ -16,6 +16,7 @@ from affectbench.arguments import names, one_of, usable_path, whole
 from affectbench.errors import InputError
 from affectbench.faces.regions import CROP_VERSION, CROPS
 from affectbench.judges import DEFAULT_JUDGE, expand_judges
+from affectbench.metrics.selection import DEFAULT_METRICS
 from affectbench.report.render import write_tables
 from affectbench.report.table import wide_table
 from affectbench.results.boards import board_folders
@@ -84,7 +85,7 @@ def compare(
     data: Mapping[str, Path | str] | None = None,
     lr: Path | str | None = None,
     framing: str | None = None,
-    metrics: str | Sequence[str] = ("ecm", "psnr", "ssim"),
+    metrics: str | Sequence[str] = DEFAULT_METRICS,
     judges: str | Sequence[str] = (DEFAULT_JUDGE,),
     convention: str = "rgb",
     crop: str = CROP_VERSION,
@@ -166,7 +167,7 @@ def score(
     versus: str | None = None,
     bicubic: bool = False,
     framing: str = "centre",
-    metrics: str | Sequence[str] = ("ecm", "psnr", "ssim"),
+    metrics: str | Sequence[str] = DEFAULT_METRICS,
     judges: str | Sequence[str] = (DEFAULT_JUDGE,),
     convention: str = "rgb",
     crop: str = CROP_VERSION,

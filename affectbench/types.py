@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args, runtime_checkable
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Direction = Literal["higher", "lower"]
 MetricKind = Literal["image", "set", "cost"]
+Extra = Literal["distribution", "metrics"]
 MOST_DIGITS = 17
 Colour = Literal["rgb", "grey"]
 Role = Literal["model", "anchor", "published"]
@@ -163,7 +164,7 @@ class MetricSpec:
     trained against it, or against another metric of that network, is not ranked. Figures use the
     metric of a run with the highest `quality_axis` as the measure of image quality (0: never), and
     plot the columns in `regions`, the metric for each region of the face. A metric that `leads`
-    comes first in its group.
+    comes first in its group. `extras` are the extras of affectbench that computing it needs.
     """
 
     name: str
@@ -189,6 +190,7 @@ class MetricSpec:
     quality_axis: int = 0
     regions: tuple[str, ...] = ()
     leads: bool = False
+    extras: tuple[Extra, ...] = field(default=(), metadata={"recorded": False})
 
     def __post_init__(self) -> None:
         """Raise ValueError for facts that no record could keep."""
@@ -199,6 +201,9 @@ class MetricSpec:
                 )
         if type(self.digits) is not int or not 0 <= self.digits <= MOST_DIGITS:
             raise ValueError(f"digits {self.digits!r} is no number from 0 to {MOST_DIGITS}")
+        unknown = [extra for extra in self.extras if extra not in get_args(Extra)]
+        if unknown:
+            raise ValueError(f"extra {unknown[0]!r} is none of {', '.join(get_args(Extra))}")
 
     @property
     def display(self) -> str:
@@ -395,9 +400,9 @@ class MetricPlugin:
     with the same `build` and settings are computed once per batch of a run, and each derives its
     own columns from the result: a judge runs only once per face.
 
-    `require()` raises MissingExtraError or AssetMissingError if the metric cannot run on this
-    machine. It is cheap, and a run calls it before anything else. `unfit(judge)` returns why a
-    judge cannot be used for the metric, or an empty string.
+    `require()` raises AssetMissingError or MissingPackageError if the metric lacks anything besides
+    the extras of its spec. It is cheap, and a run calls it before anything else. `unfit(judge)`
+    returns why a judge cannot be used for the metric, or an empty string.
 
     A metric of kind `set` has no value per image. Its columns are the inputs of the set-level
     value, such as features, and `finish(columns)` computes it: a record's `value`, `low` and `high`
@@ -422,5 +427,9 @@ class MetricPlugin:
 
 
 def as_json(spec: Any) -> dict[str, Any]:
-    """Convert a frozen dataclass to plain JSON data (tuples become lists)."""
-    return dict(json.loads(json.dumps(asdict(spec))))
+    """Convert a frozen dataclass to plain JSON data (tuples become lists).
+
+    Fields that no record keeps are left out.
+    """
+    kept = {f.name for f in fields(spec) if f.metadata.get("recorded", True)}
+    return {k: v for k, v in json.loads(json.dumps(asdict(spec))).items() if k in kept}

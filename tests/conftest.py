@@ -6,7 +6,8 @@ import io
 import os
 import subprocess
 import sys
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from PIL import Image
 from tiny_models import write_esrgan
 
 from affectbench.cli.main import main
+from affectbench.run.batches import Batches
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -63,6 +65,22 @@ def toy_faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for i in range(8):
         Image.fromarray(pattern(i)).save(folder / f"face{i}.png")
     return folder
+
+
+@contextmanager
+def interrupted_after(count: int) -> Iterator[None]:
+    """Interrupt a run inside the block, as Ctrl-C does, after it has written `count` batches."""
+    write, written = Batches.write, []
+
+    def interrupted(self: Batches, number: int, *rest: object) -> None:
+        if len(written) == count:
+            raise KeyboardInterrupt
+        written.append(number)
+        write(self, number, *rest)  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Batches, "write", interrupted)
+        yield
 
 
 def affectbench(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import pattern
+from conftest import interrupted_after, pattern
 
 from affectbench import compare
 from affectbench.assets.catalogue import Address
@@ -39,7 +39,6 @@ from affectbench.metrics.distances import (
 from affectbench.results.boards import check_records
 from affectbench.results.runs import load_run
 from affectbench.run.again import run_again
-from affectbench.run.batches import Batches
 from affectbench.stats import jackknife_interval, sign_flip_p
 
 fidelity = pytest.importorskip("torch_fidelity")
@@ -372,23 +371,12 @@ def arguments(toy_faces: Path, out: Path, metrics: str) -> list[str]:
     return [*given, "--metrics", metrics, "--out", str(out)]
 
 
-def test_interrupted_and_resumed_gives_the_same_bytes(
-    toy_faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interrupted_and_resumed_gives_the_same_bytes(toy_faces: Path, tmp_path: Path) -> None:
     whole, out = tmp_path / "whole", tmp_path / "out"
     assert main(arguments(toy_faces, whole, "agreement,fed,ecm")) == 0
-    write, written = Batches.write, []
-
-    def interrupted(self: Batches, number: int, *rest: object) -> None:
-        if len(written) == 10:
-            raise KeyboardInterrupt
-        written.append(number)
-        write(self, number, *rest)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(Batches, "write", interrupted)
-    assert main(arguments(toy_faces, out, "agreement,fed,ecm")) == 130
+    with interrupted_after(10):
+        assert main(arguments(toy_faces, out, "agreement,fed,ecm")) == 130
     assert not (out / "table.csv").exists()
-    monkeypatch.setattr(Batches, "write", write)
     assert main(arguments(toy_faces, out, "agreement,fed,ecm")) == 0
     assert (out / "table.csv").read_bytes() == (whole / "table.csv").read_bytes()
     assert (out / "table.md").read_bytes() == (whole / "table.md").read_bytes()

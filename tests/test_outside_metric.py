@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -14,12 +15,15 @@ import pytest
 from conftest import ROOT
 from run_writer import edit_record
 
+from affectbench.metrics import METRICS
+from affectbench.metrics.selection import missing
 from affectbench.report.cells import lay_out
 from affectbench.report.html.build import write_report
 from affectbench.report.render import to_markdown
 from affectbench.report.table import build_table
 from affectbench.results.compare import compared
 from affectbench.results.runs import load_run
+from affectbench.types import MetricPlugin, MetricSpec, as_json
 
 METRIC = """
 import os
@@ -141,6 +145,23 @@ def test_it_is_run_again_with_its_tolerance(
     assert ("edges" in found) is differs, found
 
 
+def test_without_its_extra_it_is_left_out_of_a_group_and_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its plug-in checks nothing itself: the spec is enough."""
+    spec = MetricSpec(
+        *("edges", "1", "Edges", "fidelity", "lower", (0.0, 1.0), "none"), extras=("distribution",)
+    )
+    plugin = MetricPlugin(spec, lambda *_a: {}, lambda *_a: None)  # type: ignore[arg-type,return-value]
+    monkeypatch.setattr(METRICS, "load", lambda _name: plugin)
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda n: None if n == "tqdm" else found(n))
+    assert missing("edges") == (
+        "metric 'edges' needs an optional dependency: pip install 'affectbench[distribution]'"
+    )
+    assert "extras" not in as_json(spec)
+
+
 def test_records_outlive_it(run_folder: Path, tmp_path: Path) -> None:
     """It is not installed in this process: its records say the same of it."""
     run = load_run(run_folder)
@@ -195,6 +216,7 @@ def test_a_record_with_too_many_digits_is_refused(run_folder: Path, tmp_path: Pa
         ("kind='picture'", "cannot be imported: kind 'picture' is none of image, set, cost"),
         ("digits='2'", "cannot be imported: digits '2' is no number from 0 to 17"),
         ("digits=18", "cannot be imported: digits 18 is no number from 0 to 17"),
+        ("extras=('plot',)", "cannot be imported: extra 'plot' is none of distribution, metrics"),
     ],
 )
 def test_a_spec_that_no_record_could_keep_is_refused_when_it_is_loaded(

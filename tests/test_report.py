@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import warnings
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,6 @@ from affectbench.report.cells import lay_out
 from affectbench.report.figures import collect as collecting
 from affectbench.report.figures.collect import collect
 from affectbench.report.figures.drawing import inline_svg, write
-from affectbench.report.figures.expressions import confusion
 from affectbench.report.html import sections
 from affectbench.report.html.build import write_report
 from affectbench.report.html.pictures import embed
@@ -40,10 +40,11 @@ from affectbench.report.render import to_csv, to_markdown
 from affectbench.report.table import build_table, wide_table
 from affectbench.results.chosen import DISPUTED, RANDOM, WORST, chosen_faces
 from affectbench.results.compare import compared
+from affectbench.results.confusion import confusion
 from affectbench.results.faces import face_tables
 from affectbench.results.points import Point, pareto
 from affectbench.results.runs import Run, load_run
-from affectbench.results.views import View, build_views, judge_run
+from affectbench.results.views import View, build_views
 
 NASTY = "<script>alert(1)</script>\"'&$x$ü=1+{}%_#"
 FORMULAS = ("=cmd()", "+1", "-1", "@x")
@@ -155,11 +156,17 @@ def test_the_view_of_all_judges_is_the_table_of_the_run(run: Run, views: list[Vi
         assert lay_out(view.frame).blocks[0] in lay_out(compared(run)).blocks
 
 
+def run_of(run: Run, judge: str) -> Run:
+    """The run as if this judge had been its only one."""
+    kept = [r for r in run.records if r.metric["identity"].get("judge", judge) == judge]
+    return replace(run, settings={**run.settings, "judges": [judge]}, records=tuple(kept))
+
+
 def test_the_view_of_one_judge_is_the_table_of_a_run_with_that_judge(
     run: Run, views: list[View]
 ) -> None:
     for judge in ("mini-xception", "face-api"):
-        alone = judge_run(run, judge)
+        alone = run_of(run, judge)
         table = build_table(alone)
         mine = [v for v in views if v.convention == "rgb" and v.judge == judge]
         joint = pd.concat([wide_table(view.frame) for view in mine], ignore_index=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import pattern
+from conftest import interrupted_after, pattern
 from PIL import Image
 from test_run import toy
 
@@ -25,7 +25,6 @@ from affectbench.errors import InputError
 from affectbench.metrics.ecm import EcmMetric
 from affectbench.records import read_columns, write_columns
 from affectbench.results.runs import load_run
-from affectbench.run.batches import Batches
 
 MODELS = """
 import os, pathlib, shutil, torch
@@ -165,23 +164,12 @@ def test_one_content_under_two_names(tmp_path: Path, toy_faces: Path) -> None:
     assert main(arguments) == 0
 
 
-def test_one_content_under_two_names_killed_and_resumed(
-    tmp_path: Path, toy_faces: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_content_under_two_names_killed_and_resumed(tmp_path: Path, toy_faces: Path) -> None:
     rows = "nearest,nearest@name=again"
-    write, written = Batches.write, []
-
-    def interrupted(self: Batches, number: int, *rest: object) -> None:
-        if len(written) == 5:
-            raise KeyboardInterrupt
-        written.append(number)
-        write(self, number, *rest)  # type: ignore[arg-type]
-
     arguments = [toy(toy_faces, tmp_path / n, rows, "--metrics", "psnr") for n in ("a", "b")]
     assert main(arguments[0]) == 0
-    monkeypatch.setattr(Batches, "write", interrupted)
-    assert main(arguments[1]) == 130
-    monkeypatch.undo()
+    with interrupted_after(5):
+        assert main(arguments[1]) == 130
     assert main(arguments[1]) == 0
     tables = [(tmp_path / name / "table.csv").read_bytes() for name in ("a", "b")]
     assert tables[0] == tables[1]
@@ -232,24 +220,14 @@ def test_damaged_values_are_computed_again(
 
 @pytest.mark.parametrize("name", ["*.json", "*.parquet", "*"])
 def test_empty_unfinished_batches_are_done_again(
-    tmp_path: Path, toy_faces: Path, name: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, toy_faces: Path, name: str
 ) -> None:
     whole, out = tmp_path / "whole", tmp_path / "out"
     assert main(toy(toy_faces, whole, "nearest", "--metrics", "psnr")) == 0
-    write, written = Batches.write, []
-
-    def interrupted(self: Batches, number: int, *rest: object) -> None:
-        if len(written) == 5:
-            raise KeyboardInterrupt
-        written.append(number)
-        write(self, number, *rest)  # type: ignore[arg-type]
-
     for more in ((), ("--rerun", "all")):
-        written.clear()
-        monkeypatch.setattr(Batches, "write", interrupted)
         arguments = toy(toy_faces, out, "nearest", "--metrics", "psnr", *more)
-        assert main(arguments) == 130
-        monkeypatch.undo()
+        with interrupted_after(5):
+            assert main(arguments) == 130
         for path in (out / ".partial").rglob(name):
             if path.is_file():
                 path.write_bytes(b"")

@@ -22,12 +22,12 @@ from scipy.ndimage import correlate1d
 from affectbench.cli.main import main
 from affectbench.errors import InputError, MissingExtraError
 from affectbench.images.tensors import stack
-from affectbench.metrics import metric_plugin, similarity
+from affectbench.metrics import METRICS, metric_plugin, similarity
 from affectbench.metrics.conventions import needed_side, size_gap
 from affectbench.metrics.similarity import MEASURES, SMALL_WEIGHTS, WEIGHTS
 from affectbench.types import MetricSettings
 
-NAMES = ("mae", "ms_ssim", "ms_ssim_small", "vif", "gmsd", "haarpsi")
+NAMES = tuple(MEASURES)
 BEST = {"mae": 0.0, "gmsd": 0.0, "ms_ssim": 1.0, "ms_ssim_small": 1.0, "vif": 1.0, "haarpsi": 1.0}
 SIDES = {"mae": 1, "ms_ssim": 161, "ms_ssim_small": 81, "vif": 41, "gmsd": 6, "haarpsi": 16}
 SETTINGS = MetricSettings("rgb", 8, "celeba")
@@ -61,6 +61,15 @@ def _quiet() -> None:
 
 def function(name: str) -> Callable[..., torch.Tensor]:
     return getattr(similarity, name)  # type: ignore[no-any-return]
+
+
+def test_every_metric_of_the_family_has_a_function_and_expected_values() -> None:
+    family = {
+        name
+        for name in METRICS
+        if getattr(metric_plugin(name).build, "place", "") == "affectbench.metrics.similarity:build"
+    }
+    assert family == set(MEASURES) == set(BEST) == set(SIDES) == set(GOLDEN[4]) == set(GOLDEN[8])
 
 
 def noisy(hr: np.ndarray, levels: tuple[float, ...]) -> np.ndarray:

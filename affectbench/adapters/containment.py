@@ -103,10 +103,10 @@ def _stderr_of_its_own() -> Any:
         number = sys.stderr.fileno()
         return os.fdopen(number, "w", 1, "utf-8", "backslashreplace", closefd=False)
     except (AttributeError, OSError, ValueError):
-        return _Lent(sys.stderr)  # in a notebook stderr has no file descriptor
+        return _Uncloseable(sys.stderr)  # in a notebook stderr has no file descriptor
 
 
-class _Lent:
+class _Uncloseable:
     """A stream that cannot be closed."""
 
     def __init__(self, stream: Any) -> None:

@@ -95,7 +95,7 @@ def function_origin(function: types.FunctionType) -> Origin:
     return origin_of(str(names.get("__name__", "")), file)
 
 
-def names_itself(value: Any) -> bool:
+def is_identified_by_name(value: Any) -> bool:
     """Return whether a value is compiled code that is identified by its name."""
     named = isinstance(value, (types.BuiltinFunctionType, *DESCRIPTORS))
     own = getattr(value, "__module__", None) or ""

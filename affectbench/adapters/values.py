@@ -93,7 +93,7 @@ class Values:
                 return
         if isinstance(value, torch.jit.ScriptModule | torch.jit.ScriptFunction):
             self._script(value)
-        elif callable(value) and kinds.names_itself(value):
+        elif callable(value) and kinds.is_identified_by_name(value):
             self._foreign(value)
         else:
             self._instance(value)

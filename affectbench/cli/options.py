@@ -13,6 +13,7 @@ from affectbench.cli.output import note, say_rendered, tell
 from affectbench.errors import InputError
 from affectbench.faces.regions import CROP_VERSION, CROPS
 from affectbench.images.results import label_of
+from affectbench.metrics.selection import DEFAULT_METRICS
 
 if TYPE_CHECKING:
     from affectbench.results.gates import Limit
@@ -110,9 +111,10 @@ def add_measuring(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--metrics",
         type=comma_list,
-        default=("ecm", "psnr", "ssim"),
+        default=DEFAULT_METRICS,
         metavar="NAME,...",
-        help="metrics, groups of them, or all; see `affectbench metrics` (default: ecm,psnr,ssim)",
+        help="metrics, groups of them, or all; see `affectbench metrics` "
+        f"(default: {','.join(DEFAULT_METRICS)})",
     )
     parser.add_argument("--convention", default="rgb", help="PSNR and SSIM rules (default: rgb)")
     parser.add_argument(

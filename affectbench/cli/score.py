@@ -18,6 +18,7 @@ from affectbench.cli.options import (
 from affectbench.cli.output import note, say
 from affectbench.cli.tables import print_comparison, print_failures, print_place
 from affectbench.errors import InputError
+from affectbench.metrics.selection import DEFAULT_METRICS
 
 _EXAMPLES = """\
   affectbench score --sr my_results --hr ground_truth
@@ -125,7 +126,7 @@ def _measuring(arguments: argparse.Namespace) -> dict[str, Any]:
     options = measuring(arguments)
     options["convention"] = arguments.published or arguments.convention or "rgb"
     if arguments.metrics is None:
-        options["metrics"] = ("psnr", "ssim") if arguments.published else ("ecm", "psnr", "ssim")
+        options["metrics"] = ("psnr", "ssim") if arguments.published else DEFAULT_METRICS
     return options
 
 

@@ -136,11 +136,11 @@ def _used(file: BinaryIO, path: Path, use: Callable[[Image.Image], _T]) -> _T:
     with image:
         _refuse_unusual(image, path)
         if image.format == "TIFF":
-            _leave_lying(image)
+            _keep_orientation(image)
         return use(image)
 
 
-def _leave_lying(image: Image.Image) -> None:
+def _keep_orientation(image: Image.Image) -> None:
     """Keep Pillow from rotating a TIFF on loading, which fails if its metadata are damaged."""
     _orientation(image)  # Pillow caches the tags, and cannot read them later
     vars(image)["load_end"] = lambda: None

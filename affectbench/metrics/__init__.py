@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
+
+from affectbench.metrics.assets import require_extras
 from affectbench.registry import Registry
 from affectbench.types import MetricPlugin, MetricSpec
 
@@ -16,6 +20,13 @@ def list_metrics() -> list[MetricSpec]:
 def metric_plugin(name: str) -> MetricPlugin:
     """Return the metric with that name.
 
-    Raises UnknownNameError, with a suggestion, if there is none.
+    Its `require` also checks the extras of its spec. Raises UnknownNameError, with a suggestion,
+    if there is none.
     """
-    return METRICS.load(name)
+    plugin = METRICS.load(name)
+    return replace(plugin, require=partial(_require, plugin)) if plugin.spec.extras else plugin
+
+
+def _require(plugin: MetricPlugin) -> None:
+    require_extras(plugin.spec)
+    plugin.require()

@@ -8,6 +8,7 @@ from pathlib import Path
 from affectbench.assets.catalogue import Address, Asset, Bundled
 from affectbench.assets.packages import Member, Package
 from affectbench.errors import MissingExtraError, MissingPackageError
+from affectbench.types import Extra, MetricSpec
 
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -108,10 +109,18 @@ NIQE = Asset(
 ASSETS = (FACENET, INCEPTION, LPIPS_ALEX, LPIPS_VGG, DISTS, NIQE)
 
 
-def require_piq() -> None:
-    """Raise MissingExtraError if `piq`, or the torchvision that it needs, is missing."""
-    if not all(importlib.util.find_spec(name) for name in ("piq", "torchvision")):
-        raise MissingExtraError("gmsd and haarpsi (piq)", "metrics")
+MODULES: dict[Extra, tuple[str, ...]] = {
+    "distribution": ("torch_fidelity", "torchvision", "tqdm"),
+    "metrics": ("piq", "torchvision"),
+}
+"""The modules that each extra provides, with those that they import themselves."""
+
+
+def require_extras(spec: MetricSpec) -> None:
+    """Raise MissingExtraError if a module of the metric's extras is missing."""
+    for extra in spec.extras:
+        if not all(importlib.util.find_spec(name) for name in MODULES[extra]):
+            raise MissingExtraError(f"metric '{spec.name}'", extra)
 
 
 FACENET_PACKAGE = "facenet-pytorch"
@@ -130,15 +139,3 @@ def require_facenet() -> None:
     if missing:
         raise MissingPackageError("facenet-pytorch, for metric 'facenet',", " ".join(missing))
     FACENET.require()
-
-
-def require_inception() -> None:
-    """Require torch-fidelity and InceptionV3's weights.
-
-    Raises MissingExtraError or AssetMissingError.
-    """
-    modules = ("torch_fidelity", "torchvision", "tqdm")
-    if any(importlib.util.find_spec(name) is None for name in modules):
-        what = "features of InceptionV3, for 'fid' and 'kid',"
-        raise MissingExtraError(what, "distribution")
-    INCEPTION.require()

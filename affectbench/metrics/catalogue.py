@@ -111,7 +111,7 @@ def _similarity(spec: MetricSpec, **more: Any) -> MetricPlugin:
     return MetricPlugin(spec, build=_late("similarity:build", spec.name), **more)
 
 
-_THROUGH_PIQ = {"identify": _late("similarity:piq_record"), "require": assets.require_piq}
+_PIQ_RECORD = _late("similarity:piq_record")
 
 MAE = _similarity(
     _spec(
@@ -151,16 +151,18 @@ GMSD = _similarity(
         *("gmsd", "Gradient magnitude similarity deviation", "fidelity", "lower", _UNIT),
         source="Xue et al., IEEE TIP 23(2), 2014; piq",
         min_size=6,
+        extras=("metrics",),
     ),
-    **_THROUGH_PIQ,
+    identify=_PIQ_RECORD,
 )
 HAARPSI = _similarity(
     _spec(
         *("haarpsi", "Haar wavelet-based perceptual similarity", "fidelity", "higher", _UNIT),
         source="Reisenhofer et al., Signal Processing: Image Communication 61, 2018; piq",
         min_size=16,
+        extras=("metrics",),
     ),
-    **_THROUGH_PIQ,
+    identify=_PIQ_RECORD,
 )
 
 # Perceptual metrics
@@ -363,10 +365,10 @@ def _set(name: str, title: str, lowest: float = 0.0, **more: Any) -> MetricSpec:
 
 def _inception(spec: MetricSpec, kind: str) -> MetricPlugin:
     return MetricPlugin(
-        spec,
+        replace(spec, extras=("distribution",)),
         identify=_late("distribution:identify_inception"),
         build=_INCEPTION,
-        require=assets.require_inception,
+        require=assets.INCEPTION.require,
         finish=_late(f"distances:finish_{kind}"),
         difference=_late(f"distances:compare_{kind}"),
     )

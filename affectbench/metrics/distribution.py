@@ -111,13 +111,11 @@ def build_inception(
     device: torch.device,
 ) -> FeatureMetric:
     """Return the feature metric behind `fid` and `kid`."""
-    assets.require_inception()
     return FeatureMetric(load_inception(assets.INCEPTION.verified()[0], device), device)
 
 
 def identify_inception(_settings: MetricSettings) -> Mapping[str, Any]:
     """Return InceptionV3's weights, the layer, and the package that defines the network."""
-    assets.require_inception()
     weights = assets.INCEPTION.verified()[1]
     return {"weights": weights, "features": 2048, "package": version("torch-fidelity")}
 

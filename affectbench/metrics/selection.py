@@ -21,6 +21,7 @@ from affectbench.metrics import METRICS, metric_plugin
 from affectbench.registry import PluginError
 from affectbench.types import MetricSpec, as_json
 
+DEFAULT_METRICS = ("ecm", "psnr", "ssim")
 ALL = "all"
 PREFIX = "group:"
 GROUPS = (
@@ -90,7 +91,8 @@ def groups() -> dict[str, tuple[str, ...]]:
 def catalogue() -> list[dict[str, Any]]:
     """Return all metrics as JSON data, by group; `missing` says what each lacks on this machine."""
     names = [name for members in groups().values() for name in members]
-    return [{**as_json(metric_plugin(name).spec), "missing": missing(name)} for name in names]
+    specs = [metric_plugin(name).spec for name in names]
+    return [{**as_json(s), "extras": list(s.extras), "missing": missing(s.name)} for s in specs]
 
 
 def missing(name: str) -> str:

@@ -34,7 +34,8 @@ from torch.nn import functional as F
 
 from affectbench.images.luma import luma
 from affectbench.images.tensors import ImageLike, unit_range
-from affectbench.metrics import assets, catalogue, metric_plugin
+from affectbench.metrics import catalogue, metric_plugin
+from affectbench.metrics.assets import require_extras
 from affectbench.metrics.base import PairFunction, PairMetric, gaussian_taps, measured, window_means
 from affectbench.types import Judge, MetricSettings
 
@@ -172,10 +173,10 @@ def _channel(
     noise = var_x - gain * covariance
     # A window in which HR or SR is flat carries no information; where SR and HR are negatively
     # correlated, SR is all noise.
-    seen, telling = var_y >= FLAT, var_x >= FLAT
+    seen, informative = var_y >= FLAT, var_x >= FLAT
     noise = torch.where(seen & (gain >= 0), noise, var_x)
-    noise = torch.where(telling, noise, 0.0)
-    gain = torch.where(seen & telling, gain, 0.0).clamp(min=0.0)
+    noise = torch.where(informative, noise, 0.0)
+    gain = torch.where(seen & informative, gain, 0.0).clamp(min=0.0)
     return gain, noise.clamp(min=FLAT), torch.where(seen, var_y, 0.0)
 
 
@@ -186,7 +187,7 @@ def gmsd(sr: ImageLike, hr: ImageLike) -> torch.Tensor:
 
     Source: Xue et al., IEEE TIP 23(2), 2014.
     """
-    assets.require_piq()
+    require_extras(catalogue.GMSD.spec)
     return measured(catalogue.GMSD.spec, _gmsd, sr, hr)
 
 
@@ -200,7 +201,7 @@ def haarpsi(sr: ImageLike, hr: ImageLike) -> torch.Tensor:
     One value per image, exactly 1 for identical images. Arguments, result and errors as in `gmsd`.
     Source: Reisenhofer et al., Signal Processing: Image Communication 61, 2018.
     """
-    assets.require_piq()
+    require_extras(catalogue.HAARPSI.spec)
     return measured(catalogue.HAARPSI.spec, _haarpsi, sr, hr)
 
 
@@ -242,7 +243,6 @@ def build(
 
 def piq_record(_settings: MetricSettings) -> Mapping[str, str]:
     """Return the version of `piq` that computes the metric."""
-    assets.require_piq()
     return {"package": f"piq {version('piq')}"}
 
 

@@ -84,9 +84,9 @@ def check_csv(path: Path, run: Run) -> Iterator[str]:
 
 def _about(run: Run, row: Mapping[Any, Any]) -> dict[str, Any]:
     key = (row["role"], row["model"], row["dataset"])
-    mine = [r for r in run.records if (r.role, r.row, r.dataset["name"]) == key]
-    first = mine[0]
-    identities = [record.metric["identity"] for record in mine]
+    own = [r for r in run.records if (r.role, r.row, r.dataset["name"]) == key]
+    first = own[0]
+    identities = [record.metric["identity"] for record in own]
     judges = dict.fromkeys(
         f"{i['judge']}@{i.get('judge_revision')}" for i in identities if "judge" in i
     )

@@ -13,10 +13,10 @@ from affectbench.types import MetricSpec
 
 _TODAY = (
     *("label", "digits", "summaries", "tolerance"),
-    *("network", "quality_axis", "regions", "leads"),
+    *("network", "quality_axis", "regions", "leads", "extras"),
 )
 """Fields about presentation: the installed spec overrides what a record says."""
-_FIELDS = tuple(field.name for field in fields(MetricSpec))
+_FIELDS = tuple(field.name for field in fields(MetricSpec) if field.metadata.get("recorded", True))
 _UNKNOWN: dict[str, Any] = {
     **dict.fromkeys(("version", "title", "group", "source"), ""),
     "range": (-math.inf, math.inf),

@@ -64,12 +64,6 @@ def judges_of(run: Run) -> list[str]:
     return [judge for judge in run.settings["judges"] if judge in found]
 
 
-def judge_run(run: Run, judge: str) -> Run:
-    """Return the run as if `judge` had been its only judge."""
-    shared = [r for r in run.records if not r.metric["per_judge"]]
-    return _part(run, [*_of_judge(run, judge), *shared], judge=judge)
-
-
 def _seen(whole: Frame, other: Frame, part: Run, judge: str) -> Frame:
     """Return the rows of `whole` with the columns of `part`.
 

@@ -28,6 +28,7 @@ from affectbench.errors import InputError, UnknownNameError, listed
 from affectbench.faces.regions import CROP_VERSION, face_box
 from affectbench.images.results import pair
 from affectbench.judges import judge_spec
+from affectbench.metrics.selection import DEFAULT_METRICS
 from affectbench.records import distinct_slugs
 from affectbench.run.anchors import ANCHORS, anchor_rows
 from affectbench.run.measures import Measure, Selection, SmallestImage, select
@@ -58,7 +59,7 @@ class RunRequest:
 
     models: tuple[ModelRequest, ...]
     datasets: tuple[tuple[str, Path | None], ...] = (("demo", None),)
-    metrics: tuple[str, ...] = ("ecm", "psnr", "ssim")
+    metrics: tuple[str, ...] = DEFAULT_METRICS
     judges: tuple[str, ...] = ()
     convention: str = "rgb"
     crop: str = CROP_VERSION

@@ -112,10 +112,10 @@ def _kept(
     in_doubt = bool(((statistic >= low) & (statistic <= high)).any())
     if in_doubt and math.isfinite(_quantile(largest, level)) and draws < MANY_DRAWS:
         largest = np.concatenate([largest, flip(draws=MANY_DRAWS - draws)])
-    apart = means != 0
-    apart[random] = statistic > _quantile(largest, level) * (1.0 + _ROUNDING)
+    different = means != 0
+    different[random] = statistic > _quantile(largest, level) * (1.0 + _ROUNDING)
     keep = np.ones(gains.shape[1], dtype=np.bool_)
-    keep[np.where(means > 0, pairs[:, 1], pairs[:, 0])[apart]] = False
+    keep[np.where(means > 0, pairs[:, 1], pairs[:, 0])[different]] = False
     return keep
 
 

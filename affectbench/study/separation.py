@@ -32,8 +32,8 @@ def judge_scores(judged: Judged, pairs: Pairs) -> dict[str, Floats]:
         "distance of log-probabilities": logits_apart.numpy(),
     }
     if judged.features is not None:
-        apart = judged.features[pairs.first] - judged.features[pairs.second]
-        scores["distance of features"] = apart.norm(dim=1).numpy()
+        distances = judged.features[pairs.first] - judged.features[pairs.second]
+        scores["distance of features"] = distances.norm(dim=1).numpy()
     return scores
 
 
@@ -54,8 +54,8 @@ def judgeless_scores(
         found["PSNR"].append(-psnr(a, b))
         found["SSIM"].append(-ssim(a, b))
     scores = {name: torch.cat(values).numpy() for name, values in found.items()}
-    apart = (descriptors[pairs.first] - descriptors[pairs.second]).norm(dim=1)
-    return {**scores, "identity distance": apart.numpy()}
+    distances = (descriptors[pairs.first] - descriptors[pairs.second]).norm(dim=1)
+    return {**scores, "identity distance": distances.numpy()}
 
 
 def separation(

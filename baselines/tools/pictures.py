@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from affectbench.adapters import load_model
 from affectbench.datasets import load_dataset
 from affectbench.images.resizing import resize
 from affectbench.images.tensors import quantise, stack, unit_range
+from affectbench.types import Model
 
 SIZE, GAP, ENLARGED = 128, 4, 2
 MODEL = "affectsrnet"
@@ -29,7 +31,7 @@ def columns(hr: list[NDArray[np.uint8]], scale: int) -> list[list[NDArray[np.uin
     """Return the pictures column by column: LR, bicubic, SR, HR, all of HR's size."""
     low = SIZE // scale
     lr = [resize(face, low, low, "pil-bicubic") for face in hr]
-    model = load_model(MODEL, scale)
+    model = cast(Model, load_model(MODEL, scale))
     with torch.inference_mode():
         found = quantise(model(unit_range(stack(lr)))).permute(0, 2, 3, 1).numpy()
     return [

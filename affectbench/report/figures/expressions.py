@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from affectbench.report.figures.drawing import Drawing, absent
 from affectbench.report.figures.style import INK, looks
-from affectbench.results.faces import FaceTable, Floats, Judged, Reading
+from affectbench.results.confusion import confusions
+from affectbench.results.faces import FaceTable, Floats, Judged
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,8 +61,7 @@ def confusion_figure(faces: FaceTable, judge: str) -> Drawing:
     if judged is None or not readings:
         reason = f"{title} needs the labels that a judge reads on SR; this run has none."
         return absent("confusion", faces.dataset, title, reason)
-    names = _classes(judged, readings)
-    counts = {name: confusion(judged.label, r.label, names) for name, r in readings.items()}
+    names, counts = confusions(judged, readings)
     columns = min(len(counts), 3)
     rows = math.ceil(len(counts) / columns)
     return Drawing(
@@ -79,29 +79,12 @@ def confusion_figure(faces: FaceTable, judge: str) -> Drawing:
     )
 
 
-def confusion(
-    hr: NDArray[np.str_], sr: NDArray[np.str_], names: Sequence[str]
-) -> NDArray[np.int64]:
-    """Return counts (K, K): rows are the classes of HR, columns of SR; faces need both."""
-    index = {name: i for i, name in enumerate(names)}
-    counts = np.zeros((len(names), len(names)), dtype=np.int64)
-    for a, b in zip(hr, sr, strict=True):
-        if str(a) in index and str(b) in index:
-            counts[index[str(a)], index[str(b)]] += 1
-    return counts
-
-
 def _of(faces: FaceTable, judge: str) -> Judged | None:
     return next((judged for judged in faces.judges if judged.name == judge), None)
 
 
 def _known(values: Floats) -> Floats:
     return values[np.isfinite(values)]
-
-
-def _classes(judged: Judged, readings: Mapping[str, Reading]) -> list[str]:
-    seen = {*judged.label, *(label for r in readings.values() for label in r.label)} - {""}
-    return [name for name in judged.classes if name in seen] or sorted(map(str, seen))
 
 
 def _said(name: str, counts: NDArray[np.int64], names: Sequence[str]) -> str:

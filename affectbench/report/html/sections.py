@@ -12,11 +12,12 @@ from affectbench.report.latex import to_latex
 from affectbench.report.render import to_csv, to_markdown
 from affectbench.report.table import wide_table
 from affectbench.results.views import View
+from affectbench.results.winners import winners
 
 
 @dataclass(frozen=True)
-class Winner:
-    """The best models by a metric, their score, and the others indistinguishable from them."""
+class ShownWinner:
+    """The best models by a metric, their score, and a remark on the others."""
 
     label: str
     lines: tuple[Line, ...]
@@ -31,7 +32,7 @@ class ShownView:
     view: View
     layout: Layout
     table: ResultsTable
-    winners: tuple[Winner, ...]
+    winners: tuple[ShownWinner, ...]
 
 
 @dataclass(frozen=True)
@@ -72,20 +73,14 @@ def _shown(view: View, identifier: str) -> ShownView:
     return ShownView(view, layout, table, tuple(_winners(view, layout)))
 
 
-def _winners(view: View, layout: Layout) -> Iterator[Winner]:
-    """Yield the best models by each metric and the others indistinguishable from them."""
-    lines = [line for line in layout.blocks[0].lines if not line.anchor]
-    values = [value for row in view.frame.rows for value in row.values.items()]
-    tested = {name for name, value in values if value.among_best is not None}
-    for name, column in view.frame.columns.items():
-        best = tuple(line for line in lines if line.cells[name].best)
-        if not best:
-            continue
-        tied = [line.model for line in lines if line.cells[name].tied]
-        remark = f"not told apart from {', '.join(tied)}" if tied else ""
-        remark = remark if name in tested else "too few faces to test it"
-        score = f"{best[0].cells[name].text} {column.spec.unit}".strip()
-        yield Winner(column.label, best, score, remark)
+def _winners(view: View, layout: Layout) -> Iterator[ShownWinner]:
+    lines = layout.blocks[0].lines
+    for winner in winners(view.frame):
+        best = tuple(lines[place] for place in winner.best)
+        remark = f"not told apart from {', '.join(winner.tied)}" if winner.tied else ""
+        remark = remark if winner.tested else "too few faces to test it"
+        score = f"{best[0].cells[winner.column.name].text} {winner.column.spec.unit}".strip()
+        yield ShownWinner(winner.column.label, best, score, remark)
 
 
 def switches(views: Sequence[View]) -> Switches:

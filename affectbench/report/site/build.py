@@ -41,6 +41,7 @@ from affectbench.results.faces import face_tables
 from affectbench.results.facts import display_of
 from affectbench.results.runs import Run, load_run
 from affectbench.results.views import View, build_views
+from affectbench.results.winners import winners
 from affectbench.texts import unicode_text
 
 COMMANDS = """\
@@ -171,18 +172,15 @@ def _index(
 def _standing(view: View) -> str:
     """Describe the best model by ECM in a board's first view, and those tied with it."""
     frame = view.frame
-    rows = [row for row in frame.rows if not row.is_anchor]
-    name, column = next(iter(frame.columns.items()))
-    known = [(row, value) for row in rows if (value := row.known(name))]
-    best = next((row for row, value in known if value.best), None)
-    if best is None:
-        return f"{len(rows)} models."
-    score = next(
-        li.cells[name].text for li in lay_out(frame).blocks[0].lines if li.cells[name].best
-    )
-    text = f"{len(rows)} models. Best by {column.label}: {best.model}, {score}"
-    tied = [row.model for row, value in known if value.is_tied]
-    text += f"; not told apart from {', '.join(tied)}" if tied else ""
+    first = next(iter(frame.columns))
+    count = sum(not row.is_anchor for row in frame.rows)
+    winner = next((found for found in winners(frame) if found.column.name == first), None)
+    if winner is None:
+        return f"{count} models."
+    place = winner.best[0]
+    best, score = frame.rows[place], lay_out(frame).blocks[0].lines[place].cells[first].text
+    text = f"{count} models. Best by {winner.column.label}: {best.model}, {score}"
+    text += f"; not told apart from {', '.join(winner.tied)}" if winner.tied else ""
     return f"{text}; not shown to beat a stranger's face." if best.no_information else f"{text}."
 
 
