@@ -413,7 +413,8 @@ def test_names_are_harmless_in_csv_markdown_and_latex(nasty_folder: Path) -> Non
     assert "<script>" not in markdown
     assert "&lt;script&gt;" in markdown
     latex = to_latex(lay_out(view.frame))
-    body = "\n".join(line for line in latex.splitlines() if not line.startswith("%"))
+    lines = (line.removesuffix("{!}{%") for line in latex.splitlines())  # our own comments
+    body = "\n".join(line for line in lines if not line.startswith("%"))
     for character in "&%$#_":
         escaped = re.sub(rf"\\{re.escape(character)}", "", body)
         if character == "&":
