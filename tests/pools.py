@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -77,7 +78,7 @@ class PoolExecutor:
 
     size, seed = 3, 0
     dies: Dies = staticmethod(lambda _unit: False)
-    pools: list[LocalPool]
+    pools: ClassVar[list[LocalPool]] = []
 
     def __init__(self, cluster: Cluster, folder: RunFolder, progress: Advance, note: Note) -> None:
         self._folder, self._progress, self._note = folder, progress, note

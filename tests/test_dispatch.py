@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
 from conftest import pattern
@@ -15,7 +17,7 @@ from affectbench import compare
 from affectbench.api import Comparison
 from affectbench.errors import ChangedError, InputError, MissingExtraError
 from affectbench.run.cluster import Cluster
-from affectbench.run.worker import Unit
+from affectbench.run.worker import Setup, Unit, Worker, versions
 
 MODELS = """
 import torch
@@ -42,7 +44,7 @@ def pool(monkeypatch: pytest.MonkeyPatch) -> type[PoolExecutor]:
     """Workers of this process instead of Ray's."""
 
     class Own(PoolExecutor):
-        pools = []
+        pools: ClassVar[list[Any]] = []
 
     monkeypatch.setattr("affectbench.run.session._ray_executor", Own)
     monkeypatch.setattr(Cluster, "require", lambda self: None)
@@ -86,11 +88,11 @@ def specs(result: Comparison) -> dict[tuple[str, str], Any]:
 
 
 def test_the_same_bytes_as_a_local_run(tmp_path: Path, faces: Path, rows: str, pool: Any) -> None:
-    local = run(faces, tmp_path / "local", rows, "local", metrics="ecm,psnr,ssim")
+    local = run(faces, tmp_path / "local", rows, "local", metrics="ecm,psnr,ssim,fed")
     assert {r.row for r in local.outcome.failed} == {"raises", "dark", "mixes", "unbuilt"}
     for seed in range(2):
         pool.seed = seed
-        found = run(faces, tmp_path / f"pool{seed}", rows, metrics="ecm,psnr,ssim")
+        found = run(faces, tmp_path / f"pool{seed}", rows, metrics="ecm,psnr,ssim,fed")
         assert tables(found.folder) == tables(local.folder)
         assert errors(found) == errors(local)
         assert specs(found) == specs(local)
@@ -114,3 +116,140 @@ def test_few_batches_and_many_workers(tmp_path: Path, faces: Path, pool: Any, si
     assert tables(found.folder) == tables(local.folder)
     widths = {len(unit.parts) for unit in pool.pools[0].computed}
     assert max(widths) == (5 if size == 1 else 2)
+
+
+def deadly(*numbers: int, times: int = 1, alone: bool = False) -> Any:
+    """Workers die so often of these batches; with `alone`, only of row 1."""
+    left = dict.fromkeys(numbers, times)
+
+    def dies(unit: Unit) -> bool:
+        if not left.get(unit.number) or (alone and all(part.row != 1 for part in unit.parts)):
+            return False
+        left[unit.number] -= 1
+        return True
+
+    return staticmethod(dies)
+
+
+def test_deaths_cost_nothing(tmp_path: Path, faces: Path, rows: str, pool: Any) -> None:
+    local = run(faces, tmp_path / "local", rows, "local", metrics="psnr")
+    told: list[str] = []
+    pool.dies = deadly(0, 1, 2, 3, 4, times=2)
+    found = run(faces, tmp_path / "pool", rows, metrics="psnr", note=told.append)
+    assert tables(found.folder) == tables(local.folder)
+    assert errors(found) == errors(local)
+    assert sum("a worker died; what it had not finished" in line for line in told) >= 5
+
+
+def test_a_row_that_kills_its_workers_fails_alone(tmp_path: Path, faces: Path, pool: Any) -> None:
+    local = run(faces, tmp_path / "local", "bicubic,lanczos", "local", metrics="psnr")
+    pool.dies = deadly(2, times=99, alone=True)
+    found = run(faces, tmp_path / "pool", "bicubic,nearest,lanczos", metrics="psnr")
+    assert [r.row for r in found.outcome.failed] == ["nearest"]
+    assert "nearest: 3 workers died of the same batch" in found.failed[0]
+    kept = {k: v for k, v in tables(found.folder).items() if k.endswith(".parquet")}
+    assert kept == {k: v for k, v in tables(local.folder).items() if k.endswith(".parquet")}
+
+
+class Killed(BaseException):
+    """The end of the process that gives out units."""
+
+
+@pytest.mark.parametrize(("first", "then"), [("local", "ray"), ("ray", "local"), ("ray", "ray")])
+def test_resumed_in_either_direction(
+    tmp_path: Path, faces: Path, rows: str, pool: Any, first: str, then: str
+) -> None:
+    whole = run(faces, tmp_path / "whole", rows, "local", metrics="ecm,psnr")
+
+    def stop(_name: str, done: int, _total: int) -> None:
+        if done >= 4:
+            raise Killed
+
+    out = tmp_path / "out"
+    with pytest.raises(Killed):
+        run(faces, out, rows, first, metrics="ecm,psnr", progress=stop)
+    assert not (out / "table.csv").exists()
+    assert (out / ".partial").is_dir()
+    pool.pools.clear()
+    found = run(faces, out, rows, then, metrics="ecm,psnr")
+    assert tables(out) == tables(whole.folder)
+    assert errors(found) == errors(whole)
+    if then == "ray":
+        again = {
+            unit.number for unit in pool.pools[0].computed for part in unit.parts if part.row == 0
+        }
+        assert 0 not in again or first == "ray"
+        assert len(again) < 5
+
+
+def test_images_are_saved_by_workers(tmp_path: Path, faces: Path, rows: str, pool: Any) -> None:
+    def saved(out: Path) -> dict[str, bytes]:
+        """The images but those of rows that fail half way: later batches may be there already."""
+        whole = [p for p in out.rglob("*.png") if not p.parent.name.startswith(("dark", "mixes"))]
+        return {str(p.relative_to(out)): p.read_bytes() for p in whole}
+
+    local = run(faces, tmp_path / "local", rows, "local", metrics="psnr", save_images=True)
+    found = run(faces, tmp_path / "pool", rows, metrics="psnr", save_images=True)
+    assert saved(found.folder) == saved(local.folder)
+    for path in list(found.folder.rglob("*.png"))[::3]:
+        path.unlink()
+    before = tables(found.folder)
+    run(faces, found.folder, rows, metrics="psnr", save_images=True)
+    assert saved(found.folder) == saved(local.folder)
+    assert tables(found.folder) == before
+
+
+def test_no_pixels_travel(tmp_path: Path, faces: Path, pool: Any, monkeypatch: Any) -> None:
+    run(faces, tmp_path / "out", "bicubic", metrics="psnr")
+    assert len(pool.pools[0]._plan) < 40_000  # 9 faces of 64x64 are 110,592 bytes
+
+
+def test_a_face_that_changes_meanwhile(tmp_path: Path, pool: Any, monkeypatch: Any) -> None:
+    folder = tmp_path / "faces"
+    folder.mkdir()
+    for i in range(4):
+        Image.fromarray(pattern(i)).save(folder / f"{i}.png")
+    begin = pool.run
+
+    def swapped(self: Any, *given: Any) -> None:
+        Image.fromarray(pattern(7)).save(folder / "2.png")
+        begin(self, *given)
+
+    monkeypatch.setattr(pool, "run", swapped)
+    with pytest.raises(ChangedError, match=r"2\.png: changed while the run"):
+        run(folder, tmp_path / "out", "bicubic", metrics="psnr")
+
+
+def test_what_a_worker_must_share(tmp_path: Path, faces: Path) -> None:
+    plan = SimpleNamespace(device="cpu", cells=())
+    here = Setup(str(tmp_path), (str(faces),), {}, versions(), 1, None)
+    for change, problem in [
+        ({"paths": ("/no/such/folder",)}, "/no/such/folder is not there"),
+        ({"folder": "/no/such/place"}, "/no/such/place is not there"),
+        ({"versions": {**versions(), "torch": "0.1"}}, "and the run was started with 0.1"),
+    ]:
+        assert problem in Worker().begin(plan, replace(here, **change)).problem  # type: ignore[arg-type]
+    greeting = Worker().begin(replace_device(plan, "cuda:99"), here)
+    assert "cuda:99" in greeting.problem
+
+
+def replace_device(plan: Any, device: str) -> Any:
+    return SimpleNamespace(**{**vars(plan), "device": device})
+
+
+def test_options(tmp_path: Path, faces: Path) -> None:
+    for option in ("address", "workers", "gpus_per_worker"):
+        with pytest.raises(InputError, match="needs --executor ray"):
+            run(faces, tmp_path, "bicubic", "local", **{option: 1})
+    for given in ({"workers": 0}, {"gpus_per_worker": -1}, {"gpus_per_worker": 1.5}):
+        with pytest.raises(InputError):
+            run(faces, tmp_path, "bicubic", **given)
+    with pytest.raises(InputError, match="--executor slurm: is none of local, ray"):
+        run(faces, tmp_path, "bicubic", "slurm")
+
+
+def test_without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingExtraError, match=r"affectbench\[ray\]"):
+        compare("bicubic", executor="ray")

@@ -109,6 +109,7 @@ def _connect(cluster: Cluster, room: Room) -> None:
     quiet = {"logging_level": "ERROR", "log_to_driver": False}
     with _own_signals():
         if cluster.address is None:
+            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing leaves this machine
             cpus = max(os.cpu_count() or 1, int(room.cpus) * (cluster.workers or 1))
             ray.init(address="local", num_cpus=cpus, include_dashboard=False, **quiet)
             return
