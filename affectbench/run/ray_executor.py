@@ -107,20 +107,21 @@ class RayExecutor:
 
 def _connect(cluster: Cluster, room: Room) -> None:
     quiet = {"logging_level": "ERROR", "log_to_driver": False}
-    with _own_signals():
-        if cluster.address is None:
-            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing leaves this machine
-            cpus = max(os.cpu_count() or 1, int(room.cpus) * (cluster.workers or 1))
-            ray.init(address="local", num_cpus=cpus, include_dashboard=False, **quiet)
-            return
-        try:
-            ray.init(address=cluster.address, **quiet)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            reason = (str(error) or type(error).__name__).splitlines()[0]
-            raise InputError(
-                f"--address {cluster.address}: no Ray cluster answers there ({reason}); start one "
-                "with 'ray start --head', or leave --address out"
-            ) from error
+    if cluster.address is None:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing leaves this machine
+        cpus = max(os.cpu_count() or 1, int(room.cpus) * (cluster.workers or 1))
+        given = {"address": "local", "num_cpus": cpus, "include_dashboard": False}
+        trouble, remedy = "--executor ray: Ray cannot be started here", "see the logs in /tmp/ray"
+    else:
+        given = {"address": cluster.address}
+        trouble = f"--address {cluster.address}: no Ray cluster answers there"
+        remedy = "start one with 'ray start --head', or leave --address out"
+    try:
+        with _own_signals():
+            ray.init(**given, **quiet)
+    except Exception as error:  # Ray raises plain exceptions
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise InputError(f"{trouble} ({reason}); {remedy}") from error
 
 
 @contextmanager

@@ -76,7 +76,7 @@ class RayPool:
         self.size = workers
         self.device = ""
         self._room, self._patience, self._note = room, patience, note
-        self._actor = ray.remote(RayWorker).options(  # type: ignore[attr-defined]
+        self._actor = ray.remote(RayWorker).options(
             num_cpus=room.cpus, num_gpus=room.gpus, max_restarts=0, max_task_retries=0
         )
         self._members: list[_Member] = []
@@ -159,7 +159,9 @@ class RayPool:
         try:
             result = ray.get(ref)
         except RayTaskError as error:
-            raise error.as_instanceof_cause() from error
+            if member.greeting is not None:
+                raise InputError(f"a worker cannot take up the plan: {_why(error)}") from error
+            raise
         except RayActorError as error:
             return self._bury(member, error)
         if isinstance(result, Greeting):
