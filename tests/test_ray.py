@@ -61,6 +61,12 @@ def cluster() -> Iterator[Any]:
     made.shutdown()
 
 
+@pytest.fixture
+def faces(toy_faces: Path) -> Path:
+    """Eight pictures: four batches."""
+    return toy_faces
+
+
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
     """As many threads as a node has cores."""

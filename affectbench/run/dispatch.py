@@ -289,7 +289,7 @@ class _Ledger:
         lost: set[int | None] = set()
         for where, loss in self._losses:
             if where < number and loss.row == row:
-                lost |= {None} if loss.whole else set(loss.cells)
+                lost.update([None] if loss.whole else loss.cells)
         return lost
 
     def _commit(self, before: int) -> None:

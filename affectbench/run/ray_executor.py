@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import ray
 import torch
@@ -106,19 +107,19 @@ class RayExecutor:
 
 
 def _connect(cluster: Cluster, room: Room) -> None:
-    quiet = {"logging_level": "ERROR", "log_to_driver": False}
+    given: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
     if cluster.address is None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing leaves this machine
         cpus = max(os.cpu_count() or 1, int(room.cpus) * (cluster.workers or 1))
-        given = {"address": "local", "num_cpus": cpus, "include_dashboard": False}
+        given |= {"address": "local", "num_cpus": cpus, "include_dashboard": False}
         trouble, remedy = "--executor ray: Ray cannot be started here", "see the logs in /tmp/ray"
     else:
-        given = {"address": cluster.address}
+        given["address"] = cluster.address
         trouble = f"--address {cluster.address}: no Ray cluster answers there"
         remedy = "start one with 'ray start --head', or leave --address out"
     try:
         with _own_signals():
-            ray.init(**given, **quiet)
+            ray.init(**given)
     except Exception as error:  # Ray raises plain exceptions
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(f"{trouble} ({reason}); {remedy}") from error
@@ -135,7 +136,8 @@ def _own_signals() -> Iterator[None]:
         yield
     finally:
         for number, handler in kept.items():
-            signal.signal(number, handler)
+            if handler is not None:  # one that was not set by Python
+                signal.signal(number, handler)
 
 
 def _paths(plan: DatasetPlan) -> list[str]:
