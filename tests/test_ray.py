@@ -15,9 +15,13 @@ from typing import Any
 import pytest
 from test_dispatch import errors, run, specs, tables
 
+from affectbench.adapters import parse_models
 from affectbench.errors import InputError, StorageError
 from affectbench.run.cluster import Cluster
+from affectbench.run.folder import RunFolder
+from affectbench.run.plan import RunRequest, make_plan
 from affectbench.run.session import run_comparison
+from affectbench.types import TestProtocol
 
 pytestmark = pytest.mark.slow
 ray = pytest.importorskip("ray")
@@ -89,6 +93,13 @@ def on(cluster: Any, faces: Path, out: Path, rows: str, **more: Any) -> Any:
     return run(faces, out, rows, "ray", **{"address": cluster.address, "workers": 2, **more})
 
 
+def request_for(faces: Path) -> RunRequest:
+    protocol = TestProtocol(4, 64)
+    return RunRequest(
+        tuple(parse_models("bicubic")), (("toy", faces),), ("psnr",), protocol=protocol
+    )
+
+
 @pytest.fixture
 def met(monkeypatch: pytest.MonkeyPatch) -> dict[int, str]:
     """The processes of workers that were ready for work, and the GPUs that each one sees."""
@@ -120,15 +131,28 @@ def test_the_same_bytes_and_back(
 def test_two_gpus_are_two_workers_with_one_each(
     tmp_path: Path, faces: Path, cluster: Any, met: dict[int, str]
 ) -> None:
-    local = run(faces, tmp_path / "local", "bicubic", "local", metrics="psnr")
-    more = {"metrics": "psnr", "gpus_per_worker": 1, "device": "cpu"}
-    found = on(cluster, faces, tmp_path / "ray", "bicubic", **more)
-    assert tables(found.folder) == tables(local.folder)
-    assert sorted(met.values()) == ["0", "1"]  # on the one node with GPUs
+    from affectbench.run.ray_executor import RayExecutor
+    from affectbench.run.ray_pool import RayPool, Room
+
+    plan = make_plan(request_for(faces), print)[0]
+    executor = RayExecutor(Cluster(cluster.address), RunFolder(tmp_path), print, print)
+    ray.init(address=cluster.address, log_to_driver=False)
+    try:
+        pool = RayPool(Room(1, 1.0), 2, 600, print)
+        pool.begin(plan, executor._setup(plan))
+        while len(met) < 2:
+            pool.wait()
+        assert sorted(met.values()) == ["0", "1"]  # on the one node with GPUs
+        pool.close()
+    finally:
+        ray.shutdown()
+
+
+def test_gpus_that_nobody_can_have(tmp_path: Path, faces: Path, cluster: Any) -> None:
     with pytest.raises(InputError, match="--device cuda:1: Ray says which GPU a worker has"):
-        on(cluster, faces, tmp_path / "other", "bicubic", **{**more, "device": "cuda:1"})
+        on(cluster, faces, tmp_path, "bicubic", metrics="psnr", device="cuda:1", gpus_per_worker=1)
     with pytest.raises(InputError, match="room for a worker of 1 CPUs and 3 GPUs"):
-        on(cluster, faces, tmp_path / "other", "bicubic", **{**more, "gpus_per_worker": 3})
+        on(cluster, faces, tmp_path, "bicubic", metrics="psnr", gpus_per_worker=3)
 
 
 def test_a_killed_worker_costs_nothing(
@@ -223,9 +247,6 @@ def test_a_node_that_dies_costs_nothing(
 
 
 def test_no_worker_left(tmp_path: Path, faces: Path, cluster: Any) -> None:
-    from affectbench.api import parse_models
-    from affectbench.run.plan import RunRequest
-
     @ray.remote(num_cpus=1)
     class Squatter:
         def here(self) -> bool:
@@ -235,8 +256,9 @@ def test_no_worker_left(tmp_path: Path, faces: Path, cluster: Any) -> None:
     try:
         squatters = [Squatter.remote() for _ in range(3)]
         ray.get([squatter.here.remote() for squatter in squatters])
-        request = RunRequest(tuple(parse_models("bicubic")), (("toy", faces),), ("psnr",))
         with pytest.raises(StorageError, match="Ray has had no worker for 2 s"):
-            run_comparison(request, tmp_path, cluster=Cluster(cluster.address, 1, patience=2))
+            run_comparison(
+                request_for(faces), tmp_path, cluster=Cluster(cluster.address, 1, patience=2)
+            )
     finally:
         ray.shutdown()
