@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -118,11 +119,19 @@ def _connect(cluster: Cluster, room: Room) -> None:
         trouble = f"--address {cluster.address}: no Ray cluster answers there"
         remedy = "start one with 'ray start --head', or leave --address out"
     try:
+        _require_answer(cluster.address or "")
         with _own_signals():
             ray.init(**given)
     except Exception as error:  # Ray raises plain exceptions
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(f"{trouble} ({reason}); {remedy}") from error
+
+
+def _require_answer(address: str) -> None:
+    """Raise OSError if nobody listens at HOST:PORT, for which Ray would wait a minute."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal() and "//" not in host:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
 
 
 @contextmanager
