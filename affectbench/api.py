@@ -23,6 +23,7 @@ from affectbench.results.boards import board_folders
 from affectbench.results.compare import compared
 from affectbench.results.runs import Run, load_run
 from affectbench.run.again import run_again
+from affectbench.run.cluster import ExecutorName, cluster_for
 from affectbench.run.earlier import earlier_rows
 from affectbench.run.given import given_folders
 from affectbench.run.plan import RunRequest
@@ -103,6 +104,10 @@ def compare(
     verify: bool = False,
     isolate: bool = False,
     timeout: float | None = None,
+    executor: ExecutorName = "local",
+    address: str | None = None,
+    workers: int | None = None,
+    gpus_per_worker: float | None = None,
     command: str = "affectbench.compare",
     note: Note = lambda _text: None,
     progress: Advance = lambda _text, _done, _total: None,
@@ -120,10 +125,12 @@ def compare(
     all judges that come with the library. `crop` is the version of the face region used for
     ECM: `crop/1`, the framing's box, or `crop/2`, from the landmarks of each reference. With
     `isolate` each model runs in its own process, so that a crash costs only its row; `timeout`
-    implies this, and limits the seconds for loading a model and for each batch. Results are stored
-    in `out` and reused by the next call; without `out` nothing is kept. The next call does not read
-    faces whose files have not changed, unless `verify` is set. Raises an AffectBenchError
-    for unusable input; a model that fails while it runs is reported in `failed`.
+    implies this, and limits the seconds for loading a model and for each batch. With the
+    `executor` `ray` it runs on `workers` of a Ray cluster: that at `address` (`auto`: the one of
+    this machine), or one that is started for this call; each worker gets `gpus_per_worker`. Results
+    are stored in `out` and reused by the next call; without `out` nothing is kept. The next call
+    does not read faces whose files have not changed, unless `verify` is set. Raises an
+    AffectBenchError for unusable input; a model that fails while it runs is reported in `failed`.
 
     >>> result = compare("nearest,bicubic", metrics=["psnr"])
     >>> list(result.table.model[:2])
@@ -155,7 +162,14 @@ def compare(
     )
     one_of("--rerun", rerun, get_args(Rerun))
     return _run(
-        request, out, rerun, verify=bool(verify), command=command, note=note, progress=progress
+        request,
+        out,
+        rerun,
+        verify=bool(verify),
+        cluster=cluster_for(executor, address, workers, gpus_per_worker),
+        command=command,
+        note=note,
+        progress=progress,
     )
 
 

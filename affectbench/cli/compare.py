@@ -7,6 +7,7 @@ from pathlib import Path
 
 from affectbench.cli.options import (
     Verbs,
+    add_cluster,
     add_framing,
     add_gates,
     add_isolating,
@@ -71,6 +72,7 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
     )
     add_measuring(parser)
     add_isolating(parser)
+    add_cluster(parser)
     parser.add_argument("--versus", default="bicubic", metavar="MODEL", help="paired tests against")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N faces of each set")
     parser.add_argument(
@@ -116,6 +118,10 @@ def run(arguments: argparse.Namespace) -> int:
             verify=arguments.verify,
             isolate=arguments.isolate,
             timeout=arguments.timeout,
+            executor=arguments.executor,
+            address=arguments.address,
+            workers=arguments.workers,
+            gpus_per_worker=arguments.gpus_per_worker,
             note=shown.note,
             progress=shown.advance,
             **options,

@@ -190,6 +190,30 @@ def gates(arguments: argparse.Namespace) -> tuple[list[Limit], list[str]]:
     return [parse_limit(text) for text in arguments.fail_if], arguments.fail_if_worse_than
 
 
+def add_cluster(parser: argparse.ArgumentParser) -> None:
+    """Add options for running on the workers of a Ray cluster."""
+    parser.add_argument(
+        "--executor",
+        default="local",
+        choices=("local", "ray"),
+        help="where to compute: in this process, or on workers of a Ray cluster (default: local)",
+    )
+    parser.add_argument(
+        "--address",
+        metavar="ADDRESS",
+        help="the Ray cluster to use; auto: the one of this machine (default: one is started here)",
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="how many workers (default: as many as there is room for)",
+    )
+    parser.add_argument(
+        "--gpus-per-worker", type=float, metavar="X", help="GPUs for each worker, such as 1 or 0.5"
+    )
+
+
 def measuring(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the options of `add_measuring` as keywords of `api.compare` and `api.score`."""
     names = (

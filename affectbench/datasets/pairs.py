@@ -83,6 +83,16 @@ class FacePairs:
         self._seen[image_id] = (face.height, face.width, face.hr)
         self._earlier.add(image_id)
 
+    def __getstate__(self) -> dict[str, object]:
+        """Return what travels to another process: every face's hash instead of its pixels."""
+        for image_id, (hr, lr) in self._kept.items():
+            self._require_same(image_id, hr, lr)
+        return {**self.__dict__, "_kept": {}, "_left": KEPT_BYTES, "_lock": None}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state)
+        self._lock = Lock()
+
     def _read(self, image_id: str) -> Pixels:
         try:
             return self.dataset.read(image_id)

@@ -64,18 +64,12 @@ class LocalExecutor:
     threads: int = field(default_factory=torch.get_num_threads)
 
     def run(self, plan: DatasetPlan, cells: Sequence[Cell], unsaved: Sequence[Row] = ()) -> None:
-        """Run `cells`, a subset of the plan's; `one-face` last, since it is chosen from results.
-
-        Rows that are `unsaved` have all their values: only their images are saved.
-        """
+        """Run and seal `cells`, a subset of the plan's; only save the images of `unsaved` rows."""
         device = usable_device(plan.device)
-        work = _Work(plan, self.folder, self.progress, device, self.threads)
-        work.run([cell for cell in cells if not cell.row.judge])
-        work.run([cell for cell in cells if cell.row.judge])
-        work.save(unsaved)
+        Work(plan, self.folder, self.progress, device, self.threads).complete(cells, unsaved)
 
 
-class _Work:
+class Work:
     """A data set in progress: its faces, and the metrics built so far.
 
     A job keeps the cells that have not failed: a failing model takes all of them with it, a failing
@@ -97,12 +91,18 @@ class _Work:
         self.threads = threads
         self._metrics = Metrics(device)
 
+    def complete(self, cells: Sequence[Cell], unsaved: Sequence[Row]) -> None:
+        """Run and seal cells; `one-face` last, since it is chosen from results.
+
+        Rows that are `unsaved` have all their values: only their images are saved.
+        """
+        self.run([cell for cell in cells if not cell.row.judge])
+        self.run([cell for cell in cells if cell.row.judge])
+        self.save(unsaved)
+
     def run(self, cells: Sequence[Cell]) -> None:
         """Run and seal cells: batches in the outer loop, rows in the inner."""
-        by_row: dict[Row, list[Cell]] = defaultdict(list)
-        for cell in cells:
-            by_row[cell.row].append(cell)
-        jobs = [job for row, mine in by_row.items() if (job := self._start(row, mine))]
+        jobs = self._jobs(cells)
         done = 0
         for number, ids in self.plan.batches() if jobs else ():
             self._batch(number, ids, [job for job in jobs if job.cells])
@@ -126,6 +126,13 @@ class _Work:
                     save_results(saved, row, batch, source.produce(batch))
             done += len(ids)
             self.progress(self.plan.name, done, len(self.plan.ids))
+
+    def _jobs(self, cells: Sequence[Cell]) -> list[Job]:
+        """Return a job per row that can be started; the others' cells are sealed as failed."""
+        by_row: dict[Row, list[Cell]] = defaultdict(list)
+        for cell in cells:
+            by_row[cell.row].append(cell)
+        return [job for row, mine in by_row.items() if (job := self._start(row, mine))]
 
     def _start(self, row: Row, cells: list[Cell]) -> Job | None:
         try:
@@ -197,6 +204,11 @@ class _Work:
         return Batches(self.folder.root, cell, self.plan.batch_size, self.threads)
 
     def _one_face(self, row: Row) -> FaceSource:
+        spec, best = self._best_face(row)
+        return OneFaceSource(spec, self.plan.pairs.read(best)[0])
+
+    def _best_face(self, row: Row) -> tuple[ModelSpec, str]:
+        """Choose the face of a `one-face` row from results; return the row's spec and its id."""
         for cell in self.plan.cells:
             judge, sealed = cell.measure.judge, self.folder.record(cell)
             whole = sealed is not None and sealed.status == "ok" and not sealed.failed
@@ -215,8 +227,7 @@ class _Work:
                     p, columns["label_hr"], screened=len(self.plan.ids) > EXACT_FACES
                 )
                 best = str(columns["id"][chosen])
-                spec = replace(row.spec, note=f"{row.spec.note}: {best}")
-                return OneFaceSource(spec, self.plan.pairs.read(best)[0])
+                return replace(row.spec, note=f"{row.spec.note}: {best}"), best
         raise ModelError(f"one-face cannot be chosen: no row was scored by {row.judge}")
 
     def _lose(self, job: Job, cells: Sequence[Cell], error: str) -> None:

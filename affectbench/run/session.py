@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -11,6 +12,7 @@ from affectbench.datasets.remembered import FaceMemory
 from affectbench.record_schema import SCHEMA
 from affectbench.records import Record, write_json
 from affectbench.registry import Late
+from affectbench.run.cluster import Cluster
 from affectbench.run.earlier import with_earlier
 from affectbench.run.folder import RunFolder
 from affectbench.run.plan import Cell, DatasetPlan, RunRequest, make_plan
@@ -22,6 +24,7 @@ Rerun = Literal["missing", "failed", "all"]
 
 
 _local_executor = Late("affectbench.run.execute:LocalExecutor")
+_ray_executor = Late("affectbench.run.ray_executor:RayExecutor")
 
 
 class Executor(Protocol):
@@ -51,6 +54,7 @@ def run_comparison(
     *,
     rerun: Rerun = "missing",
     verify: bool = False,
+    cluster: Cluster | None = None,
     command: str = "",
     note: Note = lambda _text: None,
     progress: Advance = lambda _text, _done, _total: None,
@@ -59,11 +63,11 @@ def run_comparison(
 
     `rerun` selects the sealed cells to recompute: none, the failed ones, or all. Faces whose files
     have not changed since an earlier run in `out` are not read again just to be identified, unless
-    `verify` is set or all cells are recomputed. Raises BusyError if another process holds the
-    folder.
+    `verify` is set or all cells are recomputed. Without a `cluster` it runs in this process. Raises
+    BusyError if another process holds the folder.
     """
     folder = RunFolder(out.absolute())  # a model may change the working directory
-    with folder.locked():
+    with folder.locked(), ExitStack() as stack:
         memory = FaceMemory(folder.faces_path, fresh=verify or rerun == "all")
         plans = make_plan(request, note, memory)
         memory.save()
@@ -76,7 +80,7 @@ def run_comparison(
                 folder.discard_unsure(cell)
             unsaved = _unsaved(folder, plan, todo)
             if todo or unsaved:
-                executor = executor or _local_executor(folder, progress)
+                executor = executor or _opened(cluster, folder, progress, note, stack)
                 executor.run(plan, todo, unsaved)
             tried += todo
         folder.require_present()
@@ -87,6 +91,17 @@ def run_comparison(
     failed = tuple(r for r in records if r and r.status == "failed" and r.role == "model")
     ids = {cell.id for cell in tried}
     return Outcome(out, len(tried), failed, sum(record.id not in ids for record in failed))
+
+
+def _opened(
+    cluster: Cluster | None, folder: RunFolder, progress: Advance, note: Note, stack: ExitStack
+) -> Executor:
+    executor: Executor
+    if cluster is None:
+        executor = _local_executor(folder, progress)
+    else:
+        executor = stack.enter_context(_ray_executor(cluster, folder, progress, note))
+    return executor
 
 
 def _todo(folder: RunFolder, plan: DatasetPlan, rerun: Rerun, note: Note) -> list[Cell]:

@@ -79,14 +79,15 @@ def read_batch(pairs: FacePairs, ids: Sequence[str]) -> Batch:
 class ModelSource:
     """A model: gets the LR faces and nothing else.
 
-    Its first batch is compared with single faces; ModelError if a face depends on its batch.
+    A batch is compared with single faces unless the source `is_independent`; ModelError if a face
+    depends on its batch.
     """
 
     def __init__(self, model: Model, scale: int, device: torch.device) -> None:
         self._model = model
         self._scale = scale
         self._device = device
-        self._is_independent = False
+        self.is_independent = False
 
     @property
     def spec(self) -> ModelSpec:
@@ -100,11 +101,11 @@ class ModelSource:
         sr = checked_sr(self._model, lr, self._scale)
         shown = quantise(sr).cpu()
         seconds = time.perf_counter() - began
-        if not self._is_independent:
+        if not self.is_independent:
             # Converted again, since a model may have modified its input in place.
             lr = unit_range(batch.lr).to(self._device)
             require_independent(self._model, lr, sr, self._scale)
-            self._is_independent = True
+            self.is_independent = True
         lacks = self._model.unforeseen if isinstance(self._model, Watched) else ""
         return Produced(shown, tuple(range(len(batch.ids))), {}, seconds, lacks)
 
