@@ -96,8 +96,9 @@ def mirrored(chain: tuple[int, ...]) -> tuple[int, ...]:
 
 def normalised_adjacency(edges: list[tuple[int, int]], points: int = POINTS) -> torch.Tensor:
     """Return D^-1/2 (A + I) D^-1/2, dense (P, P), as in Kipf and Welling (arXiv 1609.02907)."""
-    adjacency = torch.eye(points)
-    source, target = torch.tensor(edges).T
+    # On the CPU even where a network is built without memory ("meta"): others read its entries.
+    adjacency = torch.eye(points, device="cpu")
+    source, target = torch.tensor(edges, device="cpu").T
     adjacency[source, target] = 1.0
     root = adjacency.sum(1).rsqrt()
     return root[:, None] * adjacency * root[None, :]
