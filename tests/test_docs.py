@@ -94,6 +94,8 @@ def test_pages_do_what_they_show(
             capsys.readouterr()
             exec(compile(block.text, str(page), "exec"), {})
             printed = capsys.readouterr().out
+        elif named := re.match(r"# (\S+\.toml)\n", block.text):
+            Path(named[1]).write_text(block.text)
         elif block.language == "text":
             assert differences(block.text, printed) == []
         elif not block.reason:

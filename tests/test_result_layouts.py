@@ -158,6 +158,17 @@ def test_a_number_is_no_suffix_of_a_number(tmp_path):
     assert [path.stem for path in found.extra] == ["100_x4"]
 
 
+def test_a_scale_may_follow_a_name_as_div2k_writes_it(tmp_path):
+    for name in ("annx8", "annax8", "0801x8"):
+        face(1).save(tmp_path / f"{name}.png")
+    found = pair(str(tmp_path), "any", ["ann", "anna", "0801"])
+    assert {i: path.stem for i, path in found.paths.items()} == {
+        "ann": "annx8",
+        "anna": "annax8",
+        "0801": "0801x8",
+    }
+
+
 def test_what_belongs_to_a_target(tmp_path):
     write(tmp_path, "{set}/{method}/{name}.png")
     assert len(result_files(f"{tmp_path}/{{set}}/ours")) == 2 * FACES

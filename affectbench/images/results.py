@@ -36,6 +36,7 @@ from affectbench.images.listing import (
 from affectbench.texts import unicode_text
 
 SET, NAME = "{set}", "{name}"
+_SCALE = re.compile(r"x\d")
 
 
 @dataclass(frozen=True)
@@ -223,17 +224,20 @@ def _by_suffix(
 def _face_of(stem: str, ids: frozenset[str]) -> str | None:
     """Return the longest face id that a name begins with, where a new word begins behind it.
 
-    `10` is no result of face `1`, and `anna` none of `ann`.
+    `10` is no result of face `1`, and `anna` none of `ann`, but `annax8` is one of `anna`.
     """
     if stem in ids:
         return stem
     for end in range(len(stem) - 1, 0, -1):
-        if stem[:end] in ids and not _goes_on(stem[end - 1], stem[end]):
+        if stem[:end] in ids and not _goes_on(stem[end - 1], stem[end:]):
             return stem[:end]
     return None
 
 
-def _goes_on(before: str, behind: str) -> bool:
+def _goes_on(before: str, rest: str) -> bool:
+    behind = rest[0]
+    if _SCALE.match(rest):
+        return False
     return (before.isdigit() and behind.isdigit()) or (before.isalpha() and behind.isalpha())
 
 
