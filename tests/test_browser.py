@@ -175,7 +175,7 @@ def test_tables_are_copied(driver: Any, report: str) -> None:
     assert [b.get_attribute("data-copy") for b in buttons] == ["csv", "markdown", "latex"]
     read = "navigator.clipboard.readText().then(arguments[0], () => arguments[0](null))"
     driver.execute_cdp_cmd("Browser.grantPermissions", {"permissions": ["clipboardReadWrite"]})
-    starts = ("model,dataset,role", "### celeba", "\\begin{tabular}")
+    starts = ("model,dataset,role", "### celeba", "% Needs in the preamble: ")
     for button, start in zip(buttons, starts, strict=True):
         click(driver, button)
         until(lambda: "Copied" in view.find_element("css selector", ".done").text)
