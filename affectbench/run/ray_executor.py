@@ -113,7 +113,7 @@ def _connect(cluster: Cluster, room: Room) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing leaves this machine
         cpus = max(os.cpu_count() or 1, int(room.cpus) * (cluster.workers or 1))
         given |= {"address": "local", "num_cpus": cpus, "include_dashboard": False}
-        trouble, remedy = "--executor ray: Ray cannot be started here", "see the logs in /tmp/ray"
+        trouble, remedy = "--executor ray: Ray cannot be started here", "see Ray's own logs"
     else:
         given["address"] = cluster.address
         trouble = f"--address {cluster.address}: no Ray cluster answers there"

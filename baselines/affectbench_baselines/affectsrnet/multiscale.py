@@ -15,6 +15,7 @@ ours, made for 16x16 LR faces, in which no mesh detector finds a face:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -39,8 +40,8 @@ class ScaleConfig:
     `features` C and `growth` G up to twice the LR size, `fine` and `fine_growth` at four times,
     `full` at eight times. `locate` and `restore`: dense blocks at the full, half, quarter, half and
     full LR size of each half; `large`: after the first and second upsampling.
-    `scales` 1 keeps all blocks at the LR size. `prior`: landmarks `predicted` from LR, the learned
-    average (`mean`), or no landmarks at all (`none`). `msaf` False concatenates.
+    `scales` 1 keeps all blocks at the LR size. `prior`: landmarks `predicted` from LR, the average
+    face of the training faces (`mean`), or no landmarks at all (`none`). `msaf` False concatenates.
     """
 
     features: int = 48
@@ -64,21 +65,23 @@ class ScaleConfig:
     reduction: int = 4
     dropout: float = 0.0
     lowest: float = 0.2
-    residual: float = RESIDUAL
     scale: int = 8
 
 
 class Group(nn.Module):
     """Dense blocks in sequence, with a residual connection around them."""
 
-    def __init__(self, features: int, growth: int, blocks: int, residual: float) -> None:
+    def __init__(self, features: int, growth: int, blocks: int) -> None:
         super().__init__()
         self.blocks = nn.Sequential(*(DenseBlock(features, growth) for _ in range(blocks)))
-        self.residual = residual
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return (N, C, h, w) of the same shape."""
-        return x + self.residual * cast(torch.Tensor, self.blocks(x))
+        return x + RESIDUAL * cast(torch.Tensor, self.blocks(x))
+
+
+Fuse = Callable[[str, torch.Tensor], torch.Tensor]
+"""Fuses landmarks into the features (N, C, h, w) of a stage, by its name in `STAGES`."""
 
 
 class Half(nn.Module):
@@ -86,29 +89,25 @@ class Half(nn.Module):
 
     def __init__(self, config: ScaleConfig, blocks: tuple[int, ...]) -> None:
         super().__init__()
-        c, self.levels = config.features, config.scales
-        self.groups = nn.ModuleList(
-            Group(c, config.growth, count, config.residual) for count in blocks
-        )
-        self.shrink = nn.ModuleList(
-            nn.Conv2d(c, c, 3, stride=2 if config.scales > 1 else 1, padding=1) for _ in range(2)
-        )
+        c, stride = config.features, 2 if config.scales > 1 else 1
+        self.groups = nn.ModuleList(Group(c, config.growth, count) for count in blocks)
+        self.shrink = nn.ModuleList(nn.Conv2d(c, c, 3, stride, padding=1) for _ in range(2))
 
-    def down(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """Return features at the full, half and quarter size."""
-        found = []
-        for level in range(3):
-            x = self.groups[level](x)
-            found.append(x)
-            if level < 2:
-                x = leaky(self.shrink[level](x))
-        return found
-
-    def up(self, number: int, deep: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
-        """Return features of the skip's size."""
-        if deep.shape != skip.shape:
-            deep = F.interpolate(deep, scale_factor=2.0)
-        return cast(torch.Tensor, self.groups[3 + number](skip + deep))
+    def forward(
+        self, x: torch.Tensor, fuse: Fuse = lambda _stage, x: x
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the deepest features, and those of the size of `x`; `fuse` on the way down."""
+        skips: list[torch.Tensor] = []
+        for level, stage in enumerate(STAGES[:3]):
+            if level:
+                x = leaky(self.shrink[level - 1](x))
+            x = self.groups[level](fuse(stage, x))
+            skips.append(x)
+        for group, skip in zip(self.groups[3:], skips[1::-1], strict=True):
+            if x.shape != skip.shape:
+                x = F.interpolate(x, scale_factor=2.0)
+            x = cast(torch.Tensor, group(skip + x))
+        return skips[-1], x
 
 
 class Fusion(nn.Module):
@@ -137,6 +136,8 @@ class MultiScaleAffectSRNet(Network):
 
     def __init__(self, config: ScaleConfig) -> None:
         super().__init__()
+        if config.scale != 8:
+            raise ValueError(f"this network enlarges by 8, not by {config.scale}")
         self.config = config
         c = config.features
         self.first = nn.Conv2d(3, c, 3, padding=1)
@@ -159,9 +160,9 @@ class MultiScaleAffectSRNet(Network):
                 }
             )
         self.up1 = nn.Conv2d(c, c, 3, padding=1)
-        self.large1 = Group(c, config.growth, config.large[0], config.residual)
+        self.large1 = Group(c, config.growth, config.large[0])
         self.up2 = nn.Conv2d(c, config.fine, 3, padding=1)
-        self.large2 = Group(config.fine, config.fine_growth, config.large[1], config.residual)
+        self.large2 = Group(config.fine, config.fine_growth, config.large[1])
         self.up3 = nn.Conv2d(config.fine, config.full, 3, padding=1)
         self.hr = nn.Conv2d(config.full, config.full, 3, padding=1)
         self.last = nn.Conv2d(config.full, 3, 3, padding=1)
@@ -171,34 +172,25 @@ class MultiScaleAffectSRNet(Network):
     @property
     def scale(self) -> int:
         """The super-resolution factor."""
-        return 8
+        return self.config.scale
 
     def details(self, lr: torch.Tensor) -> Details:
         """Return SR of LR, and the predicted landmarks, coarse and refined."""
         first = self.first(lr - 0.5)
-        found = self.locate.down(first)
-        deep = found[2]
-        x = self.locate.up(0, deep, found[1])
-        located = self.locate.up(1, x, found[0])
+        deep, located = self.locate(first)
         # Positions need more than bfloat16's eight bits.
         with torch.autocast(lr.device.type, enabled=False):
             points = self.landmarks(deep.float(), located.float())
             nodes = self.graph(located.float(), points[-1].detach()) if points else None
-        x = first + located
-        skips = []
-        for level, name in enumerate(STAGES[:3]):
-            x = self._fused(name, x, nodes, points)
-            x = self.restore.groups[level](x)
-            skips.append(x)
-            if level < 2:
-                x = leaky(self.restore.shrink[level](x))
-        x = self.restore.up(0, x, skips[1])
-        x = self.restore.up(1, x, skips[0])
-        x = first + x
+
+        def fuse(stage: str, image: torch.Tensor) -> torch.Tensor:
+            return self._fused(stage, image, nodes, points)
+
+        x = first + self.restore(first + located, fuse)[1]
         x = leaky(self.up1(F.interpolate(x, scale_factor=2.0)))
-        x = self.large1(self._fused("up1", x, nodes, points))
+        x = self.large1(fuse("up1", x))
         x = leaky(self.up2(F.interpolate(x, scale_factor=2.0)))
-        x = self.large2(self._fused("up2", x, nodes, points))
+        x = self.large2(fuse("up2", x))
         x = leaky(self.up3(F.interpolate(x, scale_factor=2.0)))
         x = leaky(self.hr(x))
         with torch.autocast(lr.device.type, enabled=False):

@@ -12,22 +12,23 @@ from affectbench_baselines.affectsrnet.graph import POINTS, contour_edges, norma
 
 
 class GraphConvolution(nn.Module):
-    """X' = A X W + b of the same width, with the fixed, normalised adjacency A of the graph."""
+    """X' = A X W + b with the fixed, normalised adjacency A of the contour graph."""
 
     sources: torch.Tensor
     targets: torch.Tensor
     weights: torch.Tensor
 
-    def __init__(self, width: int, adjacency: torch.Tensor) -> None:
+    def __init__(self, before: int, after: int) -> None:
         super().__init__()
-        self.linear = nn.Linear(width, width)
+        self.linear = nn.Linear(before, after)
+        adjacency = normalised_adjacency(contour_edges())
         targets, sources = adjacency.nonzero(as_tuple=True)
         self.register_buffer("sources", sources, persistent=False)
         self.register_buffer("targets", targets, persistent=False)
         self.register_buffer("weights", adjacency[targets, sources][:, None], persistent=False)
 
     def forward(self, nodes: torch.Tensor) -> torch.Tensor:
-        """Map (N, P, D) to (N, P, D)."""
+        """Map (N, P, before) to (N, P, after)."""
         sent = nodes[:, self.sources] * self.weights
         gathered = torch.zeros_like(nodes).index_add(1, self.targets, sent)
         return cast(torch.Tensor, self.linear(gathered))
@@ -45,8 +46,7 @@ class NodeGraph(nn.Module):
         super().__init__()
         self.embedding = nn.Parameter(0.1 * torch.randn(POINTS, embedding))
         self.entry = nn.Linear(features + 2 + embedding, width)
-        adjacency = normalised_adjacency(contour_edges())
-        self.layers = nn.ModuleList(GraphConvolution(width, adjacency) for _ in range(layers))
+        self.layers = nn.ModuleList(GraphConvolution(width, width) for _ in range(layers))
 
     def forward(self, features: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
         """Return nodes (N, P, D) of features (N, C, h, w) at positions (N, P, 2)."""

@@ -32,9 +32,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from affectbench_baselines.affectsrnet.graph import contour_edges, normalised_adjacency
 from affectbench_baselines.affectsrnet.mesh import SMALLEST_LR, landmarks_on_lr
 from affectbench_baselines.affectsrnet.msaf import MSAF
+from affectbench_baselines.affectsrnet.nodes import GraphConvolution
 from affectbench_baselines.base import Details, Network
 from affectbench_baselines.rrdbnet.network import RRDBConfig, RRDBNet
 
@@ -62,23 +62,8 @@ class PaperConfig:
     residual: bool = False
 
 
-class GraphConvolution(nn.Module):
-    """X' = ReLU(A X W + b) with the fixed, normalised adjacency A of the contour graph."""
-
-    adjacency: torch.Tensor
-
-    def __init__(self, before: int, after: int, adjacency: torch.Tensor) -> None:
-        super().__init__()
-        self.linear = nn.Linear(before, after)
-        self.register_buffer("adjacency", adjacency, persistent=False)
-
-    def forward(self, nodes: torch.Tensor) -> torch.Tensor:
-        """Map (N, P, before) to (N, P, after)."""
-        return cast(torch.Tensor, self.linear(self.adjacency @ nodes)).relu()
-
-
 class PooledGraph(nn.Module):
-    """Graph convolutions over (x, y, z), averaged over the nodes and reshaped to a map."""
+    """Graph convolutions with ReLU over (x, y, z), averaged over nodes and reshaped to a map."""
 
     def __init__(self, config: PaperConfig) -> None:
         super().__init__()
@@ -86,14 +71,14 @@ class PooledGraph(nn.Module):
         if config.node_widths[-1] != prod(config.map_shape):
             raise ValueError("the last of node_widths is not the size of map_shape")
         widths = (3, *config.node_widths)
-        adjacency = normalised_adjacency(contour_edges())
-        self.layers = nn.Sequential(
-            *(GraphConvolution(a, b, adjacency) for a, b in pairwise(widths))
-        )
+        self.layers = nn.ModuleList(GraphConvolution(a, b) for a, b in pairwise(widths))
 
     def forward(self, points: torch.Tensor) -> torch.Tensor:
         """Return a map (N, C, h, w) of points (N, P, 3)."""
-        return cast(torch.Tensor, self.layers(points)).mean(1).view(-1, *self.map_shape)
+        nodes = points
+        for layer in self.layers:
+            nodes = layer(nodes).relu()
+        return nodes.mean(1).view(-1, *self.map_shape)
 
 
 class Fusion(nn.Module):
