@@ -276,7 +276,7 @@ _RECORD = _object(
         "cost": _each(_number),
         "provenance": _PROVENANCE,
     },
-    {"images_sha256": _sha256, "sha256": _sha256},
+    dict.fromkeys(("images_sha256", "values_sha256", "sha256"), _sha256),
 )
 _SETTINGS = _object(
     {

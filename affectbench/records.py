@@ -14,7 +14,7 @@ import math
 import os
 import re
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -40,8 +40,9 @@ class Record:
     values, computed from the per-image values in `images` (a path relative to the run folder).
     `failed` lists `[image id, reason]` for images without a value; they are counted, never
     silently dropped. `error` says why a cell has no values at all. `images_sha256` is that of the
-    Parquet file, and ties it to the record; `sha256` is that of the whole record, and is set on
-    writing. Both are empty in older records.
+    cell's own Parquet file; a packed cell (`affectbench.store`) has `values_sha256`, that of the
+    values, instead. `sha256` is that of the whole record, and is set on writing. Older records have
+    none of them.
     """
 
     id: str
@@ -62,6 +63,7 @@ class Record:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     schema: int = SCHEMA
     images_sha256: str = ""
+    values_sha256: str = ""
     sha256: str = ""
 
 
@@ -132,9 +134,16 @@ def distinct_slugs(keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str
 
 def write_record(record: Record, path: Path) -> None:
     """Write a record as indented JSON with sorted keys and the SHA-256 of its content."""
-    data = _plain(asdict(record))
+    write_json(record_data(record), path, sort_keys=True)
+
+
+def record_data(record: Record) -> dict[str, Any]:
+    """Return a record as JSON data with the SHA-256 of its content."""
+    data: dict[str, Any] = _plain(asdict(record))
+    if not record.values_sha256:
+        del data["values_sha256"]  # a cell with a file of its own is written as ever
     data["sha256"] = _digest(data)
-    write_json(data, path, sort_keys=True)
+    return data
 
 
 def write_json(data: Mapping[str, Any], path: Path, *, sort_keys: bool = False) -> None:
@@ -144,30 +153,40 @@ def write_json(data: Mapping[str, Any], path: Path, *, sort_keys: bool = False) 
 
 
 def read_record(path: Path) -> Record:
-    """Read a record; raise RecordError if it was modified, is damaged, or has a newer schema.
+    """Read a record; raise RecordError if it was modified, is damaged, or has a newer schema."""
+    return parse_record(read_json(path), path)
 
-    Records without a SHA-256 predate that field, and are accepted as they are.
-    """
+
+def read_json(path: Path) -> Any:
+    """Read the JSON data of a record; raise RecordError if it cannot be read."""
     try:
-        data = parse_json(path.read_bytes())
+        return parse_json(path.read_bytes())
     except OSError as error:
         raise RecordError(
             f"{path}: cannot be read ({error.strerror}); run the same command again to make it anew"
         ) from error
     except ValueError as error:
         raise RecordError(f"{path}: the record is damaged ({error}); {_MEND}") from error
+
+
+def parse_record(data: Any, where: Path | str) -> Record:
+    """Return the record of JSON data; raise RecordError naming `where` if it is not valid.
+
+    Records without a SHA-256 predate that field, and are accepted as they are.
+    """
     if isinstance(data, dict) and _is_newer(data.get("schema")):
         raise RecordError(
-            f"{path}: the record has schema {data['schema']}, this affectbench reads up to "
+            f"{where}: the record has schema {data['schema']}, this affectbench reads up to "
             f"{SCHEMA}; upgrade affectbench"
         )
     if isinstance(data, dict):
-        data.update({name: _numbers(data[name]) for name in ("values", "cost") if name in data})
+        numbers = {name: _numbers(data[name]) for name in ("values", "cost") if name in data}
+        data = {**data, **numbers}
     if problem := record_problem(data):
-        raise RecordError(f"{path}: {problem}; {_MEND}")
+        raise RecordError(f"{where}: {problem}; {_MEND}")
     if data.get("sha256") and data["sha256"] != _digest(_plain(data)):
         raise RecordError(
-            f"{path}: the record was changed since it was written: its SHA-256 is another; {_MEND}"
+            f"{where}: the record was changed since it was written: its SHA-256 is another; {_MEND}"
         )
     known = {f.name: data[f.name] for f in fields(Record) if f.name in data}
     known["failed"] = tuple((image_id, why) for image_id, why in data["failed"])
@@ -193,35 +212,46 @@ def read_columns(path: Path, sha256: str = "") -> dict[str, np.ndarray]:
 
     An empty `sha256` is not checked: it comes from a record that predates the field.
     """
-    try:
+
+    def read() -> dict[str, np.ndarray]:
         content = path.read_bytes()
         if sha256 and hashlib.sha256(content).hexdigest() != sha256:
             raise RecordError(
                 f"{path}: the per-image values are not those of their record: the SHA-256 is "
                 f"another; {_MEND_IMAGES}"
             )
-        return _parsed(content)
-    except (OSError, ValueError, MemoryError) as error:
-        reason = printable(" ".join(str(error).split()))  # Arrow quotes bytes and breaks lines
-        raise RecordError(
-            f"{path}: the per-image values cannot be read ({reason}); {_MEND_IMAGES}"
-        ) from error
-
-
-def _parsed(content: bytes) -> dict[str, np.ndarray]:
-    """Parse the columns of a Parquet file; raise ValueError for anything but a plain table."""
-    try:
         with pq.ParquetFile(pa.BufferReader(content)) as file:
             names = file.schema_arrow.names
             if len(set(names)) < len(names) or file.metadata.num_rows > _MOST_ROWS:
                 raise ValueError("a column is there twice, or there are too many rows")
-            table = file.read()
-        table.validate(full=True)
-        if any(column.null_count for column in table.columns):
-            raise ValueError("a value is missing")
-        return {name: table.column(name).to_numpy() for name in names}
-    except (pa.ArrowException, TypeError, RecursionError, OverflowError) as error:
-        raise ValueError(str(error)) from error
+            return values_of(file.read())
+
+    return parse_columns(path, read)
+
+
+def parse_columns(
+    where: Path | str, read: Callable[[], dict[str, np.ndarray]]
+) -> dict[str, np.ndarray]:
+    """Return what `read` reads from Parquet; raise RecordError naming `where` if it is damaged."""
+    try:
+        return read()
+    except (OSError, ValueError, MemoryError, *_DAMAGED) as error:
+        reason = printable(" ".join(str(error).split()))  # Arrow quotes bytes and breaks lines
+        raise RecordError(
+            f"{where}: the per-image values cannot be read ({reason}); {_MEND_IMAGES}"
+        ) from error
+
+
+_DAMAGED = (pa.ArrowException, TypeError, RecursionError, OverflowError)
+"""What a damaged Parquet file raises, beside OSError and ValueError."""
+
+
+def values_of(table: pa.Table) -> dict[str, np.ndarray]:
+    """Return the columns of a table; raise ValueError for anything but a plain one."""
+    table.validate(full=True)
+    if any(column.null_count for column in table.columns):
+        raise ValueError("a value is missing")
+    return {name: table.column(name).to_numpy() for name in table.column_names}
 
 
 _MOST_ROWS = 100_000_000

@@ -1,7 +1,6 @@
 """Leaderboards: CSV files rendered from committed run folders, and the check that they agree.
 
-A board is a folder `boards/NAME/` with a run (`run.json`, `records/`, `images/`); it becomes
-`NAME.csv`. Published numbers live in `published.csv` and never in a measured file.
+A board is a folder `boards/NAME/` with a run, packed into few files; it becomes `NAME.csv`. Published numbers live in `published.csv` and never in a measured file.
 """
 
 from __future__ import annotations
@@ -13,31 +12,25 @@ from typing import Any
 import pandas as pd
 
 from affectbench.errors import RecordError, UnknownNameError
-from affectbench.records import write_atomic, write_record
+from affectbench.records import write_atomic
 from affectbench.report.render import to_csv
 from affectbench.report.table import build_table
 from affectbench.results.boards import (
-    add_hashes,
     board_folders,
     check_files,
     check_records,
     outdated,
+    pack,
 )
 from affectbench.results.runs import Run, load_run
 
 
 def build(root: Path) -> list[Path]:
-    """Render every board to its CSV file, and return the files written.
-
-    Old records without a SHA-256 get one first, and records with outdated intervals are rewritten.
-    """
+    """Pack every board, render it to its CSV file, and return the files written."""
     written = []
     for folder in board_folders(root):
-        add_hashes(folder)
         path = root / f"{folder.name}.csv"
-        run = load_run(folder)
-        for where, record in outdated(run):
-            write_record(record, where)
+        run = pack(folder)
         write_atomic(path, to_csv(board_table(run)).encode("utf-8"))
         written.append(path)
     return written
@@ -61,8 +54,8 @@ def check(root: Path) -> Iterator[str]:
             yield from problems
             if not problems:
                 run = load_run(folder)
-                for path, _ in outdated(run):
-                    yield f"{path}: its interval is made anew by affectbench leaderboard build"
+                for place in outdated(run):
+                    yield f"{place}: its interval is made anew by affectbench leaderboard build"
                 yield from check_records(run)
                 yield from check_csv(root / f"{folder.name}.csv", run)
         except (RecordError, UnknownNameError) as error:

@@ -1,22 +1,20 @@
 """The run folders of leaderboards, and the check that every number in them can be recomputed.
 
-A board is a folder `boards/NAME/` with a run (`run.json`, `records/`, `images/`).
+A board is a folder `boards/NAME/` with a run: `run.json` and its cells (`affectbench.store`).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from affectbench.aggregate import cell_values
-from affectbench.assets import sha256_of
 from affectbench.datasets.manifest import committed
 from affectbench.errors import InputError, RecordError, listed
 from affectbench.metrics import metric_plugin
-from affectbench.records import Record, read_record, write_record
+from affectbench.records import Record
 from affectbench.results.columns import column_of
 from affectbench.results.runs import (
     Run,
@@ -26,6 +24,7 @@ from affectbench.results.runs import (
     named_cells,
     read_cell,
 )
+from affectbench.store import Store
 from affectbench.types import TestProtocol, as_json
 
 CLOSE = 1e-9
@@ -40,36 +39,31 @@ def board_folders(root: Path) -> list[Path]:
     return folders
 
 
-def add_hashes(folder: Path) -> int:
-    """Add the SHA-256 to records that lack it, and return how many did.
+def pack(folder: Path) -> Run:
+    """Pack the cells of a board, with intervals of today, and return its run.
 
-    All files of the run must be consistent. A record that has its hashes is never rewritten: if
-    its file has changed since, `load_run` refuses it.
+    All files of the run must be consistent: what has changed since it was written is refused, never
+    blessed. Records without a SHA-256, which are older, get one.
     """
     run = load_run(folder)
-    cells = zip(run.cells, run.records, strict=True)
-    bare = {cell: record for cell, record in cells if not _is_hashed(record)}
-    for cell, record in bare.items():
-        digest = sha256_of(folder / "images" / record.images) if record.images else ""
-        path = folder / "records" / f"{cell}.json"
-        write_record(replace(record, images_sha256=record.images_sha256 or digest), path)
-    return len(bare)
+    run.store.pack({cell: record for cell, record in _named(run) if _is_outdated(run, cell)})
+    return load_run(folder)
 
 
 def check_files(folder: Path) -> Iterator[str]:
     """Yield a message for each file that is damaged, modified, replaced, or part of no record."""
-    named: dict[Path, Record] = {}
+    store = Store(folder)
+    store.names()  # raises RecordError if a line is damaged
     damaged = False
     for cell in named_cells(folder):
         try:
-            record = read_cell(folder, cell)
+            record = read_cell(store, cell)
         except RecordError as error:
             damaged = True
             yield str(error)
             continue
-        named[folder / "images" / record.images] = record
         if not _is_hashed(record):
-            yield f"{folder / 'records' / cell}.json: has no SHA-256; affectbench leaderboard build"
+            yield f"{store.where(cell)}: has no SHA-256; affectbench leaderboard build"
     if damaged:
         return
     run = load_records(folder)
@@ -78,9 +72,7 @@ def check_files(folder: Path) -> Iterator[str]:
             run.columns(record)
         except RecordError as error:
             yield str(error)
-    for path in sorted((folder / "images").rglob("*")):
-        if path.is_file() and path not in named:
-            yield f"{path}: belongs to no record of the board's run.json"
+    yield from store.unknown({cell for cell, record in _named(run) if _has_images(record)})
 
 
 def _has_images(record: Record) -> bool:
@@ -88,15 +80,15 @@ def _has_images(record: Record) -> bool:
 
 
 def _is_hashed(record: Record) -> bool:
-    return bool(record.sha256 and (record.images_sha256 or record.status == "failed"))
+    of_values = record.images_sha256 or record.values_sha256
+    return bool(record.sha256 and (of_values or record.status == "failed"))
 
 
 def check_records(run: Run) -> Iterator[str]:
     """Yield a message for each row, face or value that is not as expected."""
-    known = {run.folder / "records" / f"{cell}.json" for cell in run.cells}
-    for path in sorted((run.folder / "records").rglob("*.json")):
-        if path not in known and read_record(path).status == "ok":
-            yield f"{path}: is not part of the board's run.json"
+    for cell in sorted({*run.store.names()} - {*run.cells}):
+        if run.store.record(cell).status == "ok":
+            yield f"{run.store.where(cell)}: is not part of the board's run.json"
     yield from _check_rows(run)
     yield from _check_faces(run)
     for record in run.records:
@@ -107,12 +99,17 @@ def check_records(run: Run) -> Iterator[str]:
         yield from (f"{where}: {problem}" for problem in problems)
 
 
-def outdated(run: Run) -> Iterator[tuple[Path, Record]]:
-    """Yield the path of each record with an outdated interval, and the record with a new one."""
-    for cell, record in zip(run.cells, run.records, strict=True):
-        path = run.folder / "records" / f"{cell}.json"
-        if is_outdated(read_record(path)):
-            yield path, record
+def outdated(run: Run) -> Iterator[str]:
+    """Yield the place of each record with an outdated interval."""
+    yield from (run.store.where(cell) for cell, _ in _named(run) if _is_outdated(run, cell))
+
+
+def _is_outdated(run: Run, cell: str) -> bool:
+    return is_outdated(run.store.record(cell))
+
+
+def _named(run: Run) -> Iterator[tuple[str, Record]]:
+    return zip(run.cells, run.records, strict=True)
 
 
 def _check_rows(run: Run) -> Iterator[str]:

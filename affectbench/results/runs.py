@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -12,7 +13,8 @@ import numpy as np
 from affectbench.aggregate import STATISTICS, interval_of
 from affectbench.errors import RecordError, listed
 from affectbench.record_schema import SCHEMA, cells_problem, columns_problem, settings_problem
-from affectbench.records import Record, read_columns, read_record
+from affectbench.records import Record
+from affectbench.store import Store
 from affectbench.texts import parse_json
 from affectbench.types import Columns
 
@@ -58,18 +60,24 @@ class Run:
             if record.status == "ok":
                 self.columns(record)
 
-    def record_path(self, record: Record) -> Path:
-        """Return the file of a record that has per-image values."""
-        return (self.folder / "records" / record.images).with_suffix(".json")
+    @cached_property
+    def store(self) -> Store:
+        """The cells of the folder."""
+        return Store(self.folder)
+
+    def where(self, record: Record) -> str:
+        """Return the place of a record that has per-image values, for messages."""
+        return self.store.where(_cell_of(record))
 
     def _verified(self, record: Record) -> Columns:
-        path = self.folder / "images" / record.images
-        columns = _Named(path, read_columns(path, record.images_sha256))
+        cell = _cell_of(record)
+        place = self.store.values_where(cell)
+        columns = _Named(place, self.store.columns(cell, record))
         problem = columns_problem(columns, record.metric, record.n, record.failed)
         if not problem:
             problem = self._other_faces(record, columns["id"])
         if problem:
-            raise RecordError(f"{path} of {self.record_path(record)}: {problem}; {_RESTORE}")
+            raise RecordError(f"{place} of {self.where(record)}: {problem}; {_RESTORE}")
         first = self._faces[_set_of(record)].ids
         if np.array_equal(columns["id"], first):
             columns["id"] = first  # share one array of names between hundreds of records
@@ -78,8 +86,7 @@ class Run:
     def _other_faces(self, record: Record, ids: np.ndarray) -> str:
         """Return an error text if the data set's other records have other faces, else ''."""
         own = frozenset(ids.tolist()) | {image_id for image_id, _ in record.failed}
-        path = self.record_path(record)
-        first = self._faces.setdefault(_set_of(record), _Faces(path, own, ids))
+        first = self._faces.setdefault(_set_of(record), _Faces(self.where(record), own, ids))
         if own == first.every:
             return ""
         differing = sorted(own ^ first.every)
@@ -92,19 +99,19 @@ class Run:
 class _Named(dict[str, np.ndarray]):
     """The columns of a file: a missing one raises an error that names the file."""
 
-    def __init__(self, path: Path, columns: Columns) -> None:
+    def __init__(self, place: str, columns: Columns) -> None:
         super().__init__(columns)
-        self._path = path
+        self._place = place
 
     def __missing__(self, name: str) -> np.ndarray:
-        raise RecordError(f"{self._path}: lacks the column {name}; {_RESTORE}")
+        raise RecordError(f"{self._place}: lacks the column {name}; {_RESTORE}")
 
 
 @dataclass(frozen=True)
 class _Faces:
     """The faces of a data set as the first record says that was read; `ids` have values there."""
 
-    record: Path
+    record: str
     every: frozenset[str]
     ids: np.ndarray
 
@@ -127,7 +134,8 @@ def load_run(folder: Path) -> Run:
 def load_records(folder: Path) -> Run:
     """Load a run without its per-image values, which are verified when they are used."""
     cells, command, settings = _read_run(folder / "run.json")
-    records = tuple(read_cell(folder, cell) for cell in cells)
+    store = Store(folder)
+    records = tuple(read_cell(store, cell) for cell in cells)
     if problem := _contradiction(settings, records):
         raise RecordError(f"{folder / 'run.json'}: {problem}; {_MEND}")
     revisions: dict[str, str] = {}
@@ -135,7 +143,7 @@ def load_records(folder: Path) -> Run:
         name, revision = _set_of(record)
         if revisions.setdefault(name, revision) != revision:
             raise RecordError(
-                f"{folder / 'records' / cell}.json: is of other faces of '{name}' than the records "
+                f"{store.where(cell)}: is of other faces of '{name}' than the records "
                 f"before it; {_MEND}"
             )
     return Run(folder, command, cells, settings, records)
@@ -167,12 +175,13 @@ def named_cells(folder: Path) -> tuple[str, ...]:
     return _read_run(folder / "run.json")[0]
 
 
-def read_cell(folder: Path, cell: str) -> Record:
+def read_cell(store: Store, cell: str) -> Record:
     """Read the record of a cell; RecordError if it is damaged or names another cell's values."""
-    path = folder / "records" / f"{cell}.json"
-    record = read_record(path)
+    record = store.record(cell)
     if record.status == "ok" and record.images != f"{cell}.parquet":
-        raise RecordError(f"{path}: names the per-image values of another cell, {record.images}")
+        raise RecordError(
+            f"{store.where(cell)}: names the per-image values of another cell, {record.images}"
+        )
     return record
 
 
@@ -194,6 +203,10 @@ def _read_run(path: Path) -> tuple[tuple[str, ...], str, dict[str, Any]]:
     if problem := settings_problem(settings) or cells_problem(cells):
         raise RecordError(f"{path}: {problem}; {_MEND}")
     return tuple(cells), str(command), settings
+
+
+def _cell_of(record: Record) -> str:
+    return record.images.removesuffix(".parquet")
 
 
 def _set_of(record: Record) -> tuple[str, str]:

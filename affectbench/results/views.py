@@ -137,12 +137,8 @@ def _others(run: Run) -> Iterator[Record]:
 
     Raises RecordError for a damaged one: dropping its row would silently change the view.
     """
-    known = set(run.cells)
-    folder = run.folder / "records"
-    for path in sorted(folder.rglob("*.json")):
-        if path.relative_to(folder).with_suffix("").as_posix() in known:
-            continue
-        record = read_cell(run.folder, path.relative_to(folder).with_suffix("").as_posix())
+    for cell in sorted({*run.store.names()} - {*run.cells}):
+        record = read_cell(run.store, cell)
         if record.status == "ok" and convention_of(record):
             yield record
 

@@ -9,9 +9,10 @@ from typing import Any
 
 from affectbench.errors import RecordError
 from affectbench.record_schema import SCHEMA, cells_problem, settings_problem
-from affectbench.records import Record, read_record
+from affectbench.records import Record
 from affectbench.run.folder import RunFolder
 from affectbench.run.plan import DatasetPlan
+from affectbench.store import Store
 
 _SAME = ("protocol", "convention", "crop", "metrics", "judges", "seed")
 """Settings that the rows of one table share."""
@@ -42,7 +43,7 @@ def with_earlier(
     revisions = {plan.name: plan.revision for plan in plans}
     kept, left = [], []
     for cell in earlier["cells"]:
-        record = _record(folder.root, cell)
+        record = _record(folder.store, cell)
         if record is None or (record.dataset["name"], (record.role, record.row)) in rows:
             continue
         name = record.dataset["name"]
@@ -79,8 +80,8 @@ def _earlier(root: Path) -> Mapping[str, Any]:
     return found if sound else {}
 
 
-def _record(root: Path, cell: str) -> Record | None:
+def _record(store: Store, cell: str) -> Record | None:
     try:
-        return read_record(root / "records" / f"{cell}.json")
+        return store.record(cell)
     except (OSError, RecordError):
         return None

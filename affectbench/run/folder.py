@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +14,6 @@ from affectbench.records import (
     Record,
     SavedFaces,
     is_kept,
-    read_columns,
-    read_record,
     write_columns,
     write_record,
 )
@@ -23,6 +21,7 @@ from affectbench.run.batches import FOLDER, drop_batches, drop_unsure_batches
 from affectbench.run.lock import Present, locked
 from affectbench.run.plan import Cell, DatasetPlan
 from affectbench.run.rows import Row
+from affectbench.store import Store
 from affectbench.types import Columns
 
 
@@ -30,10 +29,12 @@ class RunFolder:
     """Cells under `records/` and `images/`, batches under `.partial/` until their cell is sealed.
 
     A cell is sealed by its record, which is written last: a cell without a record is not finished.
+    Cells may also be packed (`affectbench.store`); a cell that is computed again is loose.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.store = Store(root)
         self._present: Present | None = None
 
     @contextmanager
@@ -59,13 +60,9 @@ class RunFolder:
         """The path of what is remembered of the faces that were read."""
         return self.root / ".faces.json"
 
-    def record_path(self, cell: Cell) -> Path:
-        """Return the path of a cell's record, whether it exists or not."""
-        return self.root / "records" / cell.relative.with_suffix(".json")
-
-    def images_path(self, cell: Cell) -> Path:
-        """Return the path of a cell's per-image values."""
-        return self.root / "images" / cell.relative.with_suffix(".parquet")
+    def values_where(self, cell: Cell) -> str:
+        """Return the place of a cell's per-image values, for messages."""
+        return self.store.values_where(name_of(cell))
 
     def record(self, cell: Cell) -> Record | None:
         """Return the record of a cell, or None if the cell is not sealed.
@@ -73,18 +70,16 @@ class RunFolder:
         None also if the file belongs to a row or data set that another run named differently, which
         some file systems and rare names allow: the record contains the cell's names.
         """
-        path = self.record_path(cell)
-        if not path.exists():
+        if not self.store.has(name_of(cell)):
             return None
-        record = read_record(path)
+        record = self.store.record(name_of(cell))
         data = record.dataset if isinstance(record.dataset, Mapping) else {}
         stated = (record.role, record.row, data.get("name"))
         return record if stated == (*cell.row.key, cell.dataset) else None
 
     def columns(self, cell: Cell) -> dict[str, np.ndarray]:
         """Return the per-image values of a sealed cell."""
-        record = self.record(cell)
-        return read_columns(self.images_path(cell), record.images_sha256 if record else "")
+        return self.store.columns(name_of(cell), self.store.record(name_of(cell)))
 
     def is_whole(self, cell: Cell, record: Record, ids: Iterable[str]) -> bool:
         """Return whether a sealed cell accounts for each face: by a value or a failure."""
@@ -94,23 +89,24 @@ class RunFolder:
             return False
         return sorted([*found, *(i for i, _ in record.failed)]) == sorted(ids)
 
-    def discard(self, cell: Cell, *, unfinished: bool = False) -> None:
-        """Remove a sealed cell so that it is recomputed; if asked, its `unfinished` batches too."""
-        self.record_path(cell).unlink(missing_ok=True)
-        if unfinished:
-            drop_batches(self.root, cell)
+    def discard(self, cells: Collection[Cell], *, unfinished: bool = False) -> None:
+        """Remove sealed cells so that they are recomputed; if asked, `unfinished` batches too.
 
-    def discard_unsure(self, cell: Cell) -> None:
-        """Remove unfinished batches of a cell if its model may have changed."""
-        drop_unsure_batches(self.root, cell)
+        Unfinished batches of a cell whose model may have changed are always removed.
+        """
+        self.store.drop([name_of(cell) for cell in cells])
+        for cell in cells:
+            if unfinished:
+                drop_batches(self.root, cell)
+            drop_unsure_batches(self.root, cell)
 
     def seal(self, cell: Cell, record: Record, columns: Columns | None) -> None:
         """Write a cell's values, then its record, then remove its batches."""
         self.require_present()
         if columns is not None:
-            digest = write_columns(columns, self.images_path(cell))
+            digest = write_columns(columns, self.store.images_path(name_of(cell)))
             record = replace(record, images_sha256=digest)
-        write_record(record, self.record_path(cell))
+        write_record(record, self.store.record_path(name_of(cell)))
         drop_batches(self.root, cell)
 
     def saved_faces(self, plan: DatasetPlan) -> SavedFaces:
@@ -130,3 +126,8 @@ class RunFolder:
         partial = self.root / FOLDER
         if partial.is_dir() and not any(partial.iterdir()):
             partial.rmdir()
+
+
+def name_of(cell: Cell) -> str:
+    """Return the name of a cell in `run.json` and in the folder."""
+    return cell.relative.with_suffix("").as_posix()

@@ -75,9 +75,7 @@ def run_comparison(
         executor: Executor | None = None
         for plan in plans:
             todo = _todo(folder, plan, rerun, note)
-            for cell in todo:
-                folder.discard(cell, unfinished=rerun == "all")
-                folder.discard_unsure(cell)
+            folder.discard(todo, unfinished=rerun == "all")
             unsaved = _unsaved(folder, plan, todo)
             if todo or unsaved:
                 executor = executor or _opened(cluster, folder, progress, note, stack)
@@ -119,7 +117,7 @@ def _is_due(folder: RunFolder, plan: DatasetPlan, cell: Cell, rerun: Rerun, note
     if record.status == "failed":
         return rerun == "failed"
     if not folder.is_whole(cell, record, plan.ids):
-        note(f"{folder.images_path(cell)}: is damaged or not whole, its cell is computed again")
+        note(f"{folder.values_where(cell)}: is damaged or not whole, its cell is computed again")
         return True
     return record.role == "model" and not _holds_for(record, plan.batch_size)
 
