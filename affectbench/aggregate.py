@@ -1,12 +1,14 @@
 """Aggregation of per-image columns into a record's values, and pairing of models' columns.
 
 Values are paired by image id, never by position. NaN means no value: such a face is excluded from
-means and pairs, and `n` is the number of faces behind a value.
+a cell's own mean, whose `n` is the number of faces behind it, and counts as the worst where models
+are compared (`ComparedFaces`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -89,36 +91,54 @@ def cell_values(columns: Columns, plugin: MetricPlugin, seed: int) -> dict[str, 
     return set_values(columns, plugin.spec, plugin.summarise(columns), seed)
 
 
-def align(
-    columns_a: Columns, columns_b: Columns, metric: Mapping[str, Any]
-) -> tuple[Floats, Floats, Classes | None]:
-    """Return two models' values on their common faces, and the class index of these faces.
+@dataclass(frozen=True, eq=False)
+class ComparedFaces:
+    """The faces that the rows of a table are ranked and tested on by one metric.
 
-    They are the arguments of `affectbench.stats.paired_difference`. `metric` is that of a record
-    (its `name` and `aggregate` are used); the classes are None for a metric with a plain mean.
+    They are those that at least one row has a value for, sorted by id. A row without a value there
+    (its model gave no face, or landmarks are not found on it) counts as the worst value that any
+    row has on any of them: no row gains by faces that it lost. A face that no row has a value for,
+    such as an original without landmarks, tells nothing and does not count.
     """
-    values, classes = align_all([columns_a, columns_b], metric)
-    return values[0], values[1], classes
+
+    ids: tuple[str, ...]
+    classes: Classes | None
+    worst: float
+    name: str
+
+    def values(self, columns: Columns) -> Floats:
+        """Return a row's value on each face (N,)."""
+        found = _with_value(columns, self.name)
+        values = dict(zip(map(str, found["id"]), _floats(found[self.name]).tolist(), strict=True))
+        return np.array([values.get(face, self.worst) for face in self.ids], dtype=np.float64)
+
+    def mean(self, columns: Columns) -> float:
+        """Return a row's value on all the faces; that of its record if it has them all."""
+        return set_mean(self.values(columns), self.classes)
+
+    def are_all_in(self, columns: Columns) -> bool:
+        """Return whether a row has a value on each face."""
+        return len(_with_value(columns, self.name)["id"]) == len(self.ids)
 
 
-def align_all(
-    columns: Sequence[Columns], metric: Mapping[str, Any]
-) -> tuple[Floats, Classes | None]:
-    """Return the values (M, N) of M >= 1 models on their common faces, sorted by id.
+def compared_faces(columns: Sequence[Columns], metric: Mapping[str, Any]) -> ComparedFaces:
+    """Return the faces that rows with these columns are compared on.
 
-    They are the arguments of `affectbench.stats.best_set`; otherwise like `align`. The classes are
-    those of the references, which all models share, and are counted on the common faces.
+    `metric` is that of a record (`name`, `direction` and `aggregate` are used). For a macro mean
+    the classes are those of the references, which all rows share, counted on these faces.
     """
     name = str(metric["name"])
     scored = [_with_value(one, name) for one in columns]
-    rows = [{str(i): row for row, i in enumerate(one["id"])} for one in scored]
-    common = sorted(set(rows[0]).intersection(*rows[1:]))
-    picks = [np.array([index[i] for i in common], dtype=np.intp) for index in rows]
-    values = [_floats(one[name])[pick] for one, pick in zip(scored, picks, strict=True)]
-    classes = None
-    if metric["aggregate"] == "macro":
-        classes, _ = macro_classes(np.asarray(scored[0]["label_hr"])[picks[0]])
-    return np.stack(values), classes
+    macro = metric["aggregate"] == "macro"
+    labels: dict[str, str] = {}
+    for one in scored:
+        said = one["label_hr"] if macro else one["id"]
+        labels |= zip(map(str, one["id"]), map(str, said), strict=True)
+    ids = tuple(sorted(labels))
+    every = np.concatenate([_floats(one[name]) for one in scored])
+    worst = every.min if metric["direction"] == "higher" else every.max
+    classes = macro_classes([labels[face] for face in ids])[0] if macro and ids else None
+    return ComparedFaces(ids, classes, float(worst()) if ids else float("nan"), name)
 
 
 def common_faces(columns_a: Columns, columns_b: Columns) -> tuple[Columns, Columns]:

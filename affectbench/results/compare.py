@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from affectbench.aggregate import align_all, common_faces
+from affectbench.aggregate import ComparedFaces, common_faces
 from affectbench.metrics import metric_plugin
 from affectbench.records import Record
 from affectbench.results.columns import Column, column_of, columns_of, scorer_of
 from affectbench.results.facts import facts_of
-from affectbench.results.flags import is_contaminated, is_trained_against, without_information
+from affectbench.results.flags import (
+    faces_of,
+    is_contaminated,
+    is_trained_against,
+    without_information,
+)
 from affectbench.results.frame import Frame, Row, Value
 from affectbench.results.runs import Run, is_of_set
 from affectbench.stats import (
@@ -56,11 +61,13 @@ def _dataset_rows(
         key = (record.role, record.row)
         grouped.setdefault(key, {})[column_of(record, run.settings)] = record
     models = {label: cells for (role, label), cells in grouped.items() if role == "model"}
-    rows = {label: _model(run, label, cells) for label, cells in models.items()}
+    faces = _faces(run, grouped.values(), columns)
+    rows = {label: _model(run, label, cells, faces) for label, cells in models.items()}
     ranked = {label: cells for label, cells in models.items() if not rows[label].contaminated}
     versus = _versus(run, grouped)
     for column in columns.values():
-        changes = _comparisons(run, column.name, ranked, versus, grouped)
+        found = faces.get(column.name)
+        changes = _comparisons(run, column.name, ranked, versus, grouped, found)
         for place, labels in zip(("best", "second"), _leaders(rows.values(), column), strict=False):
             for label in labels:
                 changes.setdefault(label, {})[place] = True
@@ -72,7 +79,20 @@ def _dataset_rows(
         yield replace(row, no_information=(row.dataset, row.model) in nothing)
     for label in ANCHOR_ORDER:
         if cells := grouped.get(("anchor", label)):
-            yield _row(label, cells)
+            yield _row(run, label, cells, faces)
+
+
+def _faces(
+    run: Run, rows: Iterable[Cells], columns: Iterable[str]
+) -> dict[str, ComparedFaces]:
+    """Return the faces that rows are compared on, for each column of values of faces."""
+    found = {}
+    cells = list(rows)
+    for name in columns:
+        records = [record for row in cells if (record := _scored(row, name)) is not None]
+        if records and not is_of_set(records[0]):
+            found[name] = faces_of(run, records)
+    return found
 
 
 def _changed(row: Row, column: str, fields: Mapping[str, Any]) -> Row:
@@ -89,7 +109,7 @@ def _versus(run: Run, rows: Collection[Key]) -> Key:
     return ("anchor" if is_anchor else "model", label)
 
 
-def _row(label: str, cells: Cells) -> Row:
+def _row(run: Run, label: str, cells: Cells, faces: Mapping[str, ComparedFaces]) -> Row:
     first = next(iter(cells.values()))
     return Row(
         dataset=str(first.dataset["name"]),
@@ -97,12 +117,12 @@ def _row(label: str, cells: Cells) -> Row:
         model=label,
         n=first.n,
         failed=_failed_faces(cells),
-        values={column: _value(record) for column, record in cells.items()},
+        values={name: _value(run, record, faces.get(name)) for name, record in cells.items()},
     )
 
 
-def _model(run: Run, label: str, cells: Cells) -> Row:
-    row = _row(label, cells)
+def _model(run: Run, label: str, cells: Cells, faces: Mapping[str, ComparedFaces]) -> Row:
+    row = _row(run, label, cells, faces)
     daggers = {name: is_trained_against(record) for name, record in cells.items()}
     scorers = [scorer_of(record.metric) for name, record in cells.items() if daggers[name]]
     return replace(
@@ -115,10 +135,11 @@ def _model(run: Run, label: str, cells: Cells) -> Row:
     )
 
 
-def _value(record: Record) -> Value:
+def _value(run: Run, record: Record, faces: ComparedFaces | None) -> Value:
     if record.status != "ok":
-        return Value()
+        return Value(error=record.error)
     values = record.values
+    lost = faces is not None and not faces.are_all_in(run.columns(record))
     macro = "macro_classes" in values
     return Value(
         value=values["value"],
@@ -127,6 +148,7 @@ def _value(record: Record) -> Value:
         mean=values["mean"] if macro else None,
         macro_classes=values["macro_classes"] if macro else None,
         missing=record.n - len(record.failed) - int(values.get("n", record.n)),
+        counted=faces.mean(run.columns(record)) if faces is not None and lost else None,
         summaries={n: values[n] for n in facts_of(record.metric).summaries if n in values},
     )
 
@@ -140,7 +162,7 @@ def _failed_faces(cells: Cells) -> int:
 def _leaders(rows: Collection[Row], column: Column) -> Iterator[list[str]]:
     """Yield the models that may be ranked with the best value, then with the second best, ..."""
     numbers = {
-        row.model: row.number(column.name)
+        row.model: row.rank_number(column.name)
         for row in rows
         if row.is_ranked_by(column.scorer) and row.known(column.name)
     }
@@ -149,71 +171,73 @@ def _leaders(rows: Collection[Row], column: Column) -> Iterator[list[str]]:
 
 
 def _comparisons(
-    run: Run, column: str, ranked: Mapping[str, Cells], versus: Key, everyone: Mapping[Key, Cells]
+    run: Run,
+    column: str,
+    ranked: Mapping[str, Cells],
+    versus: Key,
+    everyone: Mapping[Key, Cells],
+    faces: ComparedFaces | None,
 ) -> Changes:
     """Return the difference to `versus` and best-set membership of each rankable model."""
     cells = {label: _scored(row, column) for label, row in ranked.items()}
     models = {label: r for label, r in cells.items() if r is not None and not is_trained_against(r)}
     base = _scored(everyone.get(versus, {}), column)
     tested = {label: r for label, r in models.items() if ("model", label) != versus}
-    of_set = base is not None and is_of_set(base)
-    found = (_set_differences if of_set else _differences)(run, tested, base) if base else {}
+    found: Changes = {}
+    if base is not None:
+        found = _differences(run, tested, base, faces) if faces else _on_sets(run, tested, base)
     corrected = holm([values["p"] for values in found.values()])
     changes: Changes = {
         label: {"difference": {**values, "p": p}}
         for (label, values), p in zip(found.items(), corrected, strict=True)
     }
-    if not models or is_of_set(next(iter(models.values()))):
+    if not models or faces is None:
         return changes
     records = tuple(models.values())
-    key = ("best", *(record.id for record in records))
-    if keep := run.once(key, partial(_best, run, records)):
+    key = ("best", faces, *(record.id for record in records))
+    if keep := run.once(key, partial(_best, run, records, faces)):
         for label, best in zip(models, keep, strict=True):
             changes.setdefault(label, {})["among_best"] = best
     return changes
 
 
-def _best(run: Run, records: Sequence[Record]) -> list[bool]:
+def _best(run: Run, records: Sequence[Record], faces: ComparedFaces) -> list[bool]:
     """Return whether each model is indistinguishable from the best; empty with too few faces."""
-    first = records[0]
-    scores, classes = align_all([run.columns(record) for record in records], first.metric)
-    if scores.shape[1] < MIN_N:
+    if len(faces.ids) < MIN_N:
         return []
-    rng = shared_rng(_seed(run), scores.shape[1])
-    return [bool(best) for best in best_set(scores, first.metric["direction"], rng, classes)]
+    scores = np.stack([faces.values(run.columns(record)) for record in records])
+    rng, direction = shared_rng(_seed(run), len(faces.ids)), records[0].metric["direction"]
+    return [bool(best) for best in best_set(scores, direction, rng, faces.classes)]
 
 
-def _differences(run: Run, tested: Mapping[str, Record], base: Record) -> Changes:
-    """Return paired differences to `base`; models with results for the same faces share draws."""
-    by_faces: dict[tuple[str, ...], list[str]] = {}
-    for label, record in tested.items():
-        columns = run.columns(record)
-        known = ~np.isnan(columns[record.metric["name"]])  # a NaN drops its own pair only
-        by_faces.setdefault(tuple(columns["id"][known]), []).append(label)
-    found = {}
-    for labels in by_faces.values():
-        sharing = [tested[label] for label in labels]
-        key = ("difference", base.id, *(record.id for record in sharing))
-        differences = run.once(key, partial(_paired, run, sharing, base))
-        for label, difference in zip(labels, differences, strict=True):
-            found[label] = {
-                "diff": difference.estimate,
-                "diff_low": difference.low,
-                "diff_high": difference.high,
-                "p": difference.p,
-            }
-    return {label: found[label] for label in tested}
+def _differences(
+    run: Run, tested: Mapping[str, Record], base: Record, faces: ComparedFaces
+) -> Changes:
+    """Return the paired differences of models to `base`; they share draws."""
+    records = list(tested.values())
+    key = ("difference", faces, base.id, *(record.id for record in records))
+    differences = run.once(key, partial(_paired, run, records, base, faces)) if records else []
+    return {
+        label: {
+            "diff": difference.estimate,
+            "diff_low": difference.low,
+            "diff_high": difference.high,
+            "p": difference.p,
+        }
+        for label, difference in zip(tested, differences, strict=True)
+    }
 
 
-def _paired(run: Run, records: Sequence[Record], base: Record) -> list[Difference]:
-    """Return the differences to `base` of records that cover the same faces."""
-    columns = [run.columns(record) for record in (*records, base)]
-    values, classes = align_all(columns, base.metric)
-    rng = shared_rng(_seed(run), values.shape[1])
-    return paired_differences(values[:-1], values[-1], rng, classes)
+def _paired(
+    run: Run, records: Sequence[Record], base: Record, faces: ComparedFaces
+) -> list[Difference]:
+    """Return the differences of records to `base`."""
+    values = np.stack([faces.values(run.columns(record)) for record in (*records, base)])
+    rng = shared_rng(_seed(run), len(faces.ids))
+    return paired_differences(values[:-1], values[-1], rng, faces.classes)
 
 
-def _set_differences(run: Run, tested: Mapping[str, Record], base: Record) -> Changes:
+def _on_sets(run: Run, tested: Mapping[str, Record], base: Record) -> Changes:
     """Return the differences to `base` of a set metric, on the faces that both have."""
     plugin = metric_plugin(str(base.metric["name"]))
     found: Changes = {}

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from functools import partial
 
-from affectbench.aggregate import align
+from affectbench.aggregate import ComparedFaces, compared_faces
 from affectbench.records import Record
 from affectbench.results.columns import scorer_of
 from affectbench.results.facts import facts_of, through_network
@@ -65,19 +65,31 @@ def without_information(run: Run, judge: str) -> set[tuple[str, str]]:
         anchors = [scored.get((dataset, "anchor", name)) for name in ("wrong-face", "one-face")]
         known = [anchor for anchor in anchors if anchor is not None]
         key = ("no information", record.id, *(anchor.id for anchor in known))
-        if len(known) == 2 and run.once(key, partial(_knows_nothing, run, record, known)):
+        rows = [other for (name, _, _), other in scored.items() if name == dataset]
+        if len(known) == 2 and run.once(key, partial(_knows_nothing, run, record, known, rows)):
             found.add((dataset, model))
     return found
 
 
-def _knows_nothing(run: Run, record: Record, anchors: Sequence[Record]) -> bool:
+def faces_of(run: Run, records: Sequence[Record]) -> ComparedFaces:
+    """Return the faces that rows are compared on; these are their records of one metric."""
+    key = ("faces", *(record.id for record in records))
+    columns = (run.columns(record) for record in records)
+    return run.once(key, lambda: compared_faces(list(columns), records[0].metric))
+
+
+def _knows_nothing(
+    run: Run, record: Record, anchors: Sequence[Record], rows: Sequence[Record]
+) -> bool:
     """Whether a model is not significantly better than each of the anchors.
 
     Paired test of ECM (`difference_p`), two-sided p < 0.05, for each of them alone: all must be
     passed, so that no correction is needed. False where there are too few faces to say.
     """
+    faces = faces_of(run, rows)
+    ours, classes = faces.values(run.columns(record)), faces.classes
     for anchor in anchors:
-        ours, theirs, classes = align(run.columns(record), run.columns(anchor), record.metric)
+        theirs = faces.values(run.columns(anchor))
         p = difference_p(ours - theirs, shared_rng(int(run.settings["seed"]), len(ours)), classes)
         if math.isnan(p):
             return False

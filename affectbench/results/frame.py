@@ -18,12 +18,14 @@ class Value:
     """A metric's value of one row, with its interval and tests.
 
     `value` is None if the cell failed. `missing` counts faces with a result but without a value;
+    `counted` is the value if each face that other rows have a value for, and this one has not,
+    counts as the worst (`ComparedFaces`), and None if there is no such face. It ranks the row.
     `mean` and `macro_classes` belong to macro means. `summaries` are further statistics of the set.
     `difference` holds `diff`, `diff_low`, `diff_high` and the corrected `p` of the paired test
     against the run's `versus`, where one was made. `among_best` says whether the value is
     indistinguishable from the best (None: not tested), `best` whether it is the best of the models
     that may be ranked, `second` whether it is the best of the others, and `trained_against` whether
-    its model may not be ranked.
+    its model may not be ranked. `error` says why the cell failed.
     """
 
     value: float | None = None
@@ -32,12 +34,14 @@ class Value:
     mean: float | None = None
     macro_classes: int | None = None
     missing: int = 0
+    counted: float | None = None
     summaries: Mapping[str, float] = field(default_factory=dict)
     difference: Mapping[str, float] = field(default_factory=dict)
     among_best: bool | None = None
     best: bool = False
     second: bool = False
     trained_against: bool = False
+    error: str = ""
 
     @property
     def is_known(self) -> bool:
@@ -103,6 +107,12 @@ class Row:
         """Return the number in a column; NaN where there is none."""
         value = self.values.get(column)
         return math.nan if value is None or value.value is None else float(value.value)
+
+    def rank_number(self, column: str) -> float:
+        """Return the number that ranks it: its value, lost faces counted as the worst; or NaN."""
+        value = self.values.get(column)
+        counted = None if value is None else value.counted
+        return self.number(column) if counted is None else counted
 
 
 @dataclass(frozen=True)

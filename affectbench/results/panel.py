@@ -74,4 +74,4 @@ def _models(frame: Frame, dataset: str) -> list[Row]:
 def _ranked(models: Sequence[Row], judge: str, column: str) -> list[float]:
     """Return the scores of the models that this judge may rank; NaN for the others."""
     nan = float("nan")
-    return [row.number(column) if row.is_ranked_by(judge) else nan for row in models]
+    return [row.rank_number(column) if row.is_ranked_by(judge) else nan for row in models]
