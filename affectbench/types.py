@@ -164,7 +164,8 @@ class MetricSpec:
     trained against it, or against another metric of that network, is not ranked. Figures use the
     metric of a run with the highest `quality_axis` as the measure of image quality (0: never), and
     plot the columns in `regions`, the metric for each region of the face. A metric that `leads`
-    comes first in its group. `extras` are the extras of affectbench that computing it needs.
+    comes first in its group. `table.csv` has the metrics with a `front` above 0 first, in that
+    order. `extras` are the extras of affectbench that computing it needs.
     """
 
     name: str
@@ -190,6 +191,7 @@ class MetricSpec:
     quality_axis: int = 0
     regions: tuple[str, ...] = ()
     leads: bool = False
+    front: int = field(default=0, metadata={"recorded": False})
     extras: tuple[Extra, ...] = field(default=(), metadata={"recorded": False})
 
     def __post_init__(self) -> None:

@@ -69,6 +69,7 @@ def _region(whole: MetricPlugin, region: str, title: str, tolerance: float) -> M
         label="",
         summaries=(),
         quality_axis=0,
+        front=0,
         tolerance=tolerance,
     )
     return _fidelity(spec, region)
@@ -85,6 +86,7 @@ PSNR = _fidelity(
         summaries=("identical",),
         tolerance=1e-3,
         quality_axis=2,
+        front=3,
     )
 )
 SSIM = _fidelity(
@@ -96,6 +98,7 @@ SSIM = _fidelity(
         label="SSIM",
         tolerance=1e-5,
         quality_axis=1,
+        front=4,
     )
 )
 PSNR_EYES = _region(PSNR, "eyes", "PSNR of the eyes with their lids", 0.05)
@@ -184,6 +187,7 @@ LPIPS_ALEX = _perceptual(
         min_size=31,
         network="alexnet",
         quality_axis=3,
+        front=5,
     ),
     assets.LPIPS_ALEX,
 )
@@ -212,7 +216,7 @@ DISTS = _perceptual(
 def _lpips_region(region: str, title: str) -> MetricPlugin:
     name = f"{LPIPS_ALEX.spec.name}_{region}"
     return MetricPlugin(
-        replace(LPIPS_ALEX.spec, name=name, title=title, quality_axis=0),
+        replace(LPIPS_ALEX.spec, name=name, title=title, quality_axis=0, front=0),
         identify=_late("perceptual:identify_region", (assets.LPIPS_ALEX,)),
         build=_late("perceptual:RegionLpips"),  # both regions from one forward pass
         require=LPIPS_ALEX.require,
@@ -244,6 +248,7 @@ IDENTITY = MetricPlugin(
         "Identity: cosine of dlib's face descriptors",
         *("identity", "higher", _SYMMETRIC),
         source="King, dlib_face_recognition_resnet_model_v1, 2017",
+        front=6,
     ),
     identify=_late("identity:identify"),
     build=_late("identity:DlibMetric"),
@@ -277,6 +282,7 @@ NME = _landmarks(
     source="478 points of MediaPipe's face mesh; normalised as in 300-W (ICCVW 2013)",
     label="NME",
     regions=("nme_68", *(f"nme_{region}" for region in REGIONS)),
+    front=7,
 )
 AU_PROXY = _landmarks(
     *("au_proxy", "Drift of mouth, brows and eyelids, by outer eye distance", "expression"),
@@ -303,6 +309,7 @@ ECM = MetricPlugin(
         label="ECM",
         summaries=("agreement", "flip_rate"),
         leads=True,
+        front=1,
     ),
     identify=_late("ecm:identify"),
     build=_JUDGED["build"],
@@ -319,6 +326,7 @@ AGREEMENT = _derived(
     _expression(
         *("agreement", "Share of faces that keep their label", "higher", 1.0),
         source="our definition",
+        front=2,
     )
 )
 JS_DIVERGENCE = _derived(

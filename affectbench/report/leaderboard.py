@@ -1,20 +1,21 @@
-"""Leaderboards: CSV files rendered from committed run folders, and the check that they agree.
+"""Leaderboards: tables rendered from committed run folders, and the check that they agree.
 
-A board is a folder `boards/NAME/` with a run, packed into few files; it becomes `NAME.csv`. Published numbers live in `published.csv` and never in a measured file.
+A board is a folder `boards/NAME/` with a run, packed into few files. It becomes `NAME.csv`,
+`NAME-long.csv` and `NAME.json`. Published numbers live in `published.csv` and never in a measured file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from affectbench.errors import RecordError, UnknownNameError
-from affectbench.records import write_atomic
-from affectbench.report.render import to_csv
-from affectbench.report.table import build_table
+from affectbench.records import Record, write_atomic
+from affectbench.report.published import long_table, short_table
+from affectbench.report.render import SHORT_FORMAT, TABLES, to_csv
 from affectbench.results.boards import (
     board_folders,
     check_files,
@@ -22,25 +23,38 @@ from affectbench.results.boards import (
     outdated,
     pack,
 )
+from affectbench.results.compare import compared
 from affectbench.results.runs import Run, load_run
 
+Held = Callable[[Path], AbstractContextManager[Any]]
 
-def build(root: Path) -> list[Path]:
-    """Pack every board, render it to its CSV file, and return the files written."""
+
+def build(root: Path, held: Held = nullcontext) -> list[Path]:
+    """Pack every board, write the files it is read from, and return them.
+
+    `held` keeps other processes from a folder while it is packed.
+    """
     written = []
     for folder in board_folders(root):
-        path = root / f"{folder.name}.csv"
-        run = pack(folder)
-        write_atomic(path, to_csv(board_table(run)).encode("utf-8"))
-        written.append(path)
+        with held(folder):
+            run = pack(folder)
+            for name in TABLES:
+                (folder / name).unlink(missing_ok=True)  # of `compare`, which no check covers
+        for name, content in board_files(run).items():
+            write_atomic(root / name, content)
+            written.append(root / name)
     return written
 
 
-def board_table(run: Run) -> pd.DataFrame:
-    """Return the columns of `table.csv`, then the provenance of each row."""
-    table = build_table(run)
-    about = [_about(run, row) for row in table.to_dict("records")]
-    return pd.concat([table, pd.DataFrame(about)], axis=1)
+def board_files(run: Run) -> dict[str, bytes]:
+    """Return the files of a board by name: `NAME.csv`, `NAME-long.csv` and `NAME.json`."""
+    name, frame = run.folder.name, compared(run)
+    about = json.dumps(about_board(run), indent=1, ensure_ascii=False)
+    return {
+        f"{name}.csv": to_csv(short_table(frame), SHORT_FORMAT).encode("utf-8"),
+        f"{name}-long.csv": to_csv(long_table(frame)).encode("utf-8"),
+        f"{name}.json": f"{about}\n".encode(),
+    }
 
 
 def check(root: Path) -> Iterator[str]:
@@ -57,48 +71,58 @@ def check(root: Path) -> Iterator[str]:
                 for place in outdated(run):
                     yield f"{place}: its interval is made anew by affectbench leaderboard build"
                 yield from check_records(run)
-                yield from check_csv(root / f"{folder.name}.csv", run)
+                yield from check_tables(root, run)
         except (RecordError, UnknownNameError) as error:
             yield str(error)
 
 
-def check_csv(path: Path, run: Run) -> Iterator[str]:
-    """Yield a message if the CSV file of a board does not match its records."""
-    try:
-        found = path.read_bytes()
-    except FileNotFoundError:
-        yield f"{path}: is missing; affectbench leaderboard build"
-    except OSError as error:
-        yield f"{path}: cannot be read ({error.strerror})"
-    else:
-        if found != to_csv(board_table(run)).encode("utf-8"):
-            yield f"{path}: is not what its records give; affectbench leaderboard build"
+def check_tables(root: Path, run: Run) -> Iterator[str]:
+    """Yield a message for each file of a board that does not match its records."""
+    for name, content in board_files(run).items():
+        path = root / name
+        try:
+            found = path.read_bytes()
+        except FileNotFoundError:
+            yield f"{path}: is missing; affectbench leaderboard build"
+        except OSError as error:
+            yield f"{path}: cannot be read ({error.strerror})"
+        else:
+            if found != content:
+                yield f"{path}: is not what its records give; affectbench leaderboard build"
 
 
-def _about(run: Run, row: Mapping[Any, Any]) -> dict[str, Any]:
-    key = (row["role"], row["model"], row["dataset"])
-    own = [r for r in run.records if (r.role, r.row, r.dataset["name"]) == key]
-    first = own[0]
-    identities = [record.metric["identity"] for record in own]
-    judges = dict.fromkeys(
-        f"{i['judge']}@{i.get('judge_revision')}" for i in identities if "judge" in i
-    )
+def about_board(run: Run) -> dict[str, Any]:
+    """Return what holds for a whole board, and where each of its rows comes from."""
+    settings = run.settings
+    identities = [record.metric["identity"] for record in run.records]
+    judges = {i["judge"]: i.get("judge_revision") for i in identities if "judge" in i}
     crops = dict.fromkeys(f"{i['crop']} {i.get('framing')}" for i in identities if "crop" in i)
-    packages = first.provenance["packages"]
+    sets = {str(r.dataset["name"]): r for r in run.records}
+    rows = {(r.role, r.row, str(r.dataset["name"])): r for r in reversed(run.records)}
     return {
-        "title": f"{first.dataset['title']}",
-        "scale": first.model.get("scale"),
-        "revision": first.model.get("revision"),
-        "licence": first.model.get("licence"),
-        "parameters": first.model.get("parameters"),
-        "trained_on": ";".join(first.model.get("trained_on", ())),
-        "trained_against": ";".join(first.model.get("trained_against", ())),
-        "convention": run.settings["convention"],
-        "judges": ";".join(judges),
-        "crop": ";".join(crops),
-        "protocol": first.protocol["name"],
-        "dataset_revision": first.dataset["revision"],
-        "affectbench": first.provenance["affectbench"],
-        "torch": packages.get("torch"),
-        "date": first.provenance["date"],
+        "datasets": [
+            {"name": name, **{k: r.dataset[k] for k in ("title", "revision")}, "n": r.n}
+            for name, r in sets.items()
+        ],
+        "protocol": settings["protocol"],
+        "convention": settings["convention"],
+        "versus": settings["versus"],
+        "seed": settings["seed"],
+        "judges": judges,
+        "crops": list(crops),
+        "rows": [_about(record) for record in reversed(rows.values())],
+    }
+
+
+def _about(record: Record) -> dict[str, Any]:
+    model, made = record.model, record.provenance
+    return {
+        "model": record.row,
+        "role": record.role,
+        "dataset": record.dataset["name"],
+        **{name: model.get(name) for name in ("scale", "revision", "licence", "parameters")},
+        **{name: list(model.get(name, ())) for name in ("trained_on", "trained_against")},
+        "affectbench": made["affectbench"],
+        "torch": made["packages"].get("torch"),
+        "date": made["date"],
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from affectbench.results.frame import Row
+from affectbench.results.frame import Row, Value
 from affectbench.texts import printable
 
 
@@ -30,6 +30,7 @@ NO_INFORMATION = Sign(
 FAILED = Sign("✗", "failed")
 PLAIN_MEAN = Sign("~", "plain mean: no expression class has 10 faces")
 BEST = "bold (**): best of the models; * not distinguishable from the best (max-T, 95 %)"
+TIED = "not distinguishable from the best"
 TOO_FEW = "n too small: fewer than 6 faces give neither intervals nor tests"
 FEW = "fewer than 30 faces: of skewed values an interval may hold the mean in less than 95 %"
 
@@ -50,9 +51,35 @@ def _words(row: Row) -> Iterator[str]:
         yield "no-expression-information"
 
 
+def row_mark(row: Row, scorer: str) -> str:
+    """Return the column `marks` of `table.csv`: as `mark_of`, of the scorer that ranks alone."""
+    others = {f"trained-against:{name}" for name in row.trained_against if name != scorer}
+    return "; ".join(word for word in _words(row) if word not in others)
+
+
+def cell_mark(row: Row, value: Value, scorer: str) -> str:
+    """Return the column `mark` of `long.csv`: what concerns one value of a row."""
+    words = []
+    if value.error:
+        words.append(f"failed: {_reason(value.error)}")
+    if row.contaminated:
+        words.append("contaminated")
+    if value.trained_against:
+        words.append(f"trained-against:{scorer}")
+    if row.too_few:
+        words.append("n too small")
+    if row.no_information:
+        words.append("no-expression-information")
+    return "; ".join(words)
+
+
 def reasons(row: Row) -> list[str]:
     """Return why cells of a row failed, each on one line and without semicolons."""
-    return [printable(" ".join(error.replace(";", ",").split())) for error in row.errors]
+    return [_reason(error) for error in row.errors]
+
+
+def _reason(error: str) -> str:
+    return printable(" ".join(error.replace(";", ",").split()))
 
 
 def signs_of(row: Row) -> tuple[Sign, ...]:

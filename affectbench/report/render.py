@@ -19,7 +19,7 @@ from rich.text import Text
 from affectbench.records import write_atomic
 from affectbench.report.cells import Cell, Layout, lay_out
 from affectbench.report.latex import to_latex
-from affectbench.report.table import wide_table
+from affectbench.report.published import long_table, short_table
 from affectbench.results.cost import cost_table
 from affectbench.results.frame import Frame
 from affectbench.results.panel import agreement, build_panel, has_panel
@@ -28,17 +28,26 @@ FLOAT_FORMAT = "%.9g"
 """Nine digits: more than the tables show, few enough to be equal on all processors."""
 
 
+TABLES = (
+    *("table.csv", "long.csv", "table.md", "table.tex", "cost.csv"),
+    *("panel.csv", "panel-agreement.csv"),
+)
+"""The files of a run that are rendered from its records."""
+SHORT_FORMAT = "%.6g"
+"""In `table.csv`, which people read; `long.csv` has all digits."""
+
 _UNLIMITED = 1 << 16
 
 
 def write_tables(frame: Frame, folder: Path) -> None:
-    """Write `table.csv`, `table.md`, `table.tex` and `cost.csv`, each whole or not at all.
+    """Write `table.csv`, `long.csv`, `table.md`, `table.tex` and `cost.csv`, each whole or not at all.
 
     With several judges also `panel.csv` and `panel-agreement.csv`.
     """
     layout = lay_out(frame)
     contents = {
-        "table.csv": to_csv(wide_table(frame)),
+        "table.csv": to_csv(short_table(frame), SHORT_FORMAT),
+        "long.csv": to_csv(long_table(frame)),
         "table.md": to_markdown(layout),
         "table.tex": to_latex(layout),
         "cost.csv": to_csv(cost_table(frame.run)),
@@ -50,16 +59,16 @@ def write_tables(frame: Frame, folder: Path) -> None:
         write_atomic(folder / name, text.encode("utf-8"))
 
 
-def to_csv(table: pd.DataFrame) -> str:
+def to_csv(table: pd.DataFrame, float_format: str = FLOAT_FORMAT) -> str:
     """Return a table as CSV; spreadsheet formulas get a leading quote."""
     safe = table.rename(columns=_harmless)
     for name in safe.columns[safe.dtypes.map(lambda t: not pd.api.types.is_numeric_dtype(t))]:
         safe[name] = safe[name].map(_harmless)
-    return safe.to_csv(index=False, float_format=FLOAT_FORMAT, lineterminator="\n")
+    return safe.to_csv(index=False, float_format=float_format, lineterminator="\n")
 
 
 def to_json(table: pd.DataFrame) -> str:
-    """Return the rows of `table.csv` as JSON; a missing value is null, infinity is "inf"."""
+    """Return the rows of a table as JSON; a missing value is null, infinity is "inf"."""
     rows = [{str(k): _json_value(v) for k, v in row.items()} for row in table.to_dict("records")]
     return json.dumps(rows, indent=1, ensure_ascii=False)
 

@@ -143,6 +143,7 @@ def _value(run: Run, record: Record, faces: ComparedFaces | None) -> Value:
     macro = "macro_classes" in values
     return Value(
         value=values["value"],
+        n=int(values.get("n", record.n - len(record.failed))),
         low=values["low"],
         high=values["high"],
         mean=values["mean"] if macro else None,

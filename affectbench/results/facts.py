@@ -13,7 +13,7 @@ from affectbench.types import MetricSpec
 
 _TODAY = (
     *("label", "digits", "summaries", "tolerance"),
-    *("network", "quality_axis", "regions", "leads", "extras"),
+    *("network", "quality_axis", "regions", "leads", "front", "extras"),
 )
 """Fields about presentation: the installed spec overrides what a record says."""
 _FIELDS = tuple(field.name for field in fields(MetricSpec) if field.metadata.get("recorded", True))
@@ -50,6 +50,12 @@ def display_of(name: str) -> str:
     """Return the display name of an installed metric; empty for any other name."""
     spec = _installed(name)
     return spec.display if spec else ""
+
+
+def front_of(name: str) -> int:
+    """Return the place of an installed metric in `table.csv`; 0 for any other name."""
+    spec = _installed(name)
+    return spec.front if spec else 0
 
 
 def quality_labels() -> list[str]:

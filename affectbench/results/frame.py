@@ -17,7 +17,7 @@ from affectbench.results.runs import Run
 class Value:
     """A metric's value of one row, with its interval and tests.
 
-    `value` is None if the cell failed. `missing` counts faces with a result but without a value;
+    `value` is None if the cell failed, and `n` the number of faces behind it. `missing` counts faces with a result but without a value;
     `counted` is the value if each face that other rows have a value for, and this one has not,
     counts as the worst (`ComparedFaces`), and None if there is no such face. It ranks the row.
     `mean` and `macro_classes` belong to macro means. `summaries` are further statistics of the set.
@@ -29,6 +29,7 @@ class Value:
     """
 
     value: float | None = None
+    n: int | None = None
     low: float | None = None
     high: float | None = None
     mean: float | None = None

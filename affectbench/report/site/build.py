@@ -28,7 +28,7 @@ from affectbench.report.html.sections import (
 )
 from affectbench.report.html.tables import PlainTable, Text
 from affectbench.report.html.templating import file_link
-from affectbench.report.leaderboard import check_csv
+from affectbench.report.leaderboard import board_files, check_tables
 from affectbench.report.site.models import (
     NOTES,
     ModelEntry,
@@ -104,7 +104,7 @@ def write_site(root: Path, out: Path, cards: Path | None = None) -> list[Path]:
         pages["published.html"] = _page("published", "Published numbers", lead, rows=rows)
     for name, text in pages.items():
         write_atomic(out / name, unicode_text(text).encode())
-    files = [f"{board.name}.csv" for board in boards]
+    files = [name for board in boards for name in board_files(board.run)]
     for name in [*files, *(["published.csv"] if published is not None else [])]:
         write_atomic(out / name, (root / name).read_bytes())
     return [out / name for name in [*pages, *files]]
@@ -114,7 +114,7 @@ def _boards(root: Path) -> list[Board]:
     boards = []
     for folder in board_folders(root):
         run = load_run(folder)
-        for problem in check_csv(root / f"{folder.name}.csv", run):
+        for problem in check_tables(root, run):
             raise RecordError(problem)
         boards.append(Board(folder.name, run, tuple(build_views(run))))
     return boards
