@@ -37,7 +37,7 @@ from affectbench.types import Kernel, Role, TestProtocol
 class Comparison:
     """A finished comparison: its table, its failures, and its folder.
 
-    `table` has the columns of `table.csv`, and a row per model, anchor and data set.
+    `table` has a row per model, anchor and data set, and a column for each number.
     """
 
     run: Run

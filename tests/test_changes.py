@@ -66,7 +66,7 @@ def test_results_that_change_fail_their_row(tmp_path: Path, faces: Path, how: st
     out = tmp_path / "out"
     assert main(toy(faces, out, rows, "--metrics", "psnr")) == 1
     table = pd.read_csv(out / "table.csv").set_index(["role", "model"])
-    mark = table.loc[("model", "mine"), "mark"]
+    mark = table.loc[("model", "mine"), "marks"]
     assert "changed while the run was under way" in mark
     assert str(results / ("face2.png" if how == "replaced" else "face6.png")) in mark
     assert np.isnan(table.loc[("model", "mine"), "psnr"])
@@ -74,7 +74,7 @@ def test_results_that_change_fail_their_row(tmp_path: Path, faces: Path, how: st
     # As they are by now they are other results, with a number of their own.
     main(toy(faces, out, f"images:{results}@name=mine@mismatch=allow", "--metrics", "psnr"))
     found = pd.read_csv(out / "table.csv").set_index("model").loc["mine"]
-    assert found["failed"] == (how in ("removed", "damaged"))
+    assert found["missing"] == (how in ("removed", "damaged"))
     first = load_run(out).records[0].model["revision"]
     main(toy(faces, out, f"images:{whole}@name=mine@mismatch=allow", "--metrics", "psnr"))
     assert load_run(out).records[0].model["revision"] != first

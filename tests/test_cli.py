@@ -41,11 +41,12 @@ def test_demo_prints_a_table_and_keeps_it(tmp_path: Path) -> None:
     wanted = ["results: affectbench-out", "look at them: affectbench report affectbench-out"]
     assert done.stderr.splitlines() == wanted
     table = pd.read_csv(tmp_path / "affectbench-out" / "table.csv")
-    start = "model,dataset,role,n,failed,ecm,ecm_low,ecm_high,ecm_mean,psnr"
+    start = "rank,model,role,dataset,n,ecm,ecm_low,ecm_high,agreement,psnr,ssim,missing"
     assert ",".join(table.columns).startswith(start)
-    assert list(table.model[:3]) == ["nearest", "bicubic", "lanczos"]
+    assert set(table.model[:3]) == {"nearest", "bicubic", "lanczos"}
+    assert list(table["rank"][:3]) == [1, 2, 3]
     assert (table.n == 2).all()
-    for name in ("table.md", "table.tex", "cost.csv", "run.json"):
+    for name in ("long.csv", "table.md", "table.tex", "cost.csv", "run.json"):
         assert (tmp_path / "affectbench-out" / name).stat().st_size > 0
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from conftest import pattern
 from PIL import Image
+from run_tables import short_of
 from torch import nn
 from torch.nn import functional as F
 
@@ -156,8 +157,12 @@ def test_cost_is_in_no_table_that_is_compared_by_bytes(tmp_path: Path, faces: Pa
     path.write_text(MODEL)
     model = f"python:{path}:build@name=net"
     run(tmp_path, faces, model)
-    tables = {name: (tmp_path / "out" / name).read_bytes() for name in ("table.csv", "table.md")}
-    assert not [name for name in NAMES if name in tables["table.csv"].decode()]
+    written = ("table.csv", "long.csv", "table.md")
+    tables = {name: (tmp_path / "out" / name).read_bytes() for name in written}
+    own = short_of(tmp_path / "out").loc[("model", "net")]
+    assert (own.parameters, own.multiply_adds) == (3 * 9 * 48 + 48, 16 * 16 * 3 * 9 * 48)
+    varying = {*NAMES} - {"parameters", "multiply_adds"}
+    assert not [name for name in varying if name in tables["table.csv"].decode()]
     again = run(tmp_path, faces, model, "--rerun", "all")
     for name, content in tables.items():
         assert (tmp_path / "out" / name).read_bytes() == content

@@ -67,7 +67,7 @@ def run(faces: Path, out: Path, rows: str, executor: str = "ray", **more: Any) -
 
 def tables(out: Path) -> dict[str, bytes]:
     """The bytes of everything that a run shows and keeps by face."""
-    kept = [out / "table.csv", *sorted((out / "images").rglob("*.parquet"))]
+    kept = [out / "table.csv", out / "long.csv", *sorted((out / "images").rglob("*.parquet"))]
     return {str(path.relative_to(out)): path.read_bytes() for path in kept}
 
 

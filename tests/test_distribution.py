@@ -379,6 +379,7 @@ def test_interrupted_and_resumed_gives_the_same_bytes(toy_faces: Path, tmp_path:
     assert not (out / "table.csv").exists()
     assert main(arguments(toy_faces, out, "agreement,fed,ecm")) == 0
     assert (out / "table.csv").read_bytes() == (whole / "table.csv").read_bytes()
+    assert (out / "long.csv").read_bytes() == (whole / "long.csv").read_bytes()
     assert (out / "table.md").read_bytes() == (whole / "table.md").read_bytes()
 
 
@@ -476,7 +477,7 @@ def test_fid_and_kid_are_torch_fidelitys_from_images_on(
     assert main(["assets", "fetch", "inception"]) == 0
     command = [*arguments(toy_faces, out, "fid,kid-torch-fidelity"), "--save-images"]
     assert main(command) == 0
-    found = pd.read_csv(out / "table.csv").set_index("model").loc["bicubic"]
+    found = pd.read_csv(out / "long.csv").query("role == 'model'").set_index("metric").value
     expected = fidelity.calculate_metrics(
         input1=str(toy_faces),
         input2=str(next(out.glob("faces/toy*/sr/bicubic*"))),

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from conftest import pattern
 from PIL import Image
+from run_tables import long_of
 from run_writer import RunWriter, ecm_columns, psnr_columns
 
 from affectbench import compare, score
@@ -20,7 +21,7 @@ from affectbench.errors import InputError
 from affectbench.records import distinct_slugs, slug
 from affectbench.report.cells import lay_out
 from affectbench.report.html.build import write_report
-from affectbench.report.leaderboard import board_table
+from affectbench.report.leaderboard import about_board
 from affectbench.report.render import to_markdown, to_terminal
 from affectbench.report.table import build_table, wide_table
 from affectbench.results.compare import compared
@@ -85,8 +86,8 @@ def test_a_model_called_like_an_anchor_keeps_its_own_number(
     assert (found.images(name, "toy", "psnr").psnr < 20).all()
     anchors = found.images(name, "toy", "psnr", role="anchor")
     assert anchors.psnr.mean() == plain.loc[name, "psnr"]
-    written = pd.read_csv(tmp_path / "table.csv").set_index(["role", "model"])
-    assert written.loc[("model", name), "psnr"] == pytest.approx(right, abs=1e-6)
+    written = long_of(tmp_path, "psnr")
+    assert written.loc[("model", name), "value"] == pytest.approx(right, abs=1e-6)
     # The same call again takes each from its own record.
     again = run(toy_faces, models, tmp_path, metrics=["psnr", "ecm"])
     assert again.outcome.computed == 0
@@ -107,8 +108,8 @@ def test_tables_for_people_show_both_rows(toy_faces: Path, results: Path, right:
     assert "| one-face ∅ |" in to_markdown(layout)
     shown = to_terminal(layout, width=120)
     assert shown.index("one-face ∅") < shown.index("anchors") < shown.rindex("one-face")
-    rows = board_table(found.run).set_index(["role", "model"])
-    assert rows.loc[("model", "one-face"), "revision"] != rows.loc[("anchor", "one-face")].revision
+    rows = {(row["role"], row["model"]): row for row in about_board(found.run)["rows"]}
+    assert rows["model", "one-face"]["revision"] != rows["anchor", "one-face"]["revision"]
 
 
 @pytest.mark.parametrize("name", ["reference", "wrong-face"])

@@ -151,7 +151,7 @@ def test_names_that_are_not_utf8_or_obeyed(pictures: Path, tmp_path: Path) -> No
     assert b"\x1b" not in done.stdout + done.stderr
     assert b"caf\\xe9" in done.stdout
     table = (out / "table.csv").read_text(encoding="utf-8")
-    assert "caf\\xe9,caf\\xe9,model,3,0,inf" in table
+    assert "1,caf\\xe9,model,caf\\xe9,3,inf" in table
     done = shell("", "report", out, "--html", tmp_path / f"{BARE}.html", "--faces", "all")
     assert done.returncode == 0, done.stderr
     page = (tmp_path / f"{BARE}.html").read_text(encoding="utf-8")
@@ -215,7 +215,7 @@ def test_the_findings_of_a_hostile_file_are_shown(tmp_path: Path) -> None:
     arguments = ["compare", "--models", f"python:{model}:build", "--metrics", "psnr"]
     done = affectbench_here(*arguments, "--out", tmp_path / "out")
     assert "\x1b" not in done.stdout + done.stderr
-    for name in ("table.csv", "table.md", "table.tex"):
+    for name in ("table.csv", "long.csv", "table.md", "table.tex"):
         assert "\x1b" not in (tmp_path / "out" / name).read_text(encoding="utf-8")
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from conftest import ROOT
+from run_tables import long_of
 from run_writer import edit_record
 
 from affectbench.metrics import METRICS
@@ -114,13 +115,15 @@ def run_folder(outside: Path, data: Path, tmp_path_factory: pytest.TempPathFacto
 
 
 def test_it_is_rounded_ranked_and_summarised(run_folder: Path) -> None:
-    table = pd.read_csv(run_folder / "table.csv").set_index(["role", "model"])
-    assert "edges_most" in table and "edges_not_shown" not in table
+    table = long_of(run_folder, "edges")
+    assert len(long_of(run_folder, "edges_most")) and not len(
+        long_of(run_folder, "edges_not_shown")
+    )
     assert table.loc[("model", "soft"), "mark"].split("; ")[0] == "trained-against:edges"
-    assert pd.isna(table.loc[("model", "soft"), "edges_best"])
+    assert pd.isna(table.loc[("model", "soft"), "tied"])
     lines = (run_folder / "table.md").read_text().splitlines()
     for name, sign in (("nearest", ""), ("soft", "†")):
-        value = table.loc[("model", name), "edges"]
+        value = table.loc[("model", name), "value"]
         line = next(line for line in lines if line.startswith(f"| {name}"))
         assert f"{value:.1f}{sign}" in line.replace(r"\*", "").replace("**", "")
     assert "†" not in next(line for line in lines if line.startswith("| nearest"))

@@ -176,7 +176,7 @@ def test_another_model_of_the_table_is_not_lost(tmp_path, hr):
     assert done.returncode == 1
     assert table.psnr["nearest"] > 10
     assert np.isnan(table.psnr["mine"])
-    assert "do not look like the originals" in table.mark["mine"]
+    assert "do not look like the originals" in table.marks["mine"]
 
 
 def test_a_few_bad_results_are_noted_and_scored(tmp_path, hr):

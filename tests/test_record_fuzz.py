@@ -20,9 +20,9 @@ from affectbench.errors import AffectBenchError
 from affectbench.report.cells import lay_out
 from affectbench.report.html.face_data import face_data
 from affectbench.report.latex import to_latex
-from affectbench.report.leaderboard import board_table
+from affectbench.report.leaderboard import board_files
 from affectbench.report.render import to_csv, to_json, to_markdown
-from affectbench.report.table import wide_table
+from affectbench.report.table import build_table, wide_table
 from affectbench.results.compare import compared
 from affectbench.results.cost import cost_table
 from affectbench.results.faces import face_tables
@@ -65,8 +65,8 @@ def everything(folder: Path) -> str:
     """Whatever people see of a run, as one text."""
     run = load_run(folder)
     views = build_views(run)
-    table = board_table(run)
-    texts = [to_csv(table), to_json(table), to_csv(cost_table(run))]
+    texts = [content.decode() for content in board_files(run).values()]
+    texts += [to_json(build_table(run)), to_csv(cost_table(run))]
     texts += [write(lay_out(compared(run))) for write in (to_markdown, to_latex)]
     texts += [to_csv(wide_table(view.frame)) for view in views]
     texts += [json.dumps(face_data(faces, (), "")) for faces in face_tables(run)]

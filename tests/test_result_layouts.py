@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from run_tables import long_of
 
 from affectbench import compare, score
 from affectbench.cli.main import main
@@ -188,9 +189,10 @@ def test_calls_into_one_folder_add_rows(faces, tmp_path, capsys):
     )
     capsys.readouterr()
     table = (tmp_path / "out" / "table.csv").read_text().splitlines()
-    rows = [line.split(",")[0] for line in table[1:]]
-    assert rows == ["theirs", "ours", "again", "reference", "bicubic"]
-    assert "psnr_diff" in table[0]
+    rows = [line.split(",")[1] for line in table[1:]]
+    assert rows == ["ours", "again", "theirs", "reference", "bicubic"]
+    assert [line.split(",")[0] for line in table[1:]] == ["1", "1", "3", "", ""]
+    assert long_of(tmp_path / "out", "psnr")["diff"].notna().any()
     shared[3] = "ssim"
     assert main(["score", "--sr", str(tmp_path / "ours"), *shared]) == 0
     assert "the earlier rows are left out: another metrics" in capsys.readouterr().err

@@ -19,6 +19,7 @@ import pytest
 import torch
 from conftest import pattern
 from PIL import Image
+from run_tables import long_of
 
 from affectbench import compare
 from affectbench.aggregate import macro_classes
@@ -169,7 +170,7 @@ def test_a_broken_model_fails_alone(
     arguments = toy(toy_faces, out, both, "--metrics", "psnr")
     assert main(arguments) == 1
     table = pd.read_csv(out / "table.csv").set_index("model")
-    assert says.lower() in str(table.loc["broken", "mark"]).lower()
+    assert says.lower() in str(table.loc["broken", "marks"]).lower()
     assert np.isnan(table.loc["broken", "psnr"])
     assert table.loc["fine", "psnr"] > 10
     # The failure is remembered, and computed again only when asked for.
@@ -243,9 +244,12 @@ def test_missing_results_leave_the_pair_and_are_counted(tmp_path: Path, toy_face
     out = tmp_path / "out"
     assert main(toy(toy_faces, out, f"bicubic,images:{results}@name=mine")) == 0
     table = pd.read_csv(out / "table.csv").set_index("model")
-    assert table.loc["mine", "failed"] == 1
+    assert table.loc["mine", "missing"] == 1
     assert table.loc["mine", "n"] == 8
-    assert np.isfinite(table.loc["mine", "psnr_diff"])
+    psnr = long_of(out, "psnr").loc[("model", "mine")]
+    assert (psnr.n, psnr.missing) == (7, 1)
+    assert np.isfinite(psnr["diff"])
+    assert long_of(out, "failed").loc[("model", "mine"), "value"] == 1
 
 
 def test_images_are_saved_and_made_again_if_one_is_gone(tmp_path: Path, toy_faces: Path) -> None:

@@ -89,7 +89,7 @@ out = "out"
 
 
 def rows(folder: Path) -> list[str]:
-    return [line.split(",")[0] for line in (folder / "table.csv").read_text().splitlines()[1:]]
+    return [line.split(",")[1] for line in (folder / "table.csv").read_text().splitlines()[1:]]
 
 
 def test_a_toml_file_says_all_of_it(place, tmp_path_factory, monkeypatch, capsys):

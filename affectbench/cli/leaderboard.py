@@ -21,7 +21,9 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
     summary = "build, check or show the leaderboards"
     parser = new_parser(verbs, common, "leaderboard", summary, _EXAMPLES)
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    build = actions.add_parser("build", parents=[common], help="pack the records and render the tables from them")
+    build = actions.add_parser(
+        "build", parents=[common], help="pack the records and render the tables from them"
+    )
     check = actions.add_parser(
         "check", parents=[common], help="render, recompute and, where the data are, run again"
     )

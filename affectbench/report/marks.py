@@ -1,4 +1,4 @@
-"""Flags as text: the column `mark` of `table.csv`, signs after names, and footnotes."""
+"""Flags as text: the columns `marks` and `mark`, signs after names, and footnotes."""
 
 from __future__ import annotations
 

@@ -6,7 +6,8 @@ row and metric, and lines for the numbers that belong to a metric, such as its p
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -24,6 +25,7 @@ LONG = (
     *(*DIFFERENCES, "tied", "mark"),
 )
 _BEFORE = ("rank", "model", "role", "dataset", "n")
+_WHOLE = {"rank", "n", "missing", "parameters", "multiply_adds"}
 _BEHIND = ("missing", "parameters", "multiply_adds", "licence", "trained_against", "marks")
 
 
@@ -43,9 +45,7 @@ def short_table(frame: Frame) -> pd.DataFrame:
         for dataset in frame.datasets
         for ranked in in_order(frame, dataset, column)
     ]
-    table = pd.DataFrame(rows, columns=[*_BEFORE, *first, *others, *_BEHIND])
-    whole = ("rank", "parameters", "multiply_adds")
-    return table.astype(dict.fromkeys(whole, "Int64"))
+    return _table(rows, [*_BEFORE, *first, *others, *_BEHIND])
 
 
 def long_table(frame: Frame) -> pd.DataFrame:
@@ -57,8 +57,15 @@ def long_table(frame: Frame) -> pd.DataFrame:
         for ranked in in_order(frame, dataset, column)
         for line in _lines(frame, ranked.row)
     ]
-    whole = dict.fromkeys(("n", "missing"), "Int64")
-    return pd.DataFrame(lines, columns=list(LONG)).astype(whole)
+    return _table(lines, LONG)
+
+
+def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
+    """Return a table whose whole numbers stay whole where some are unknown."""
+    table = pd.DataFrame(list(rows), columns=list(columns))
+    for name in _WHOLE.intersection(columns):
+        table[name] = pd.Series([row.get(name) for row in rows], dtype=object)
+    return table
 
 
 def _names(frame: Frame) -> list[str]:
@@ -88,7 +95,7 @@ def _models(frame: Frame) -> dict[tuple[str, str, str], dict[str, Any]]:
     for row in cost_table(frame.run).to_dict("records"):
         own = found[str(row["dataset"]), "model", str(row["model"])]
         operations = row["multiply_adds"]
-        own["multiply_adds"] = None if pd.isna(operations) else round(operations)
+        own["multiply_adds"] = round(operations) if math.isfinite(operations) else None
     return found
 
 
@@ -106,7 +113,9 @@ def _short(
         **{"n": row.n, column.name: value.value},
         **{f"{column.name}_low": value.low, f"{column.name}_high": value.high},
         **{name: _number(row, name) for name in others},
-        "missing": max((row.n - v.n for v in row.values.values() if v.n is not None), default=row.n),
+        "missing": max(
+            (row.n - v.n for v in row.values.values() if v.n is not None), default=row.n
+        ),
         **models[row.dataset, row.role, row.model],
         "marks": "; ".join(filter(None, marks)),
     }

@@ -1,4 +1,4 @@
-"""The columns of `table.csv`: a row per model, anchor and data set, with intervals and tests."""
+"""A run as one wide table: a row per model, anchor and data set, a column for each number."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def build_table(run: Run) -> pd.DataFrame:
 
 
 def wide_table(frame: Frame) -> pd.DataFrame:
-    """Return the columns of `table.csv`.
+    """Return the wide table of a frame.
 
     `model,dataset,role,n,failed`; each metric with its interval; the `summaries` of its spec; the
     number of results without a value (`METRIC_missing`, empty for none); each metric's paired
@@ -69,7 +69,7 @@ def _summary(column: Column, summary: str) -> str:
 
 
 def _order(frame: Frame, columns: Sequence[str]) -> list[str]:
-    """Return these columns in the order of `table.csv`."""
+    """Return these columns in the order of the table."""
     metrics = list(frame.columns)
     summaries = {
         _summary(column, summary)

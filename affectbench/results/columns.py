@@ -13,7 +13,7 @@ from affectbench.types import MetricSpec
 
 @dataclass(frozen=True)
 class Column:
-    """A metric's column: its name in `table.csv`, the spec of the metric, and what scores it.
+    """A metric's column: its name in tables, the spec of the metric, and what scores it.
 
     `judge` is empty for the headline judge. `scorer` is what a model may have been trained
     against: a judge, another network, or the metric itself.

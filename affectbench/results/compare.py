@@ -82,9 +82,7 @@ def _dataset_rows(
             yield _row(run, label, cells, faces)
 
 
-def _faces(
-    run: Run, rows: Iterable[Cells], columns: Iterable[str]
-) -> dict[str, ComparedFaces]:
+def _faces(run: Run, rows: Iterable[Cells], columns: Iterable[str]) -> dict[str, ComparedFaces]:
     """Return the faces that rows are compared on, for each column of values of faces."""
     found = {}
     cells = list(rows)
