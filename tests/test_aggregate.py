@@ -1,4 +1,4 @@
-"""From per-image columns to a record's values, and to aligned pairs."""
+"""From per-image columns to a record's values, and to the faces that rows are compared on."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ import pytest
 
 from affectbench.aggregate import (
     MIN_CLASS_FACES,
-    align,
-    align_all,
+    compared_faces,
     interval_of,
     macro_classes,
     set_values,
@@ -152,58 +151,79 @@ def test_values_are_plain_json(columns: Columns) -> None:
         assert json.loads(json.dumps(values)) == values
 
 
-def test_align_pairs_by_id_and_not_by_position(columns: Columns) -> None:
-    ids, order = columns["id"], np.random.default_rng(2).permutation(60)
+def test_faces_are_paired_by_id_and_not_by_position(columns: Columns) -> None:
+    order = np.random.default_rng(2).permutation(60)
     other = subset({**columns, "ecm": columns["ecm"] + 1.0}, order)
-    a, b, classes = align(
-        subset(columns, slice(0, 58)), subset(other, slice(3, None)), as_json(ECM)
-    )
-    common = sorted(set(ids[:58]) & set(ids[order[3:]]))
-    assert len(a) == len(common) < 58
-    np.testing.assert_array_equal(a, columns["ecm"][np.searchsorted(ids, common)])
-    np.testing.assert_array_equal(b, a + 1.0)
-    assert classes is not None
-    kept = columns["label_hr"][np.searchsorted(ids, common)]
-    np.testing.assert_array_equal(classes, macro_classes(kept)[0])
+    faces = compared_faces([other, columns], as_json(ECM))
+    assert faces.ids == tuple(columns["id"])
+    np.testing.assert_array_equal(faces.values(columns), columns["ecm"])
+    np.testing.assert_array_equal(faces.values(other), columns["ecm"] + 1.0)
+    assert faces.classes is not None
+    np.testing.assert_array_equal(faces.classes, macro_classes(columns["label_hr"])[0])
 
 
-def test_align_feeds_the_paired_test(columns: Columns) -> None:
+def test_compared_faces_feed_the_paired_test(columns: Columns) -> None:
     better = {**columns, "ecm": columns["ecm"] * 0.5}
-    a, b, classes = align(better, columns, as_json(ECM))
-    result = paired_difference(a, b, np.random.default_rng(0), classes)
-    assert result.estimate == pytest.approx(-set_mean(a, classes), rel=1e-12)
+    faces = compared_faces([better, columns], as_json(ECM))
+    a, b = faces.values(better), faces.values(columns)
+    result = paired_difference(a, b, np.random.default_rng(0), faces.classes)
+    assert result.estimate == pytest.approx(-set_mean(a, faces.classes), rel=1e-12)
     assert result.high < 0
     assert result.p < 0.001
 
 
-def test_align_gives_no_classes_for_a_plain_mean(columns: Columns) -> None:
+def test_a_plain_mean_has_no_classes(columns: Columns) -> None:
     both = {**columns, "psnr": columns["ecm"]}
-    assert align(both, both, as_json(PSNR))[2] is None
+    faces = compared_faces([both, both], as_json(PSNR))
+    assert faces.classes is None
+    assert faces.mean(both) == both["psnr"].mean()
 
 
-def test_align_drops_faces_without_a_value(columns: Columns) -> None:
-    holes = {**columns, "ecm": columns["ecm"].copy()}
-    holes["ecm"][[4, 50]] = math.nan
-    a, b, _ = align(columns, holes, as_json(ECM))
-    np.testing.assert_array_equal(a, np.delete(columns["ecm"], [4, 50]))
-    np.testing.assert_array_equal(a, b)
+@pytest.mark.parametrize("lost", ["no value", "no face"])
+@pytest.mark.parametrize("metric", [ECM, PSNR], ids=["lower", "higher"])
+def test_a_face_that_a_row_lost_counts_as_the_worst(
+    columns: Columns, metric: MetricSpec, lost: str
+) -> None:
+    name = metric.name
+    whole = {**columns, name: columns["ecm"]}
+    if lost == "no value":
+        holes = {**whole, name: whole[name].copy()}
+        holes[name][[4, 50]] = math.nan
+    else:
+        holes = subset(whole, np.delete(np.arange(60), [4, 50]))
+    faces = compared_faces([whole, holes], as_json(metric))
+    assert faces.are_all_in(whole) and not faces.are_all_in(holes)
+    worst = columns["ecm"].max() if metric is ECM else columns["ecm"].min()
+    wanted = columns["ecm"].copy()
+    wanted[[4, 50]] = worst
+    np.testing.assert_array_equal(faces.values(whole), columns["ecm"])
+    np.testing.assert_array_equal(faces.values(holes), wanted)
+    # Losing a face never makes a row better than keeping it, whatever its value was.
+    better = (lambda a, b: a < b) if metric is ECM else (lambda a, b: a > b)
+    assert not better(faces.mean(holes), faces.mean(whole))
 
 
-def test_align_all_takes_the_faces_of_all_models(columns: Columns) -> None:
-    parts = [subset(columns, slice(start, start + 50)) for start in (0, 4, 8)]
-    values, classes = align_all(parts, as_json(ECM))
-    np.testing.assert_array_equal(values, np.tile(columns["ecm"][8:50], (3, 1)))
-    assert classes is not None
-    assert classes.shape == (42,)
-    assert (classes[:2] == -1).all()  # two of ten sad faces are left
+def test_a_face_that_no_row_has_does_not_count(columns: Columns) -> None:
+    part = {**columns, "ecm": columns["ecm"].copy()}
+    part["ecm"][7] = math.nan
+    faces = compared_faces([part, subset(part, slice(3, None))], as_json(ECM))
+    assert "007" not in faces.ids and len(faces.ids) == 59
+    assert faces.are_all_in(part)
 
 
-def test_nothing_in_common_is_empty(columns: Columns) -> None:
-    a, b, classes = align(subset(columns, slice(9)), subset(columns, slice(9, 20)), as_json(ECM))
-    assert a.shape == b.shape == (0,)
-    assert classes is not None
-    assert classes.shape == (0,)
-    result = paired_difference(a, b, np.random.default_rng(0), classes)
+def test_rows_without_a_face_in_common_have_all_faces(columns: Columns) -> None:
+    parts = [subset(columns, slice(9)), subset(columns, slice(9, 20))]
+    faces = compared_faces(parts, as_json(ECM))
+    assert len(faces.ids) == 20
+    assert (faces.values(parts[0])[9:] == faces.worst).all()
+
+
+def test_rows_without_any_value_have_no_faces(columns: Columns) -> None:
+    nothing = {**columns, "ecm": np.full(60, math.nan)}
+    faces = compared_faces([nothing, nothing], as_json(ECM))
+    a = faces.values(nothing)
+    assert faces.ids == () and a.shape == (0,)
+    result = paired_difference(a, a, np.random.default_rng(0), faces.classes)
     assert math.isnan(result.estimate)
     assert math.isnan(result.p)
 
@@ -212,5 +232,5 @@ def test_columns_read_back_give_the_same_values(columns: Columns, tmp_path: Path
     write_columns(columns, tmp_path / "cell.parquet")
     again = read_columns(tmp_path / "cell.parquet")
     assert set_values(again, ECM, {}, 0) == set_values(columns, ECM, {}, 0)
-    a, b, _ = align(again, columns, as_json(ECM))
-    np.testing.assert_array_equal(a, b)
+    faces = compared_faces([again, columns], as_json(ECM))
+    np.testing.assert_array_equal(faces.values(again), faces.values(columns))

@@ -11,6 +11,7 @@ from run_writer import RunWriter, ecm_columns, psnr_columns
 from affectbench.report.cells import lay_out
 from affectbench.report.html.build import write_report
 from affectbench.report.leaderboard import build
+from affectbench.report.published import long_table, short_table
 from affectbench.report.site.build import write_site
 from affectbench.report.table import build_table, wide_table
 from affectbench.results.compare import compared
@@ -137,3 +138,120 @@ def test_ties_in_the_page_are_those_of_the_frame(frame: Frame, tmp_path: Path) -
     page = write_report(frame.run.folder, tmp_path / "report.html").page.read_text()
     tied = [row.model for row in frame.rows if row.values["ecm"].is_tied]
     assert f"not told apart from {', '.join(tied)}<" in page
+
+
+def add_drift(
+    writer: RunWriter, row: str, values: np.ndarray, lost: int, role: str = "model"
+) -> None:
+    values = values.copy()
+    values[:lost] = np.nan
+    ids = np.array([f"{i:06d}" for i in range(len(values))])
+    writer.add(row, "au_proxy", {"id": ids, "au_proxy": values}, role=role)
+
+
+@pytest.mark.parametrize("kind", ["landmarks that are not found", "no result"])
+def test_a_model_does_not_win_by_faces_that_it_destroys(
+    tmp_path: Path, rng: np.random.Generator, kind: str
+) -> None:
+    """Like `nearest` on CelebA, whose landmarks are not found on the faces that it distorts most."""
+    writer = RunWriter(tmp_path)
+    hard = np.sort(rng.uniform(0.05, 0.2, 60))[::-1]
+    rows = {"bicubic": hard, "destroys": hard * 1.02 + rng.normal(0, 0.002, 60), "good": hard * 0.8}
+    for row, values in rows.items():
+        lost = {"destroys": 25, "bicubic": 3, "good": 0}[row]
+        role = "anchor" if row == "bicubic" else "model"
+        if kind == "no result" and lost:
+            ids = np.array([f"{i:06d}" for i in range(60)])
+            failed = [(str(i), "crashed") for i in ids[:lost]]
+            columns = {"id": ids[lost:], "au_proxy": values[lost:]}
+            writer.add(row, "au_proxy", columns, role=role, failed=failed)
+        else:
+            add_drift(writer, row, values, lost, role)
+    frame = compared(load_run(writer.finish(["au_proxy"])))
+    values = {row.model: row.values["au_proxy"] for row in frame.rows}
+    assert values["destroys"].value < values["bicubic"].value < rows["bicubic"].mean()
+    assert values["destroys"].value < values["good"].value  # what its own faces say
+    difference = values["destroys"].difference
+    assert difference["diff"] > 0 and difference["p"] < 0.05
+    assert values["good"].best and not values["destroys"].among_best
+    assert list(short_table(frame).model) == ["good", "destroys", "bicubic"]
+    worst = max(v.max() for v in (hard[3:], rows["destroys"][25:], rows["good"]))
+    counted = np.concatenate([np.full(25, worst), rows["destroys"][25:]])
+    assert values["destroys"].counted == pytest.approx(counted.mean(), rel=1e-12)
+    long = long_table(frame)
+    shown = long[(long.metric == "au_proxy_counted") & (long.model == "destroys")]
+    assert shown.value.item() == values["destroys"].counted
+    assert values["good"].counted is None
+
+
+def test_a_row_that_lost_faces_is_no_better_than_a_strangers_face(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    writer = RunWriter(tmp_path)
+    easy = ecm_columns(np.clip(rng.normal(0.2, 0.02, 8), 0, 1), ["happy"] * 8)
+    failed = [(f"{i:06d}", "crashed") for i in range(8, N)]
+    writer.add("fails", "ecm", easy, failed=failed)
+    add_ecm(writer, rng, "sound", 0.3)
+    for anchor, mean in (("wrong-face", 0.6), ("one-face", 0.55)):
+        add_ecm(writer, rng, anchor, mean, role="anchor")
+    rows = {r.model: r for r in compared(load_run(writer.finish(["ecm"]))).rows}
+    assert rows["fails"].no_information and not rows["sound"].no_information
+    assert rows["sound"].values["ecm"].best
+
+
+def test_the_short_table_is_sorted_by_rank(frame: Frame) -> None:
+    table = short_table(frame)
+    assert list(table.columns[:8]) == [
+        "rank",
+        "model",
+        "role",
+        "dataset",
+        "n",
+        "ecm",
+        "ecm_low",
+        "ecm_high",
+    ]
+    assert len(table.columns) <= 20
+    assert set(table.model[:2]) == {"good", "near"} and table.model[2] == "lost"
+    assert list(table["rank"][:3]) == [1, 2, 3]
+    assert set(table.model[3:6]) == {"cheat", "seen", "broken"}
+    assert list(table.model[6:]) == ["bicubic", "one-face", "wrong-face"]
+    assert table["rank"][3:].isna().all()
+    marks = table.set_index("model").marks
+    assert marks["cheat"] == "trained-against:mini-xception"
+    assert "not distinguishable from the best" in {marks["good"], marks["near"]}
+
+
+def test_equal_numbers_share_a_rank(tmp_path: Path, rng: np.random.Generator) -> None:
+    writer = RunWriter(tmp_path)
+    values = rng.uniform(20, 30, N)
+    for row, gain in (("a", 0.0), ("b", 1.0), ("c", 1.0), ("d", 2.0)):
+        writer.add(row, "psnr", psnr_columns(values + gain))
+    table = short_table(compared(load_run(writer.finish(["psnr"], versus="a"))))
+    assert list(zip(table["rank"], table.model, strict=True)) == [
+        (1, "d"),
+        (2, "b"),
+        (2, "c"),
+        (4, "a"),
+    ]
+
+
+def test_the_long_table_has_what_the_wide_one_has(frame: Frame) -> None:
+    wide = wide_table(frame).set_index(["role", "model"])
+    long = long_table(frame).set_index(["role", "model", "metric"])
+    assert not long.index.duplicated().any()
+    for (role, model), row in wide.iterrows():
+        own = long.loc[(role, model)]
+        ecm = own.loc["ecm"]
+        for name, other in (("value", "ecm"), ("low", "ecm_low"), ("high", "ecm_high")):
+            assert ecm[name] == row[other] or (np.isnan(ecm[name]) and np.isnan(row[other]))
+        for part in ("diff", "diff_low", "diff_high", "p"):
+            a, b = ecm[part], row[f"ecm_{part}"]
+            assert a == b or (np.isnan(a) and np.isnan(b))
+        assert own.loc["failed", "value"] == row.failed
+        if model != "broken":
+            assert own.loc["ecm_mean", "value"] == row["ecm_mean"]
+            assert own.loc["agreement", "value"] == row["agreement"]
+            assert own.loc["flip_rate", "value"] == row["flip_rate"]
+            assert own.loc["ecm_macro_classes", "value"] == row["ecm_macro_classes"]
+    assert long.loc[("model", "broken", "ecm"), "mark"] == "failed: it broke, twice"

@@ -1,7 +1,8 @@
 """Leaderboards: tables rendered from committed run folders, and the check that they agree.
 
 A board is a folder `boards/NAME/` with a run, packed into few files. It becomes `NAME.csv`,
-`NAME-long.csv` and `NAME.json`. Published numbers live in `published.csv` and never in a measured file.
+`NAME-long.csv` and `NAME.json`. Published numbers live in `published.csv` and never in a measured
+file.
 """
 
 from __future__ import annotations

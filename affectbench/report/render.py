@@ -40,9 +40,9 @@ _UNLIMITED = 1 << 16
 
 
 def write_tables(frame: Frame, folder: Path) -> None:
-    """Write `table.csv`, `long.csv`, `table.md`, `table.tex` and `cost.csv`, each whole or not at all.
+    """Write the tables of a run, each whole or not at all: `TABLES`.
 
-    With several judges also `panel.csv` and `panel-agreement.csv`.
+    The panel's only with several judges.
     """
     layout = lay_out(frame)
     contents = {

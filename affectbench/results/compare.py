@@ -66,8 +66,9 @@ def _dataset_rows(
     ranked = {label: cells for label, cells in models.items() if not rows[label].contaminated}
     versus = _versus(run, grouped)
     for column in columns.values():
-        found = faces.get(column.name)
-        changes = _comparisons(run, column.name, ranked, versus, grouped, found)
+        scored = {label: _scored(cells, column.name) for label, cells in ranked.items()}
+        base = _scored(grouped.get(versus, {}), column.name)
+        changes = _comparisons(run, scored, versus, base, faces.get(column.name))
         for place, labels in zip(("best", "second"), _leaders(rows.values(), column), strict=False):
             for label in labels:
                 changes.setdefault(label, {})[place] = True
@@ -171,16 +172,16 @@ def _leaders(rows: Collection[Row], column: Column) -> Iterator[list[str]]:
 
 def _comparisons(
     run: Run,
-    column: str,
-    ranked: Mapping[str, Cells],
+    scored: Mapping[str, Record | None],
     versus: Key,
-    everyone: Mapping[Key, Cells],
+    base: Record | None,
     faces: ComparedFaces | None,
 ) -> Changes:
-    """Return the difference to `versus` and best-set membership of each rankable model."""
-    cells = {label: _scored(row, column) for label, row in ranked.items()}
-    models = {label: r for label, r in cells.items() if r is not None and not is_trained_against(r)}
-    base = _scored(everyone.get(versus, {}), column)
+    """Return the difference to `versus` and best-set membership of each rankable model.
+
+    `base` is the record of `versus`, `scored` those of the models, all of one column.
+    """
+    models = {label: r for label, r in scored.items() if r and not is_trained_against(r)}
     tested = {label: r for label, r in models.items() if ("model", label) != versus}
     found: Changes = {}
     if base is not None:

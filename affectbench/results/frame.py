@@ -17,10 +17,11 @@ from affectbench.results.runs import Run
 class Value:
     """A metric's value of one row, with its interval and tests.
 
-    `value` is None if the cell failed, and `n` the number of faces behind it. `missing` counts faces with a result but without a value;
-    `counted` is the value if each face that other rows have a value for, and this one has not,
-    counts as the worst (`ComparedFaces`), and None if there is no such face. It ranks the row.
-    `mean` and `macro_classes` belong to macro means. `summaries` are further statistics of the set.
+    `value` is None if the cell failed, and `n` is the number of faces behind it. `missing` counts
+    faces with a result but without a value. `counted` is the value if each face that another row
+    has a value for, and this one has not, counts as the worst (`ComparedFaces`); it ranks the row,
+    and is None if there is no such face. `mean` and `macro_classes` belong to macro means.
+    `summaries` are further statistics of the set.
     `difference` holds `diff`, `diff_low`, `diff_high` and the corrected `p` of the paired test
     against the run's `versus`, where one was made. `among_best` says whether the value is
     indistinguishable from the best (None: not tested), `best` whether it is the best of the models
