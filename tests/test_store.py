@@ -309,7 +309,7 @@ def test_a_comparison_goes_on_in_a_packed_folder(tmp_path: Path, toy_faces: Path
     more = compare("nearest,lanczos,bicubic", out=out, **given)
     assert more.outcome.computed == 2
     pack(out)
-    assert len(list((out / "values" / "toy").iterdir())) == 7
+    assert len(list((out / "values" / "toy").iterdir())) == 6
     every = compare("nearest,lanczos", out=out, rerun="all", **given)
     assert every.outcome.computed == again.outcome.computed + len(every.run.records)
     assert every.table.equals(first.table)
