@@ -177,6 +177,7 @@ def test_a_model_does_not_win_by_faces_that_it_destroys(
     worst = max(v.max() for v in (hard[3:], worse[30:], rows["good"]))
     counted = np.concatenate([np.full(30, worst), worse[30:]])
     assert values["destroys"].counted == pytest.approx(counted.mean(), rel=1e-12)
+    assert "missing faces count as the worst" in " ".join(lay_out(frame).notes)
     long = long_table(frame)
     shown = long[(long.metric == "au_proxy_counted") & (long.model == "destroys")]
     assert shown.value.item() == values["destroys"].counted

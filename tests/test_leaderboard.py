@@ -342,6 +342,25 @@ def test_every_data_set_of_a_board_is_run_again(rerunnable: tuple[Path, Path]) -
     assert problem.startswith("two: lanczos, psnr: 8 of 8 faces differ")
 
 
+def test_a_packed_board_is_run_again(rerunnable: tuple[Path, Path]) -> None:
+    root, data = rerunnable
+    record = next((root / "boards" / "both" / "records" / "two" / "lanczos").glob("psnr-*.json"))
+    edit_columns(record, lambda columns: columns.update(psnr=columns["psnr"] + 0.01))
+    build(root)
+    assert not list((root / "boards").rglob("psnr-*"))
+    (problem,) = rerun_leaderboard(root, data)
+    assert problem.startswith("two: lanczos, psnr: 8 of 8 faces differ")
+
+
+def test_the_boards_are_few_files() -> None:
+    """Seven boards, of up to 18 rows, shall have at most 150 files."""
+    boards = [path.parent for path in (ROOT / "leaderboards" / "boards").glob("*/run.json")]
+    for board in boards:
+        files = [path for path in board.rglob("*.*") if path.is_file() and path.name[0] != "."]
+        rows = len(list((board / "values").rglob("*.parquet")))
+        assert len(files) == 2 + rows <= 20
+
+
 @pytest.fixture(params=["resnet-fer alone", "beside another"])
 def old(request: pytest.FixtureRequest, tmp_path: Path, toy_faces: Path) -> tuple[Path, Path]:
     """A board as one whose first judge came with the library then, and where its faces are."""

@@ -23,6 +23,7 @@ from affectbench.report.html.build import write_report
 from affectbench.report.leaderboard import build, check
 from affectbench.results.boards import pack
 from affectbench.results.runs import load_run
+from affectbench.results.views import build_views
 from affectbench.run.lock import locked
 from affectbench.store import Store, digest_of
 from affectbench.types import content_id
@@ -314,6 +315,24 @@ def test_a_comparison_goes_on_in_a_packed_folder(tmp_path: Path, toy_faces: Path
     assert every.outcome.computed == again.outcome.computed + len(every.run.records)
     assert every.table.equals(first.table)
     write_report(out, tmp_path / "page.html", faces="none")
+
+
+def test_other_conventions_are_seen_in_a_packed_folder(tmp_path: Path) -> None:
+    writer = RunWriter(tmp_path)
+    for name, gain, last_call in (("rgb", 0.0, True), ("dic", 1.5, False)):
+        columns = psnr_columns(np.arange(24.0) + gain)
+        writer.add("a", "psnr", columns, convention=name, last_call=last_call)
+    writer.finish(["psnr"])
+
+    def seen() -> list[tuple[str, float]]:
+        views = build_views(load_run(tmp_path))
+        return [(view.convention, view.frame.rows[0].number("psnr")) for view in views]
+
+    before = seen()
+    assert [name for name, _ in before] == ["rgb", "dic"]
+    Store(tmp_path).pack({})
+    assert not (tmp_path / "records").exists()
+    assert seen() == before
 
 
 def test_damaged_packed_values_are_computed_again(tmp_path: Path, toy_faces: Path) -> None:

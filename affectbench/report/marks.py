@@ -31,6 +31,7 @@ FAILED = Sign("✗", "failed")
 PLAIN_MEAN = Sign("~", "plain mean: no expression class has 10 faces")
 BEST = "bold (**): best of the models; * not distinguishable from the best (max-T, 95 %)"
 TIED = "not distinguishable from the best"
+LOST = "missing faces count as the worst value of the table in ranks and tests"
 TOO_FEW = "n too small: fewer than 6 faces give neither intervals nor tests"
 FEW = "fewer than 30 faces: of skewed values an interval may hold the mean in less than 95 %"
 
