@@ -154,19 +154,15 @@ def write_json(data: Mapping[str, Any], path: Path, *, sort_keys: bool = False) 
 
 def read_record(path: Path) -> Record:
     """Read a record; raise RecordError if it was modified, is damaged, or has a newer schema."""
-    return parse_record(read_json(path), path)
-
-
-def read_json(path: Path) -> Any:
-    """Read the JSON data of a record; raise RecordError if it cannot be read."""
     try:
-        return parse_json(path.read_bytes())
+        data = parse_json(path.read_bytes())
     except OSError as error:
         raise RecordError(
             f"{path}: cannot be read ({error.strerror}); run the same command again to make it anew"
         ) from error
     except ValueError as error:
         raise RecordError(f"{path}: the record is damaged ({error}); {_MEND}") from error
+    return parse_record(data, path)
 
 
 def parse_record(data: Any, where: Path | str) -> Record:

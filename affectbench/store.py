@@ -28,7 +28,7 @@ from affectbench.records import (
     parse_columns,
     parse_record,
     read_columns,
-    read_json,
+    read_record,
     record_data,
     values_of,
     write_atomic,
@@ -92,8 +92,7 @@ class Store:
     def record(self, cell: str) -> Record:
         """Return the record of a cell; RecordError if there is none or it is damaged."""
         if self.is_loose(cell) or cell not in self._packed():
-            path = self.record_path(cell)
-            return parse_record(read_json(path), path)
+            return read_record(self.record_path(cell))
         return parse_record(self._packed()[cell], self.where(cell))
 
     def columns(self, cell: str, record: Record) -> dict[str, np.ndarray]:

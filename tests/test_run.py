@@ -236,7 +236,7 @@ def test_damaged_and_newer_records(
     assert main(arguments) == 0
 
 
-def test_missing_results_leave_the_pair_and_are_counted(tmp_path: Path, toy_faces: Path) -> None:
+def test_missing_results_are_counted(tmp_path: Path, toy_faces: Path) -> None:
     results = tmp_path / "results"
     results.mkdir()
     for i in range(1, 8):

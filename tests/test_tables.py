@@ -193,7 +193,9 @@ def test_contamination(
     assert (table.loc["good", "ecm_best"] is True) is contaminated
 
 
-def test_missing_faces_leave_the_pair(writer: RunWriter, rng: np.random.Generator) -> None:
+def test_missing_faces_count_as_the_worst_in_the_pair(
+    writer: RunWriter, rng: np.random.Generator
+) -> None:
     base = rng.normal(25, 1, N)
     writer.add("bicubic", "psnr", psnr_columns(base), role="anchor")
     columns = {k: v[10:] for k, v in psnr_columns(base + 1).items()}
@@ -201,7 +203,8 @@ def test_missing_faces_leave_the_pair(writer: RunWriter, rng: np.random.Generato
     writer.add("partial", "psnr", columns, failed=gone)
     row = build_table(load_run(writer.finish(["psnr"]))).iloc[0]
     assert (row["n"], row["failed"]) == (N, 10)
-    assert row["psnr_diff"] == pytest.approx(1, abs=1e-9)
+    counted = np.concatenate([np.full(10, base.min()), base[10:] + 1])
+    assert row["psnr_diff"] == pytest.approx((counted - base).mean(), abs=1e-9)
 
 
 def test_every_range_of_training_ids_counts(writer: RunWriter, rng: np.random.Generator) -> None:
@@ -221,7 +224,8 @@ def test_one_models_nan_faces_leave_no_other_pair(
     writer.add("gaps", "psnr", psnr_columns(gaps))
     writer.add("full", "psnr", psnr_columns(base + np.where(np.arange(N) < N - 10, 1, 3)))
     table = build_table(load_run(writer.finish(["psnr"]))).set_index("model")
-    assert table.loc["gaps", "psnr_diff"] == pytest.approx(1)
+    counted = np.where(np.isnan(gaps), base.min(), gaps)
+    assert table.loc["gaps", "psnr_diff"] == pytest.approx((counted - base).mean())
     assert table.loc["full", "psnr_diff"] == pytest.approx((50 + 3 * 10) / 60)
 
 

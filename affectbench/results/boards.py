@@ -46,7 +46,10 @@ def pack(folder: Path) -> Run:
     blessed. Records without a SHA-256, which are older, get one.
     """
     run = load_run(folder)
-    run.store.pack({cell: record for cell, record in _named(run) if _is_outdated(run, cell)})
+    newer = {cell: record for cell, record in _named(run) if _is_outdated(run, cell)}
+    if not newer and not run.store.loose():
+        return run
+    run.store.pack(newer)
     return load_run(folder)
 
 
