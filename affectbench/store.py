@@ -100,7 +100,7 @@ class Store:
         if self.is_loose(cell) or not (self.root / PACKED).exists():
             return read_columns(self.images_path(cell), record.images_sha256)
         where, path = self.values_where(cell), self.values_path(cell)
-        columns = parse_columns(where, lambda: _unpacked(path, PurePosixPath(cell).name))
+        columns = parse_columns(where, lambda: _unpacked(path, _name(cell)))
         if record.values_sha256 != digest_of(columns):
             raise RecordError(
                 f"{where}: the per-image values are not those of their record: the SHA-256 is "
@@ -116,36 +116,40 @@ class Store:
         if not packed.keys().isdisjoint(cells):
             self._write({cell: data for cell, data in packed.items() if cell not in set(cells)})
 
-    def pack(self, newer: Mapping[str, Record]) -> None:
-        """Pack all loose cells; records in `newer` take the place of those of the same name.
+    def pack(self, newer: Mapping[str, Record]) -> bool:
+        """Pack all loose cells, and return whether there was anything to do.
+
+        Records in `newer` take the place of those of the same name.
 
         The values that a record names are verified. A crash leaves a folder that can be read, and
-        packed again. What is packed already is not written again.
+        packed again. A row that is packed already is written again only if its file has values of
+        a cell that is gone.
         """
-        loose = self.loose()
+        loose = set(self.loose())
         records = {cell: self.record(cell) for cell in [*loose, *newer]} | dict(newer)
-        packed = dict(self._packed())
-        for path, cells in _by_path(self, loose).items():
-            every = {c for c in self.names() if self.values_path(c) == path}
+        packed, changed = dict(self._packed()), bool(records)
+        for path, cells in _by_path(self, self.names()).items():
+            if loose.isdisjoint(cells) and not _stems(path) - set(map(_name, cells)):
+                continue
             rows: dict[str, Columns] = {}
-            for cell in sorted(every):
+            for cell in cells:
                 record = records.get(cell) or self.record(cell)
                 if record.status == "ok":
                     rows[cell] = self.columns(cell, record)
-                    if cell in cells:
+                    if cell in loose:
                         digest = digest_of(rows[cell])
                         records[cell] = replace(record, images_sha256="", values_sha256=digest)
             _write_values(path, rows)
+            changed = True
         packed |= {cell: record_data(record) for cell, record in records.items()}
         if records:
             self._write(packed)
         self._remove_loose(loose)
+        return changed
 
     def unknown(self, cells: Collection[str]) -> Iterator[str]:
         """Yield a message for all values that belong to none of these cells."""
-        ours = {self.values_path(cell): set[str]() for cell in cells}
-        for cell in cells:
-            ours[self.values_path(cell)].add(PurePosixPath(cell).name)
+        ours = _by_path(self, cells)
         for path in sorted((self.root / "images").rglob("*")):
             name = path.relative_to(self.root / "images").with_suffix("").as_posix()
             if path.is_file() and not (name in cells and self.is_loose(name)):
@@ -156,8 +160,7 @@ class Store:
             if path not in ours:
                 yield f"{path}: belongs to no record of the board's run.json"
                 continue
-            stems = {name.partition("/")[0] for name in _names(path)} - {"id"}
-            for stem in sorted(stems - ours[path]):
+            for stem in sorted(_stems(path) - set(map(_name, ours[path]))):
                 yield f"{path}: {stem}: belongs to no record of the board's run.json"
 
     def _packed(self) -> dict[str, Any]:
@@ -234,11 +237,17 @@ def _lines(path: Path) -> Iterator[tuple[str, Any]]:
         yield cell, data
 
 
-def _by_path(store: Store, cells: Collection[str]) -> dict[Path, set[str]]:
-    found: dict[Path, set[str]] = {}
-    for cell in cells:
-        found.setdefault(store.values_path(cell), set()).add(cell)
+def _by_path(store: Store, cells: Collection[str]) -> dict[Path, list[str]]:
+    """Return the cells of each row, by the file of their packed values."""
+    found: dict[Path, list[str]] = {}
+    for cell in sorted(cells):
+        found.setdefault(store.values_path(cell), []).append(cell)
     return found
+
+
+def _name(cell: str) -> str:
+    """Return the name of a cell in its row."""
+    return PurePosixPath(cell).name
 
 
 def _write_values(path: Path, cells: Mapping[str, Columns]) -> None:
@@ -261,7 +270,7 @@ def _write_values(path: Path, cells: Mapping[str, Columns]) -> None:
         for name, values in columns.items():
             if name != "id" or not in_order:
                 array = pa.array(np.asarray(values))
-                table[f"{PurePosixPath(cell).name}/{name}"] = array.take(pa.array(pick, pa.int64()))
+                table[f"{_name(cell)}/{name}"] = array.take(pa.array(pick, pa.int64()))
     sink = pa.BufferOutputStream()
     texts = [name for name, array in table.items() if not pa.types.is_floating(array.type)]
     pq.write_table(
@@ -284,8 +293,10 @@ def _unpacked(path: Path, stem: str) -> dict[str, np.ndarray]:
     return values_of(pa.table({"id": table.column("id"), **kept}).filter(present))
 
 
-def _names(path: Path) -> list[str]:
+def _stems(path: Path) -> set[str]:
+    """Return the names of the cells that a row's file has values of."""
     try:
-        return list(pq.read_schema(path).names)
+        names = pq.read_schema(path).names if path.exists() else []
+        return {name.partition("/")[0] for name in names} - {"id"}
     except (OSError, pa.ArrowException) as error:
         raise RecordError(f"{path}: the per-image values cannot be read ({error})") from error

@@ -284,6 +284,14 @@ def test_a_loose_cell_replaces_the_packed_one(root: Path, rng: np.random.Generat
     assert len(others) == 6
 
 
+def test_values_of_a_cell_that_is_gone_are_packed_away(root: Path) -> None:
+    sound = content(board(root))
+    a_column_more(root)
+    build(root)
+    assert list(check(root)) == []
+    assert content(board(root)) == sound
+
+
 def test_a_pack_that_was_cut_short_goes_on(loose: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = shutil.copytree(loose, loose.parent / f"{loose.name}-whole")
     build(whole)

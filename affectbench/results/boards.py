@@ -47,10 +47,7 @@ def pack(folder: Path) -> Run:
     """
     run = load_run(folder)
     newer = {cell: record for cell, record in _named(run) if _is_outdated(run, cell)}
-    if not newer and not run.store.loose():
-        return run
-    run.store.pack(newer)
-    return load_run(folder)
+    return load_run(folder) if run.store.pack(newer) else run
 
 
 def check_files(folder: Path) -> Iterator[str]:
