@@ -60,7 +60,10 @@ class Store:
 
     def is_loose(self, cell: str) -> bool:
         """Return whether a cell has a record of its own file."""
-        return self.record_path(cell).exists()
+        try:
+            return self.record_path(cell).exists()
+        except OSError:  # a name that no file can have
+            return False
 
     def has(self, cell: str) -> bool:
         """Return whether a cell has a record."""
@@ -68,9 +71,8 @@ class Store:
 
     def where(self, cell: str) -> str:
         """Return the place of a cell's record, for messages."""
-        loose = self.record_path(cell)
-        if loose.exists() or not (self.root / PACKED).exists():
-            return str(loose)
+        if self.is_loose(cell) or not (self.root / PACKED).exists():
+            return str(self.record_path(cell))
         return f"{self.root / PACKED}: {cell}"
 
     def values_where(self, cell: str) -> str:

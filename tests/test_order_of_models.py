@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from affectbench.report.table import build_table
 from affectbench.results.boards import outdated
 from affectbench.results.compare import compared
 from affectbench.results.runs import load_run
+from affectbench.store import Store
 
 NAMES = ("bicubic", "one", "two", "three", "four", "copy")
 
@@ -115,8 +117,9 @@ def test_intervals_of_before_are_made_anew(tmp_path: Path) -> None:
 def test_a_board_of_before_is_written_anew(tmp_path: Path) -> None:
     folder = write(tmp_path / "boards" / "toy", NAMES, 20)
     (tmp_path / "published.csv").write_text("")
-    build(tmp_path)
-    texts = {path: path.read_bytes() for path in tmp_path.rglob("*.json")}
+    whole = shutil.copytree(tmp_path, tmp_path / "whole")
+    for path in build(whole):
+        shutil.copy(path, tmp_path)
     assert list(check(tmp_path)) == []
     paths = make_old(folder)
     found = list(check(tmp_path))
@@ -124,9 +127,24 @@ def test_a_board_of_before_is_written_anew(tmp_path: Path) -> None:
     assert all("leaderboard build" in text for text in found)
     build(tmp_path)
     assert list(check(tmp_path)) == []
-    assert {path: path.read_bytes() for path in tmp_path.rglob("*.json")} == texts
-    assert not list(outdated(load_run(folder)))
-    assert read_record(paths[0]).values["statistics"] == STATISTICS
+    packed = "boards/toy/records.jsonl"
+    assert (tmp_path / packed).read_bytes() == (whole / packed).read_bytes()
+    run = load_run(folder)
+    assert not list(outdated(run))
+    assert run.store.record(run.cells[0]).values["statistics"] == STATISTICS
+
+
+def test_an_old_interval_of_a_packed_record_is_written_anew(tmp_path: Path) -> None:
+    folder = write(tmp_path / "boards" / "toy", NAMES, 20)
+    (tmp_path / "published.csv").write_text("")
+    paths = make_old(folder)
+    Store(folder).pack({})
+    cell = paths[0].relative_to(folder / "records").with_suffix("").as_posix()
+    assert cell in {place.rpartition(": ")[2] for place in outdated(load_run(folder))}
+    assert "statistics" not in Store(folder).record(cell).values
+    build(tmp_path)
+    assert list(check(tmp_path)) == []
+    assert Store(folder).record(cell).values["statistics"] == STATISTICS
 
 
 def test_kid_does_not_depend_on_who_else_is_there() -> None:

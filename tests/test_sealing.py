@@ -315,10 +315,11 @@ def test_a_metric_that_fails_costs_its_cells_alone(
     found, right = table_of(out), table_of(whole)
     for model in ("nearest", "bicubic"):
         assert found.loc[("model", model), "psnr"] == right.loc[("model", model), "psnr"]
-        assert found.loc[("model", model), "failed"] == 0
-        assert "failed: ecm" in found.loc[("model", model), "mark"]
+        assert long_of(out, "failed").loc[("model", model), "value"] == 0
+        assert "failed: ecm" in found.loc[("model", model), "marks"]
+        assert "failed: ecm" in long_of(out, "ecm").loc[("model", model), "mark"]
     assert np.isnan(found["ecm"]).all() if "ecm" in found else True
-    assert "psnr_best" in found
+    assert long_of(out, "psnr").loc["model", "tied"].notna().all()
     layout = (out / "table.md").read_text()
     assert "nearest ✗ | 8 |" in layout
     # The other metrics are kept, and only the failed one is computed when asked for.
@@ -357,7 +358,7 @@ def test_a_set_value_that_cannot_be_made(
     monkeypatch.setattr("affectbench.run.scoring.cell_values", raising(ZeroDivisionError("n")))
     arguments = toy(toy_faces, tmp_path, "nearest", "--metrics", "psnr")
     assert main(arguments) == 1
-    mark = table_of(tmp_path).loc[("model", "nearest"), "mark"]
+    mark = table_of(tmp_path).loc[("model", "nearest"), "marks"]
     assert "psnr: raised ZeroDivisionError: n" in mark
     monkeypatch.undo()
     assert main([*arguments, "--rerun", "failed"]) == 0
