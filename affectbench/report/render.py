@@ -63,7 +63,8 @@ def to_csv(table: pd.DataFrame, float_format: str = FLOAT_FORMAT) -> str:
     """Return a table as CSV; spreadsheet formulas get a leading quote."""
     safe = table.rename(columns=_harmless)
     for name in safe.columns[safe.dtypes.map(lambda t: not pd.api.types.is_numeric_dtype(t))]:
-        safe[name] = safe[name].map(_harmless)
+        # As objects: pandas would make floats of whole numbers beside an unknown one.
+        safe[name] = pd.Series(list(map(_harmless, safe[name])), safe.index, dtype=object)
     return safe.to_csv(index=False, float_format=float_format, lineterminator="\n")
 
 
