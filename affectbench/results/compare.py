@@ -35,21 +35,25 @@ Changes = dict[str, dict[str, Any]]
 """Fields of `Value` to set, by row."""
 
 
-def compared(run: Run) -> Frame:
+def compared(run: Run, tested: Collection[str] | None = None) -> Frame:
     """Return the frame of a run: the models of each data set in their order, then its anchors.
 
-    Each judge after the first has its own column, `ecm[JUDGE]`.
+    Each judge after the first has its own column, `ecm[JUDGE]`. With `tested` only the columns of
+    these metrics get comparisons, which take nearly all of the time.
     """
     columns = columns_of(run.records, run.settings)
     rows: list[Row] = []
     for dataset in dict.fromkeys(record.dataset["name"] for record in run.records):
         own = [record for record in run.records if record.dataset["name"] == dataset]
-        rows += _dataset_rows(run, own, columns)
+        rows += _dataset_rows(run, own, columns, tested)
     return Frame(run, columns, tuple(rows))
 
 
 def _dataset_rows(
-    run: Run, records: Sequence[Record], columns: Mapping[str, Column]
+    run: Run,
+    records: Sequence[Record],
+    columns: Mapping[str, Column],
+    tested: Collection[str] | None,
 ) -> Iterator[Row]:
     grouped: dict[Key, Cells] = {}
     for record in records:
@@ -60,7 +64,9 @@ def _dataset_rows(
     ranked = {label: cells for label, cells in models.items() if not rows[label].contaminated}
     versus = _versus(run, grouped)
     for column in columns.values():
-        changes = _comparisons(run, column.name, ranked, versus, grouped)
+        changes: Changes = {}
+        if tested is None or column.spec.name in tested:
+            changes = _comparisons(run, column.name, ranked, versus, grouped)
         for place, labels in zip(("best", "second"), _leaders(rows.values(), column), strict=False):
             for label in labels:
                 changes.setdefault(label, {})[place] = True
