@@ -1,41 +1,30 @@
 """Place the names of points in a plot: beside their point, and not on each other.
 
-Coordinates are in any unit, y downwards. Text is taken to be as wide as in a common sans-serif.
+Coordinates are in any unit, y downwards; boxes are (left, top, right, bottom) and lines
+(x, y, x, y). Text is taken to be as wide as in a common sans-serif.
 """
 
 from __future__ import annotations
 
-import math
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats: TypeAlias = "NDArray[np.float64]"
+Box: TypeAlias = tuple[float, float, float, float]
+Line: TypeAlias = tuple[float, float, float, float]
 
 ASPECT = 0.57
 """Mean width of a character, as a share of the font's size."""
 _RADII = (0.0, 0.9, 1.8, 2.9, 4.2, 5.7, 7.4, 9.4)
 """Distances beyond the point's own size, in font sizes."""
 _ANGLES = (0, 180, 35, -35, 145, -145, 90, -90, 65, -65, 115, -115, 15, -15, 165, -165)
-
-
-@dataclass(frozen=True)
-class Box:
-    """A rectangle."""
-
-    left: float
-    top: float
-    right: float
-    bottom: float
-
-    def shared(self, other: Box) -> float:
-        """Return the area that two boxes share."""
-        width = min(self.right, other.right) - max(self.left, other.left)
-        height = min(self.bottom, other.bottom) - max(self.top, other.top)
-        return max(width, 0.0) * max(height, 0.0)
-
-    def outside(self, frame: Box) -> float:
-        """Return how far it reaches out of a frame."""
-        across = max(frame.left - self.left, self.right - frame.right, 0.0)
-        return across + max(frame.top - self.top, self.bottom - frame.bottom, 0.0)
+_STEPS = np.linspace(0.0, 1.0, 15)[1:-1]
+"""Where a line is looked at to see what it passes through: finer than a line of text."""
 
 
 @dataclass(frozen=True)
@@ -53,26 +42,12 @@ class Label:
     """A placed name; `leader` is the line to a point that is far away, else None."""
 
     box: Box
-    leader: tuple[float, float, float, float] | None
+    leader: Line | None
 
-
-def placed(marks: Sequence[Mark], frame: Box, size: float, radius: float) -> list[Label]:
-    """Return a label for each mark: the first free place around it, or the least crowded one."""
-    points = [Box(m.x - radius, m.y - radius, m.x + radius, m.y + radius) for m in marks]
-    bars = [bar for mark in marks for bar in mark.bars]
-    found: dict[int, Label] = {}
-    # Points with many neighbours have few free places, so they choose first.
-    reach = 6 * size
-    crowd = [sum(math.hypot(m.x - o.x, m.y - o.y) < reach for o in marks) for m in marks]
-    for place in sorted(range(len(marks)), key=lambda i: -crowd[i]):
-        taken = [label.box for label in found.values()]
-        lines = [label.leader for label in found.values() if label.leader]
-        costs = (
-            (_cost(candidate, (taken, points, bars, lines), frame, size), step, candidate)
-            for step, candidate in enumerate(_candidates(marks[place], size, radius))
-        )
-        found[place] = min(costs, key=lambda cost: cost[:2])[2]
-    return [found[place] for place in range(len(marks))]
+    @property
+    def middle(self) -> float:
+        """The horizontal centre of the name."""
+        return (self.box[0] + self.box[2]) / 2
 
 
 def width_of(text: str, size: float) -> float:
@@ -81,63 +56,87 @@ def width_of(text: str, size: float) -> float:
     return (len(text) + wide) * ASPECT * size
 
 
-def _candidates(mark: Mark, size: float, radius: float) -> Iterator[Label]:
+def placed(marks: Sequence[Mark], frame: Box, size: float, radius: float) -> list[Label]:
+    """Return a label for each mark, in the least crowded and nearest of the places around it."""
+    points = _array([(m.x - radius, m.y - radius, m.x + radius, m.y + radius) for m in marks])
+    bars = _array([bar for mark in marks for bar in mark.bars])
+    found: dict[int, Label] = {}
+    # Points with many neighbours have few free places, so they choose first.
+    at = _array([(m.x, m.y, m.x, m.y) for m in marks])[:, :2]
+    near = np.linalg.norm(at[:, np.newaxis] - at, axis=2) < 6 * size
+    for place in np.argsort(-near.sum(axis=1), kind="stable").tolist():
+        boxes, leaders, is_far = _candidates(marks[place], size, radius)
+        others = _array([label.box for label in found.values()])
+        lines = _array([label.leader for label in found.values() if label.leader])
+        cost = _crowding(boxes, others, points, bars, frame, size=size)
+        cost += 20.0 * _through(lines, boxes).sum(axis=0)
+        length = np.hypot(leaders[:, 2] - leaders[:, 0], leaders[:, 3] - leaders[:, 1])
+        of_leader = 0.6 + 0.35 * length / size + 20.0 * _through(leaders, others).sum(axis=1)
+        of_leader += 8.0 * _through(leaders, points).sum(axis=1)
+        of_leader += 12.0 * _crossing(leaders, lines).sum(axis=1)
+        best = int(np.argmin(cost + np.where(is_far, of_leader, 0.0)))
+        left, top, right, bottom = boxes[best].tolist()
+        x, y, u, v = leaders[best].tolist()
+        found[place] = Label((left, top, right, bottom), (x, y, u, v) if is_far[best] else None)
+    return [found[place] for place in range(len(marks))]
+
+
+def _array(boxes: Sequence[Box]) -> Floats:
+    return np.array(boxes, dtype=np.float64).reshape(-1, 4)
+
+
+def _candidates(mark: Mark, size: float, radius: float) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    """Return the places around a point: boxes, leaders, and whether they are far from it."""
     width, height = width_of(mark.name, size), size * 1.15
-    for far in _RADII:
-        for angle in _ANGLES:
-            turn = math.radians(angle)
-            across, down = math.cos(turn), -math.sin(turn)
-            reach = radius + 0.3 * size + far * size
-            x, y = mark.x + reach * across, mark.y + reach * down
-            left = x - width * (1 - across) / 2
-            top = y - height * (1 - down) / 2
-            box = Box(left, top, left + width, top + height)
-            start = (mark.x + radius * across, mark.y + radius * down)
-            leader = (*start, x, y) if far else None
-            yield Label(box, leader)
+    far, angle = (grid.ravel() for grid in np.meshgrid(_RADII, np.radians(_ANGLES), indexing="ij"))
+    across, down = np.cos(angle), -np.sin(angle)
+    reach = radius + (0.3 + far) * size
+    x, y = mark.x + reach * across, mark.y + reach * down
+    left, top = x - width * (1 - across) / 2, y - height * (1 - down) / 2
+    boxes = np.stack([left, top, left + width, top + height], axis=1)
+    start = mark.x + radius * across, mark.y + radius * down
+    return boxes, np.stack([*start, x, y], axis=1), far > 0
 
 
-_Taken = tuple[
-    Sequence[Box], Sequence[Box], Sequence[Box], Sequence[tuple[float, float, float, float]]
-]
-
-
-def _cost(label: Label, taken: _Taken, frame: Box, size: float) -> float:
-    """Return how bad a place is: on other labels, on points, out of the plot, on bars, far away."""
-    labels, points, bars, lines = taken
+def _crowding(
+    boxes: Floats, labels: Floats, points: Floats, bars: Floats, frame: Box, *, size: float
+) -> Floats:
+    """Return how bad each box is: on other labels, on points, on bars, or out of the plot."""
     area = size * size
-    box = label.box
-    cost = 60.0 * sum(box.shared(other) for other in labels) / area
-    cost += 40.0 * sum(box.shared(point) for point in points) / area
-    cost += 30.0 * box.outside(frame) / size
-    cost += 4.0 * sum(box.shared(bar) for bar in bars) / area
-    cost += 20.0 * sum(_crosses(line, box) for line in lines)
-    if label.leader is not None:
-        x, y, u, v = label.leader
-        cost += 0.6 + 0.35 * math.hypot(u - x, v - y) / size
-        cost += 20.0 * sum(_crosses(label.leader, other) for other in labels)
-        cost += 8.0 * sum(_crosses(label.leader, point) for point in points)
-        cost += 12.0 * sum(_cross(label.leader, line) for line in lines)
-    return cost
+    cost = 60.0 * _shared(boxes, labels).sum(axis=1) / area
+    cost += 40.0 * _shared(boxes, points).sum(axis=1) / area
+    cost += 4.0 * _shared(boxes, bars).sum(axis=1) / area
+    low, high = np.array(frame[:2]) - boxes[:, :2], boxes[:, 2:] - np.array(frame[2:])
+    outside: Floats = np.maximum(np.maximum(low, high), 0.0).sum(axis=1)
+    return cost + 30.0 * outside / size
 
 
-def _crosses(line: tuple[float, float, float, float], box: Box) -> bool:
-    """Whether a line passes through a box, sampled finely enough for text."""
-    x, y, u, v = line
-    steps = [(x + (u - x) * i / 12, y + (v - y) * i / 12) for i in range(1, 13)]
-    return any(box.left < a < box.right and box.top < b < box.bottom for a, b in steps)
+def _shared(boxes: Floats, others: Floats) -> Floats:
+    """Return the area that each box (N, 4) shares with each other one (M, 4)."""
+    own = boxes[:, np.newaxis]
+    sides = np.minimum(own[..., 2:], others[:, 2:]) - np.maximum(own[..., :2], others[:, :2])
+    return np.maximum(sides, 0.0).prod(axis=2)
 
 
-def _cross(
-    one: tuple[float, float, float, float], other: tuple[float, float, float, float]
-) -> bool:
-    """Whether two lines cross."""
-    a, b, c, d = one
-    e, f, g, h = other
-    return _side(a, b, c, d, e, f) != _side(a, b, c, d, g, h) and _side(e, f, g, h, a, b) != _side(
-        e, f, g, h, c, d
+def _through(lines: Floats, boxes: Floats) -> NDArray[np.bool_]:
+    """Return whether each line (N, 4) passes through each box (M, 4)."""
+    ends = lines[:, np.newaxis, 2:] - lines[:, np.newaxis, :2]
+    steps = lines[:, np.newaxis, :2] + ends * _STEPS[:, np.newaxis]
+    steps = steps[:, np.newaxis]
+    inside = (steps > boxes[:, np.newaxis, :2]) & (steps < boxes[:, np.newaxis, 2:])
+    return inside.all(axis=3).any(axis=2)
+
+
+def _crossing(lines: Floats, others: Floats) -> NDArray[np.bool_]:
+    """Return whether each line (N, 4) crosses each other one (M, 4)."""
+    own, other = lines[:, np.newaxis], others[np.newaxis]
+    apart = _side(own, other[..., :2]) != _side(own, other[..., 2:])
+    return apart & (_side(other, own[..., :2]) != _side(other, own[..., 2:]))
+
+
+def _side(line: Floats, point: Floats) -> NDArray[np.bool_]:
+    run, rise = line[..., 2] - line[..., 0], line[..., 3] - line[..., 1]
+    found: NDArray[np.bool_] = run * (point[..., 1] - line[..., 1]) > rise * (
+        point[..., 0] - line[..., 0]
     )
-
-
-def _side(a: float, b: float, c: float, d: float, x: float, y: float) -> bool:
-    return (c - a) * (y - b) > (d - b) * (x - a)
+    return found

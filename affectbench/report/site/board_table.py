@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,7 @@ from affectbench.results.frame import Frame, Row, Value
 from affectbench.results.ranks import Rank, by_value, ranks
 
 MISSING = "△"
-TIED = "no test at the 95 % level tells these models apart"
+TIED = "no test at the 95 % level tells them from the best"
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ def _cell(row: Row, column: Column, whiskers: Whiskers) -> BoardCell:
         interval = "[{:.{p}f}, {:.{p}f}]".format(*value.interval, p=places)
     number = float(value.value)
     return BoardCell(
-        f"{number:.{places}f}",
+        f"{number:.{places}f}" if math.isfinite(number) else "∞",
         repr(number),
         interval,
         whiskers.of(value),
@@ -174,8 +175,8 @@ def _signs(row: Row, column: Column, value: Value) -> Iterator[Sign]:
 def _notes(frame: Frame, rows: Sequence[BoardRow]) -> Iterator[str]:
     """Yield the meaning of each mark that the table has."""
     yield (
-        f"Rank by {headline(frame).label}; models share rank 1 (1=) where {TIED} (paired max-T "
-        "test). Bold: the best value of a column among the models that it may rank."
+        f"Rank by {headline(frame).label}; models share rank 1 (1=) if {TIED} (paired "
+        "max-T test). Bold: the best value of a column among the models that may be ranked by it."
     )
     cells = [cell for row in rows for cell in row.cells]
     signs = [sign for row in rows for sign in row.signs]

@@ -24,6 +24,9 @@ from affectbench.types import MetricSpec
 _CLOSE = 1e-6
 """Relative tolerance of a number of a CSV file, which has fewer digits than its record."""
 
+_NAMED = 3
+"""Models that a sentence names; more are counted."""
+
 
 @dataclass(frozen=True)
 class Board:
@@ -57,11 +60,15 @@ class Board:
     def question(self) -> str:
         """What the board answers, in one sentence."""
         sides = self.parts[0].sides
-        made = f"{sides[0]}×{sides[0]} pixels become {sides[1]}×{sides[1]}" if sides else (
-            f"faces are enlarged {self.parts[0].scale} times"
-        )
-        faces = " and ".join(f"{part.faces:,} faces of {part.short}" for part in self.parts)
-        return f"Which method keeps the expression of a face when {made}? Measured on {faces}."
+        made = f"faces are enlarged {self.parts[0].scale} times"
+        if sides:
+            made = f"{sides[0]}×{sides[0]} pixels become {sides[1]}×{sides[1]}"
+        return f"Which method keeps the expression of a face when {made}?"
+
+    @property
+    def faces(self) -> str:
+        """How many faces of what there are."""
+        return " and ".join(f"{part.faces:,} faces of {part.short}" for part in self.parts)
 
 
 @dataclass(frozen=True)
@@ -129,7 +136,10 @@ class Part:
         text = f"Best by {column.label}: {names}, {score}"
         tied = [r.model for r, p in zip(rows, places, strict=True) if p and p.place == 1]
         others = [name for name in tied if name not in {row.model for row in best}]
-        text += f"; not told apart from {', '.join(others)}" if others else ""
+        if len(others) > _NAMED:
+            text += f"; {len(others)} others are not told apart from it"
+        elif others:
+            text += f"; not told apart from {', '.join(others)}"
         silent = any(row.no_information for row in best)
         return f"{text}; not shown to beat a stranger's face." if silent else f"{text}."
 

@@ -117,18 +117,12 @@ def _models_table(places: Sequence[Place], entries: Mapping[str, ModelEntry]) ->
     for entry in entries.values():
         ranks = {(place.page, place.name): row.place for place, row in entry.results}
         count = entry.model.get("parameters")
-        link = Text("link", entry.name, address=file_link(entry.page))
-        rows.append(
-            [
-                link,
-                *(ranks.get((place.page, place.name), "") for place in places),
-                short(float(count)) if count else "",
-                str(entry.model.get("licence", "")),
-                "reproducible" if entry.reproducible else Text("badge", SELF_REPORTED),
-            ]
-        )
-    head = ["Model", *(place.name for place in places), "Parameters", "Licence", "Weights"]
-    kinds = f"t{'n' * (len(places) + 1)}tt"
+        badge = "" if entry.reproducible else SELF_REPORTED
+        link = Text("signed", entry.name, address=file_link(entry.page), badge=badge)
+        own = [ranks.get((place.page, place.name), "") for place in places]
+        rows.append([link, *own, short(float(count)) if count else ""])
+    head = ["Model", *(place.name for place in places), "Parameters"]
+    kinds = "t" + "n" * (len(places) + 1)
     return PlainTable("Rank by ECM on each board", "all-models", head, rows, kinds, sortable=True)
 
 
@@ -159,7 +153,7 @@ def _board_page(
     return _page(
         "board",
         board.title,
-        board.question,
+        f"{board.question} Measured on {board.faces}.",
         data={"views": copies, "faces": []},
         links=[*_HOME, ("#plot", "Plot"), ("#table", "Table"), ("#about", "About")],
         name=board.name,

@@ -35,7 +35,7 @@ class Size:
     @property
     def frame(self) -> Box:
         """The area of the points."""
-        return Box(self.left, self.top, self.width - self.right, self.height - self.bottom)
+        return (self.left, self.top, self.width - self.right, self.height - self.bottom)
 
 
 SIZES = (Size("wide", 880, 430), Size("narrow", 360, 430, left=48.0, right=6.0, ticks=4))
@@ -117,12 +117,13 @@ def _drawn(
     frame = size.frame
     xs = [(p.x, p.x_interval) for p in points]
     ys = [(p.y, p.y_interval) for p in points]
-    across = _scale(xs, (frame.left, frame.right), quality.of_lower)
-    down = _scale(ys, (frame.bottom, frame.top), emotion.of_lower)
+    left, top, right, bottom = frame
+    across = _scale(xs, (left, right), quality.of_lower)
+    down = _scale(ys, (bottom, top), emotion.of_lower)
     places = [(across.at(p.x), down.at(p.y)) for p in points]
     bars = [(across.ends(p.x, p.x_interval), down.ends(p.y, p.y_interval)) for p in points]
     marks = [
-        Mark(p.name, x, y, (Box(a[0], y - 1, a[1], y + 1), Box(x - 1, d[0], x + 1, d[1])))
+        Mark(p.name, x, y, ((a[0], y - 1, a[1], y + 1), (x - 1, d[0], x + 1, d[1])))
         for p, (x, y), (a, d) in zip(points, places, bars, strict=True)
     ]
     labels = placed(marks, frame, FONT, RADIUS)
