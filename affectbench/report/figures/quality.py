@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from affectbench.report.figures.drawing import Drawing, absent
-from affectbench.report.figures.style import ANCHOR, INK, looks
+from affectbench.report.figures.style import ANCHOR, INK, Key, keys_of, looks
 from affectbench.results.columns import Column
 from affectbench.results.cost import speeds_of
 from affectbench.results.facts import quality_labels
@@ -65,6 +65,7 @@ def quality_figure(view: View) -> Drawing:
             figure, points, _axis(quality), _axis(view.frame.columns["ecm"]), anchors=anchors
         ),
         size=(6.8, 4.2),
+        keys=_keys(points, anchors),
     )
 
 
@@ -91,7 +92,17 @@ def cost_figure(view: View) -> Drawing:
         words=_words(points, "faces a second", "ECM"),
         paint=lambda figure: _paint(figure, points, speed, _axis(ecm), anchors={}, log=True),
         size=(6.8, 4.0),
+        keys=_keys(points, {}),
     )
+
+
+def _keys(points: Sequence[Point], anchors: Mapping[str, float]) -> tuple[Key, ...]:
+    """Return the legend: the models, then the anchors as points and as lines."""
+    models = [point for point in points if point.model]
+    hollow = {point.name for point in models if not point.ranked}
+    others = [Key(f"{point.name} (anchor)", ANCHOR) for point in points if not point.model]
+    lines = [Key(n, ANCHOR, dashed=d) for n, d in zip(anchors, ("4 3", "1 3"), strict=False)]
+    return (*keys_of([point.name for point in models], hollow), *others, *lines)
 
 
 def _words(points: Sequence[Point], x: str, y: str) -> str:
