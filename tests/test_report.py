@@ -37,6 +37,7 @@ from affectbench.report.html.tables import PlainTable, Text
 from affectbench.report.html.templating import asset, data_script, rendered
 from affectbench.report.latex import to_latex
 from affectbench.report.render import to_csv, to_markdown
+from affectbench.report.site.published import Published, Source
 from affectbench.report.table import build_table, wide_table
 from affectbench.results.chosen import DISPUTED, RANDOM, WORST, chosen_faces
 from affectbench.results.compare import compared
@@ -456,13 +457,14 @@ def test_templates_escape_text_and_lack_nothing() -> None:
     given = {"title": NASTY, "lead": NASTY, "links": [("#a", NASTY)], "data": {}, "pictures": []}
     given |= {"policy": "", "style": "", "script": "", "version": "1"}
     rows = PlainTable(NASTY, "x", [NASTY], [[Text("code", NASTY)]])
-    page = rendered("published", rows=rows, **given)
+    published = Published(1, (rows,), (Source(1, "", NASTY, NASTY),))
+    page = rendered("published", published=published, **given)
     assert "<script>alert" not in page
-    assert Page(page).text.count(NASTY) == 7  # two of them the title
+    assert Page(page).text.count(NASTY) == 9  # two of them the title
     with pytest.raises(UndefinedError):
         rendered("published", **given)
     with pytest.raises(ValueError, match="no address"):
-        rendered("published", rows=rows, **{**given, "links": [("javascript:x", "x")]})
+        rendered("published", published=published, **{**given, "links": [("javascript:x", "x")]})
 
 
 def test_data_of_scripts_end_no_script() -> None:

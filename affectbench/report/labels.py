@@ -92,7 +92,9 @@ def _candidates(mark: Mark, size: float, radius: float) -> tuple[Floats, Floats,
     across, down = np.cos(angle), -np.sin(angle)
     reach = radius + (0.3 + far) * size
     x, y = mark.x + reach * across, mark.y + reach * down
-    left, top = x - width * (1 - across) / 2, y - height * (1 - down) / 2
+    # Diagonal places touch the point with a corner of the box, so that no bar crosses the name.
+    aside, below = np.clip(1.6 * across, -1.0, 1.0), np.clip(1.6 * down, -1.0, 1.0)
+    left, top = x - width * (1 - aside) / 2, y - height * (1 - below) / 2
     boxes = np.stack([left, top, left + width, top + height], axis=1)
     start = mark.x + radius * across, mark.y + radius * down
     return boxes, np.stack([*start, x, y], axis=1), far > 0
@@ -105,7 +107,7 @@ def _crowding(
     area = size * size
     cost = 60.0 * _shared(boxes, labels).sum(axis=1) / area
     cost += 40.0 * _shared(boxes, points).sum(axis=1) / area
-    cost += 4.0 * _shared(boxes, bars).sum(axis=1) / area
+    cost += 12.0 * _shared(boxes, bars).sum(axis=1) / area
     low, high = np.array(frame[:2]) - boxes[:, :2], boxes[:, 2:] - np.array(frame[2:])
     outside: Floats = np.maximum(np.maximum(low, high), 0.0).sum(axis=1)
     return cost + 30.0 * outside / size

@@ -73,7 +73,7 @@ def _paint(figure: Figure, panels: Sequence[_Panel]) -> None:
         _points(axes, points)
         emotion = view.frame.columns["ecm"]
         axes.set_title(
-            f"{view.dataset}, judge {view.headline_judge}", fontsize=_TITLE, loc="left", pad=16
+            view.frame.run.records[0].dataset["title"], fontsize=_TITLE, loc="left", pad=16
         )
         axes.set_xlabel(f"{_words(quality)}  →", fontsize=_TITLE, labelpad=10)
         axes.set_ylabel(f"{_words(emotion)}  →", fontsize=_TITLE, labelpad=10)
