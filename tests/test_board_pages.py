@@ -64,10 +64,15 @@ def test_a_board_is_sorted_by_the_headline_and_anchors_stand_apart(frame: Frame)
     table = board_table(frame, "t", "caption")
     assert table.headline == "ecm"
     names = [row.model for row in table.models]
-    assert names[0] == "cheat" and set(names[1:3]) == {"one", "two"} and names[3:] == [
-        "holes",
-        "far",
-    ]
+    assert (
+        names[0] == "cheat"
+        and set(names[1:3]) == {"one", "two"}
+        and names[3:]
+        == [
+            "holes",
+            "far",
+        ]
+    )
     assert table.models[0].place == "–"
     assert "trained against" in table.models[0].why
     assert [row.model for row in table.anchors] == ["wrong-face"]

@@ -273,9 +273,7 @@ def test_the_slider_moves_the_line(driver: Any, report: str, width: int) -> None
     choose(driver, "dialog select[name=left]", "lr")
     assert one(driver, "dialog .under").get_attribute("src") != before
     assert "LR" in one(driver, "dialog .under").get_attribute("alt")
-    native = driver.execute_script(
-        "return document.querySelector('dialog .under').naturalWidth"
-    )
+    native = driver.execute_script("return document.querySelector('dialog .under').naturalWidth")
     click(driver, one(driver, "dialog input[name=zoom][value='4']"))
     reference = "return document.querySelector('dialog .over').naturalWidth"
     assert stack.size["width"] == 4 * max(native, driver.execute_script(reference))

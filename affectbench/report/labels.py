@@ -110,14 +110,16 @@ def _crowding(
     cost += 12.0 * _shared(boxes, bars).sum(axis=1) / area
     low, high = np.array(frame[:2]) - boxes[:, :2], boxes[:, 2:] - np.array(frame[2:])
     outside: Floats = np.maximum(np.maximum(low, high), 0.0).sum(axis=1)
-    return cost + 30.0 * outside / size
+    whole: Floats = cost + 30.0 * outside / size
+    return whole
 
 
 def _shared(boxes: Floats, others: Floats) -> Floats:
     """Return the area that each box (N, 4) shares with each other one (M, 4)."""
     own = boxes[:, np.newaxis]
     sides = np.minimum(own[..., 2:], others[:, 2:]) - np.maximum(own[..., :2], others[:, :2])
-    return np.maximum(sides, 0.0).prod(axis=2)
+    areas: Floats = np.maximum(sides, 0.0).prod(axis=2)
+    return areas
 
 
 def _through(lines: Floats, boxes: Floats) -> NDArray[np.bool_]:
@@ -125,15 +127,18 @@ def _through(lines: Floats, boxes: Floats) -> NDArray[np.bool_]:
     ends = lines[:, np.newaxis, 2:] - lines[:, np.newaxis, :2]
     steps = lines[:, np.newaxis, :2] + ends * _STEPS[:, np.newaxis]
     steps = steps[:, np.newaxis]
-    inside = (steps > boxes[:, np.newaxis, :2]) & (steps < boxes[:, np.newaxis, 2:])
-    return inside.all(axis=3).any(axis=2)
+    low, high = boxes[:, np.newaxis, :2], boxes[:, np.newaxis, 2:]
+    inside = np.all((steps > low) & (steps < high), axis=3)
+    found: NDArray[np.bool_] = np.any(inside, axis=2)
+    return found
 
 
 def _crossing(lines: Floats, others: Floats) -> NDArray[np.bool_]:
     """Return whether each line (N, 4) crosses each other one (M, 4)."""
     own, other = lines[:, np.newaxis], others[np.newaxis]
     apart = _side(own, other[..., :2]) != _side(own, other[..., 2:])
-    return apart & (_side(other, own[..., :2]) != _side(other, own[..., 2:]))
+    found: NDArray[np.bool_] = apart & (_side(other, own[..., :2]) != _side(other, own[..., 2:]))
+    return found
 
 
 def _side(line: Floats, point: Floats) -> NDArray[np.bool_]:

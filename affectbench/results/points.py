@@ -80,9 +80,7 @@ def _points(frame: Frame, places: Sequence[tuple[Row, Value]], emotion: str) -> 
         if math.isfinite(x) and math.isfinite(y):
             ranked = row.is_ranked_by(frame.columns[emotion].scorer)
             model = not row.is_anchor
-            points.append(
-                Point(row.model, model, ranked, x, y, across.interval, upwards.interval)
-            )
+            points.append(Point(row.model, model, ranked, x, y, across.interval, upwards.interval))
     return points
 
 

@@ -81,9 +81,9 @@ def _written(drawing: Drawing, kind: str, *, inline: bool = False) -> bytes:
 def inline_svg(drawing: Drawing) -> str:
     """Return the figure as an SVG element that can share a page and follows its theme.
 
-    Without the legend, which the page shows beside it. The ink takes the page's text colour and the grid its line colour. Ids are prefixed with the
-    figure's name, matplotlib's global style rule is scoped to this element, and there are no
-    external references.
+    Its legend is left to the page. The ink takes the page's text colour and the grid its line
+    colour. Ids are prefixed with the figure's name, matplotlib's global style rule is scoped to
+    this element, and there are no external references.
     """
     text = _written(drawing, "svg", inline=True).decode("utf-8")
     text = text[text.index("<svg") :]

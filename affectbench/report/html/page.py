@@ -14,7 +14,6 @@ from affectbench import __version__
 from affectbench.report.html.templating import asset, rendered
 
 
-
 @dataclass(frozen=True)
 class Look:
     """The style sheets and scripts of a kind of page, in their order."""

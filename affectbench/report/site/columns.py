@@ -1,4 +1,4 @@
-"""The columns of a board's table, and the groups that its chooser shows: at most eight at a time."""
+"""The columns of a board's table, and the groups of its chooser: at most eight at a time."""
 
 from __future__ import annotations
 

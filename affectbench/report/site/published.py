@@ -45,7 +45,7 @@ class Published:
 
 
 def read_published(path: Path) -> Published | None:
-    """Return the rows of `published.csv`; None if there are none, InputError if it is unreadable."""
+    """Return the rows of `published.csv`, None if there are none; InputError if unreadable."""
     if not path.exists():
         return None
     try:
@@ -57,9 +57,7 @@ def read_published(path: Path) -> Published | None:
     sources = _sources(table)
     keys = [column for column in _SET if column in table]
     parts = table.groupby(keys, sort=False) if keys else [((), table)]
-    tables = tuple(
-        _table([str(text) for text in key], part, sources) for key, part in parts
-    )
+    tables = tuple(_table([str(text) for text in key], part, sources) for key, part in parts)
     return Published(len(table), tables, tuple(sources.values()))
 
 
