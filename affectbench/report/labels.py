@@ -73,6 +73,7 @@ def placed(marks: Sequence[Mark], frame: Box, size: float, radius: float) -> lis
         length = np.hypot(leaders[:, 2] - leaders[:, 0], leaders[:, 3] - leaders[:, 1])
         of_leader = 0.6 + 0.35 * length / size + 20.0 * _through(leaders, others).sum(axis=1)
         of_leader += 8.0 * _through(leaders, points).sum(axis=1)
+        of_leader += 2.0 * _through(leaders, bars).sum(axis=1)  # one along a bar is not seen
         of_leader += 12.0 * _crossing(leaders, lines).sum(axis=1)
         best = int(np.argmin(cost + np.where(is_far, of_leader, 0.0)))
         left, top, right, bottom = boxes[best].tolist()
