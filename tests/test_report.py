@@ -436,8 +436,12 @@ def test_names_are_text_in_figures(nasty_folder: Path) -> None:
         assert re.fullmatch(r"[\w.-]+", drawing.name)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        shown = next(inline_svg(d) for d in drawings if d.kind == "quality")
-    assert "$x$" in shown
+        spread = next(inline_svg(d) for d in drawings if d.kind == "spread")
+        quality = next(d for d in drawings if d.kind == "quality")
+        file = write(quality, "svg").decode()
+    assert "$x$" in spread and "$x$" in file
+    # A page has the legend as text beside the drawing.
+    assert NASTY in {key.label for key in quality.keys} and "$x$" not in inline_svg(quality)
 
 
 TEMPLATES = sorted((ROOT / "affectbench/report/html/templates").glob("*.j2"))
