@@ -33,7 +33,7 @@ def ranks(rows: Sequence[Row], column: Column) -> list[Rank | None]:
     with a better value, and equal values share a place.
     """
     places = [_place(row, rows, column) for row in rows]
-    return [place and Rank(place, places.count(place) > 1) for place in places]
+    return [None if place is None else Rank(place, places.count(place) > 1) for place in places]
 
 
 def by_value(rows: Sequence[Row], column: Column) -> list[int]:

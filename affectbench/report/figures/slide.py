@@ -67,8 +67,12 @@ def _panel(view: View) -> _Panel | None:
 
 
 def _paint(figure: Figure, panels: Sequence[_Panel]) -> None:
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
     every = figure.subplots(1, len(panels), squeeze=False)[0]
-    figure.get_layout_engine().set(w_pad=0.3, h_pad=0.3)  # type: ignore[union-attr]
+    engine = figure.get_layout_engine()
+    if isinstance(engine, ConstrainedLayoutEngine):
+        engine.set(w_pad=0.3, h_pad=0.3)
     for axes, (view, quality, points) in zip(every, panels, strict=True):
         _points(axes, points)
         emotion = view.frame.columns["ecm"]

@@ -83,7 +83,7 @@ def _table(
 ) -> PlainTable:
     """Return the rows of one data set and scale, without columns that are empty here."""
     texts = part.drop(columns=[c for c in (*_SET, *_SOURCE) if c in part])
-    columns = [column for column in texts if (texts[column] != "").any()]
+    columns = [str(column) for column in texts if (texts[column] != "").any()]
     rows: list[list[str | Text]] = []
     for row, source in zip(texts.to_dict("records"), _source_keys(part), strict=True):
         found = sources[source]
