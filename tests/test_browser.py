@@ -382,6 +382,18 @@ def test_a_chooser_changes_the_columns_of_a_board(driver: Any, site: Path, width
     assert driver.execute_script("return document.documentElement.scrollWidth") <= width
 
 
+def test_a_board_fits_a_printed_page(driver: Any, site: Path) -> None:
+    """A4 with the margins of browsers is about 700 px wide."""
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    try:
+        opened(driver, (site / "board-helen-x8.html").as_uri(), 700)
+        assert driver.execute_script("return document.documentElement.scrollWidth") <= 700
+        assert len(shown(driver, ".main-plot svg.wide")) == 1
+        assert not shown(driver, "form.chooser")
+    finally:
+        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
 def test_the_plot_of_a_board_changes_its_measure(driver: Any, site: Path) -> None:
     opened(driver, (site / "board-helen-x8.html").as_uri())
     first = [e.get_attribute("data-plot") for e in shown(driver, ".main-plot")]
