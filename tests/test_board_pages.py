@@ -22,7 +22,7 @@ from affectbench.report.site.plot import plots
 from affectbench.report.site.published import read_published
 from affectbench.results.compare import compared
 from affectbench.results.frame import Frame
-from affectbench.results.ranks import ranks
+from affectbench.results.places import ranks
 from affectbench.results.runs import load_run
 
 N = 40

@@ -15,7 +15,7 @@ from affectbench.report.site.columns import COST, COST_HEADS, Group, groups, hea
 from affectbench.results.columns import Column
 from affectbench.results.cost import cost_table
 from affectbench.results.frame import Frame, Row, Value
-from affectbench.results.ranks import Rank, by_value, ranks
+from affectbench.results.places import Rank, by_value, ranks
 
 MISSING = "△"
 TIED = "no test at the 95 % level tells them from the best"

@@ -17,7 +17,7 @@ from affectbench.results.boards import board_folders
 from affectbench.results.columns import columns_of
 from affectbench.results.compare import compared
 from affectbench.results.frame import Frame, Row
-from affectbench.results.ranks import by_value, ranks
+from affectbench.results.places import by_value, ranks
 from affectbench.results.runs import Run, load_run
 from affectbench.types import MetricSpec
 

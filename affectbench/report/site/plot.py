@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from affectbench.report.labels import Box, Label, Mark, placed
 from affectbench.results.columns import Column
 from affectbench.results.frame import Frame
+from affectbench.results.places import ranks
 from affectbench.results.points import Point, has_values, quality_points
-from affectbench.results.ranks import ranks
 
 FONT, RADIUS = 12.0, 4.5
 
