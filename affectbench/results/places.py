@@ -1,4 +1,4 @@
-"""The rank of each model by one metric, with ties where a test cannot tell models apart."""
+"""The rank of each model by one metric, and whether a test tells it from the best."""
 
 from __future__ import annotations
 
@@ -11,29 +11,32 @@ from affectbench.results.frame import Row
 
 @dataclass(frozen=True)
 class Rank:
-    """A place from 1, and whether several models share it."""
+    """A place from 1 by the number alone, and whether no test tells the model from the best."""
 
     place: int
-    shared: bool
+    tied: bool
+
+    @property
+    def is_first(self) -> bool:
+        """Whether the model may be the best: it is, or no test tells it from the best."""
+        return self.place == 1 or self.tied
 
     @property
     def text(self) -> str:
-        """The rank as readers know it: `1=` for a shared first place.
+        """The rank with `=` for a tie with the best.
 
-        >>> Rank(1, True).text, Rank(4, False).text
-        ('1=', '4')
+        >>> Rank(1, False).text, Rank(2, True).text, Rank(4, False).text
+        ('1', '2=', '4')
         """
-        return f"{self.place}=" if self.shared else str(self.place)
+        return f"{self.place}=" if self.tied else str(self.place)
 
 
 def ranks(rows: Sequence[Row], column: Column) -> list[Rank | None]:
     """Return the rank of each row of one data set; None for a row that may not be ranked.
 
-    All models that are indistinguishable from the best are first. Each other one comes after all
-    with a better value, and equal values share a place.
+    A model comes after all with a better value, and equal values share a place.
     """
-    places = [_place(row, rows, column) for row in rows]
-    return [None if place is None else Rank(place, places.count(place) > 1) for place in places]
+    return [_rank(row, rows, column) for row in rows]
 
 
 def by_value(rows: Sequence[Row], column: Column) -> list[int]:
@@ -47,13 +50,12 @@ def by_value(rows: Sequence[Row], column: Column) -> list[int]:
     return sorted(range(len(rows)), key=key)
 
 
-def _place(row: Row, rows: Sequence[Row], column: Column) -> int | None:
+def _rank(row: Row, rows: Sequence[Row], column: Column) -> Rank | None:
     value = row.known(column.name)
     if value is None or not row.is_ranked_by(column.scorer):
         return None
-    if value.best or value.among_best:
-        return 1
     own = row.number(column.name)
     others = [r for r in rows if r.is_ranked_by(column.scorer) and r.known(column.name)]
     numbers = [other.number(column.name) for other in others]
-    return 1 + sum(n < own if column.of_lower else n > own for n in numbers)
+    better = sum(n < own if column.of_lower else n > own for n in numbers)
+    return Rank(1 + better, value.is_tied)

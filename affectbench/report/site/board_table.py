@@ -18,7 +18,7 @@ from affectbench.results.frame import Frame, Row, Value
 from affectbench.results.places import Rank, by_value, ranks
 
 MISSING = "△"
-TIED = "no test at the 95 % level tells them from the best"
+TIED = "no test at the 95 % level tells it from the best"
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def _row(
 
 def _why(row: Row, column: Column, place: Rank | None) -> str:
     if place is not None:
-        return TIED if place.shared and place.place == 1 else ""
+        return TIED if place.tied else ""
     if row.is_anchor:
         return "a point of reference"
     if row.contaminated:
@@ -175,8 +175,8 @@ def _signs(row: Row, column: Column, value: Value) -> Iterator[Sign]:
 def _notes(frame: Frame, rows: Sequence[BoardRow]) -> Iterator[str]:
     """Yield the meaning of each mark that the table has."""
     yield (
-        f"Rank by {headline(frame).label}; models share rank 1 (1=) if {TIED} (paired "
-        "max-T test). Bold: the best value of a column among the models that may be ranked by it."
+        f"Rank by {headline(frame).label}; = behind a rank: {TIED} (paired max-T test). Bold: the "
+        "best value of a column among the models that may be ranked by it."
     )
     cells = [cell for row in rows for cell in row.cells]
     signs = [sign for row in rows for sign in row.signs]

@@ -134,7 +134,7 @@ class Part:
         names = " and ".join(row.model for row in best)
         score = f"{best[0].number(column.name):.{column.spec.digits}f}"
         text = f"Best by {column.label}: {names}, {score}"
-        tied = [r.model for r, p in zip(rows, places, strict=True) if p and p.place == 1]
+        tied = [r.model for r, p in zip(rows, places, strict=True) if p and p.is_first]
         others = [name for name in tied if name not in {row.model for row in best}]
         if len(others) > _NAMED:
             text += f"; {len(others)} others are not told apart from it"

@@ -130,7 +130,7 @@ def _headlines(place: Place) -> list[str]:
 
 
 NOTES = (
-    f"Rank 1=: {TIED}.",
+    f"= behind a rank: {TIED}",
     *(sign.note for sign in (DAGGER, CONTAMINATED, NO_INFORMATION)),
 )
 """The meaning of the signs after scores."""

@@ -101,7 +101,7 @@ def _plot(frame: Frame, emotion: Column, quality: Column) -> Plot | None:
     firsts = {
         row.model
         for row, rank in zip(frame.rows, ranks(frame.rows, emotion), strict=True)
-        if rank is not None and rank.place == 1
+        if rank is not None and rank.is_first
     }
     kinds = ["first" if p.name in firsts else "ranked" if p.ranked else "open" for p in points]
     words = "; ".join(
