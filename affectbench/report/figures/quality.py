@@ -163,8 +163,8 @@ def _draw(axes: Axes, point: Point, style: Mapping[str, Any], label: str) -> Non
     axes.errorbar(
         point.x,
         point.y,
-        xerr=_lengths(point.x, point.x_interval),
-        yerr=_lengths(point.y, point.y_interval),
+        xerr=lengths(point.x, point.x_interval),
+        yerr=lengths(point.y, point.y_interval),
         linestyle="none",
         markersize=7.5,
         markerfacecolor=style["color"] if point.ranked else "none",
@@ -180,7 +180,7 @@ def _axis(column: Column) -> Axis:
     return Axis(f"{column.label}{unit}, {column.spec.direction} is better", column.of_lower)
 
 
-def _lengths(value: float, interval: tuple[float, float] | None) -> list[list[float]] | None:
+def lengths(value: float, interval: tuple[float, float] | None) -> list[list[float]] | None:
     """Return error bars as matplotlib expects; clip an interval that excludes its value."""
     if interval is None:
         return None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from affectbench.errors import InputError, MissingExtraError
 from affectbench.records import write_atomic
 from affectbench.report.figures.drawing import Drawing, can_draw, write
+from affectbench.report.figures.quality import lengths
 from affectbench.report.figures.style import ANCHOR, INK, looks
 from affectbench.report.labels import Mark, placed
 from affectbench.results.columns import Column
@@ -103,8 +104,8 @@ def _points(axes: Axes, points: Sequence[Point]) -> None:
         axes.errorbar(
             point.x,
             point.y,
-            xerr=_lengths(point.x, point.x_interval),
-            yerr=_lengths(point.y, point.y_interval),
+            xerr=lengths(point.x, point.x_interval),
+            yerr=lengths(point.y, point.y_interval),
             linestyle="none",
             markersize=12,
             markerfacecolor=style["color"] if point.ranked else "white",
@@ -113,12 +114,6 @@ def _points(axes: Axes, points: Sequence[Point]) -> None:
             zorder=3,
             **style,
         )
-
-
-def _lengths(value: float, interval: tuple[float, float] | None) -> list[list[float]] | None:
-    if interval is None:
-        return None
-    return [[max(value - interval[0], 0.0)], [max(interval[1] - value, 0.0)]]
 
 
 def _names(figure: Figure, axes: Axes, points: Sequence[Point]) -> None:

@@ -88,7 +88,7 @@ def board_table(frame: Frame, identifier: str, caption: str) -> BoardTable:
     members = members_of(frame)
     ordered = [column for group in members.values() for column in group]
     heads = {column.name: _head(column) for column in ordered}
-    cost = {name: Head(name, text, text, "", "", name != "licence") for name, text in _cost_heads()}
+    cost = {n: Head(n, text, text, numeric=n != "licence") for n, text in COST_HEADS.items()}
     menu = {title: tuple(heads[c.name] for c in group) for title, group in members.items()}
     return BoardTable(
         identifier,
@@ -101,10 +101,6 @@ def board_table(frame: Frame, identifier: str, caption: str) -> BoardTable:
         anchors,
         tuple(_notes(frame, (*models, *anchors))),
     )
-
-
-def _cost_heads() -> Iterator[tuple[str, str]]:
-    yield from COST_HEADS.items()
 
 
 def _head(column: Column) -> Head:
