@@ -231,6 +231,8 @@ def test_a_face_opens_and_closes_by_keyboard(driver: Any, report: str, width: in
     assert driver.current_url.endswith(f"#face=celeba/{face}")
     assert face in dialog.find_element("css selector", "h3").text
     assert len(dialog.find_elements("css selector", "tbody tr")) == 3
+    links = dialog.find_elements("css selector", ".models-of a")
+    assert [link.text for link in links] == ["sharp", "bicubic", "worst"]
     click(driver, one(driver, "[data-step=next]"))
     assert face not in dialog.find_element("css selector", "h3").text
     driver.switch_to.active_element.send_keys(Keys.ESCAPE)
@@ -271,14 +273,133 @@ def test_the_slider_moves_the_line(driver: Any, report: str, width: int) -> None
     choose(driver, "dialog select[name=left]", "lr")
     assert one(driver, "dialog .under").get_attribute("src") != before
     assert "LR" in one(driver, "dialog .under").get_attribute("alt")
-    wide = stack.size["width"]
+    native = driver.execute_script("return document.querySelector('dialog .under').naturalWidth")
     click(driver, one(driver, "dialog input[name=zoom][value='4']"))
-    assert stack.size["width"] == 2 * wide
+    reference = "return document.querySelector('dialog .over').naturalWidth"
+    assert stack.size["width"] == 4 * max(native, driver.execute_script(reference))
     style = "return getComputedStyle(document.querySelector('dialog .under')).imageRendering"
     assert driver.execute_script(style) == "pixelated"
     assert driver.execute_script(
         "return [...document.querySelectorAll('dialog .stack img')].every(i => i.naturalWidth > 0)"
     )
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_an_opened_face_fills_the_dialog(driver: Any, report: str, width: int) -> None:
+    opened(driver, f"{report}#face=celeba/000003", width)
+    until(lambda: shown(driver, "dialog[open]"))
+    stage, viewer = one(driver, "dialog .stage"), one(driver, "dialog .viewer")
+    bottom = driver.execute_script(
+        "return document.querySelector('dialog .stage').getBoundingClientRect().bottom"
+    )
+    high = driver.execute_script("return innerHeight")
+    fills_width = stage.size["width"] >= 0.95 * viewer.size["width"]
+    assert bottom <= high and (fills_width or bottom >= high - 60)
+    assert stage.size["width"] >= 300
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_link_opens_a_face_at_a_model(driver: Any, report: str, width: int) -> None:
+    from selenium.webdriver.support.ui import Select
+
+    opened(driver, f"{report}#face=helen/000017/worst", width)
+    until(lambda: shown(driver, "dialog[open]"))
+    assert one(driver, "dialog h3").text == "helen / 000017"
+    left = Select(one(driver, "dialog select[name=left]"))
+    assert left.first_selected_option.text == "worst"
+    link = next(a for a in every(driver, ".models-of a") if a.text == "sharp")
+    click(driver, link)
+    until(lambda: driver.current_url.endswith("#face=helen/000017/sharp"))
+    left = Select(one(driver, "dialog select[name=left]"))
+    until(lambda: left.first_selected_option.text == "sharp")
+    assert one(driver, ".models-of a[aria-current]").text == "sharp"
+
+
+def test_faces_are_filtered_by_what_their_expression_became(driver: Any, report: str) -> None:
+    opened(driver, report)
+    if one(driver, "input[name=pictures]").is_selected():
+        click(driver, one(driver, "input[name=pictures]"))
+    data = driver.execute_script("return JSON.parse(document.getElementById('data').textContent)")
+    first = data["faces"][0]
+    judge, worst = first["judges"][0], [r["name"] for r in first["rows"]].index("worst")
+    row = judge["rows"][worst]
+    pairs = zip(judge["label"], row["label"], strict=True)
+    changes = [pair for pair, flipped in zip(pairs, row["flipped"], strict=True) if flipped]
+    before, after = max(set(changes), key=changes.count)
+    choose(driver, "select[name=a]", str(worst))
+    for name, label in (("from", before), ("to", after)):
+        choose(driver, f"select[name={name}]", judge["labels"][label])
+    text = one(driver, ".count").text
+    assert f"of {changes.count((before, after))} faces" in text
+    names = judge["labels"][before], judge["labels"][after]
+    assert text.endswith(f"changed from {names[0]} to {names[1]} by worst")
+    choose(driver, "select[name=to]", "")
+    total = sum(a == before for a, _ in changes)
+    assert f"of {total} faces" in one(driver, ".count").text
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_no_legend_of_a_figure_is_cut(driver: Any, report: str, width: int) -> None:
+    opened(driver, report, width)
+    keys = shown(driver, ".plot-keys li")
+    assert {"sharp", "bicubic", "worst", "wrong-face"} <= {key.text for key in keys}
+    for key in keys:
+        box = driver.execute_script("return arguments[0].getBoundingClientRect().toJSON()", key)
+        assert box["left"] >= 0 and box["right"] <= width
+    for drawing in shown(driver, ".plot .drawing:not([data-wide])"):
+        scroll = "return arguments[0].scrollWidth <= arguments[0].clientWidth"
+        assert driver.execute_script(scroll, drawing)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_chooser_changes_the_columns_of_a_board(driver: Any, site: Path, width: int) -> None:
+    opened(driver, (site / "board-helen-x8.html").as_uri(), width)
+
+    def heads() -> list[str]:
+        script = "return [...document.querySelectorAll('table.board thead th[data-column]')]"
+        script += ".filter(h => h.offsetWidth).map(h => h.dataset.column)"
+        return list(driver.execute_script(script))
+
+    assert 6 <= len(heads()) <= 8 and heads()[0] == "ecm"
+    head = one(driver, "th[data-column=ecm]")
+    assert head.get_attribute("aria-sort") == "ascending"
+    values = [float(e.get_attribute("data-value")) for e in every(driver, ".models .headline")]
+    assert values == sorted(values)
+    overview = heads()
+    for label in every(driver, "form.chooser .segments label")[1:]:
+        click(driver, label)
+        assert heads()[0] == "ecm" and len(heads()) <= 8 and heads() != overview
+    click(driver, one(driver, ".menu summary"))
+    click(driver, one(driver, "input[name=column][value=psnr]"))
+    assert "psnr" in heads()
+    # The rank and the name stay where they are; the page itself never scrolls sideways.
+    frame = one(driver, ".scores .frame")
+    driver.execute_script("arguments[0].scrollLeft = 9999", frame)
+    left = driver.execute_script(
+        "return document.querySelector('table.board th.model').getBoundingClientRect().left"
+    )
+    assert 0 <= left < 0.45 * width
+    assert driver.execute_script("return document.documentElement.scrollWidth") <= width
+
+
+def test_a_board_fits_a_printed_page(driver: Any, site: Path) -> None:
+    """A4 with the margins of browsers is about 700 px wide."""
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    try:
+        opened(driver, (site / "board-helen-x8.html").as_uri(), 700)
+        assert driver.execute_script("return document.documentElement.scrollWidth") <= 700
+        assert len(shown(driver, ".main-plot svg.wide")) == 1
+        assert not shown(driver, "form.chooser")
+    finally:
+        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
+def test_the_plot_of_a_board_changes_its_measure(driver: Any, site: Path) -> None:
+    opened(driver, (site / "board-helen-x8.html").as_uri())
+    first = [e.get_attribute("data-plot") for e in shown(driver, ".main-plot")]
+    click(driver, every(driver, "form.quality label")[1])
+    second = [e.get_attribute("data-plot") for e in shown(driver, ".main-plot")]
+    assert len(first) == len(second) == 1 and first != second
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -309,15 +430,17 @@ def test_no_page_is_wider_than_the_window(
 def test_the_site_leads_from_board_to_model_and_back(driver: Any, site: Path) -> None:
     opened(driver, (site / "index.html").as_uri())
     click(driver, one(driver, "a[href$='board-helen-x8.html']"))
-    assert one(driver, "h1").text == "helen-x8"
-    click(driver, one(driver, ".view:not([hidden]) tbody.models a"))
-    assert one(driver, "h1").text == "nearest"
+    assert one(driver, "h1").text == "Helen, 16 → 128 pixels"
+    name = one(driver, "table.board tbody.models a").text
+    click(driver, one(driver, "table.board tbody.models a"))
+    assert one(driver, "h1").text == name
     click(driver, one(driver, "nav a"))
     assert one(driver, "h1").text == "affectbench leaderboards"
     click(driver, one(driver, "a[href$='published.html']"))
-    head = every(driver, "thead th")[3]
+    table = every(driver, "table.results")[0]
+    head = table.find_elements("css selector", "thead th")[3]
     click(driver, head.find_element("css selector", "button"))
-    cells = [e.text for e in every(driver, "tbody tr > :nth-child(4)")]
+    cells = [e.text for e in table.find_elements("css selector", "tbody tr > :nth-child(4)")]
     known = [float(text) for text in cells if text]
     assert known == sorted(known)
     assert cells[: len(known)] == [text for text in cells if text]

@@ -134,7 +134,7 @@ def test_it_is_labelled_and_plotted(outside: Path, run_folder: Path, tmp_path: P
     python(outside, "-m", "affectbench.cli.main", "report", run_folder, "--html", page)
     text = page.read_text()
     assert ">Edges!</span>" in text
-    assert "ECM (left is better) against Edges!, with 95 %" in text
+    assert "Edges! and ECM of each model with 95 % intervals" in text
     assert '"label":"Edges!","unit":"grey","direction":"lower","digits":1' in text
 
 

@@ -37,6 +37,7 @@ from affectbench.report.html.tables import PlainTable, Text
 from affectbench.report.html.templating import asset, data_script, rendered
 from affectbench.report.latex import to_latex
 from affectbench.report.render import to_csv, to_markdown
+from affectbench.report.site.published import Published, Source
 from affectbench.report.table import build_table, wide_table
 from affectbench.results.chosen import DISPUTED, RANDOM, WORST, chosen_faces
 from affectbench.results.compare import compared
@@ -435,8 +436,12 @@ def test_names_are_text_in_figures(nasty_folder: Path) -> None:
         assert re.fullmatch(r"[\w.-]+", drawing.name)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        shown = next(inline_svg(d) for d in drawings if d.kind == "quality")
-    assert "$x$" in shown
+        spread = next(inline_svg(d) for d in drawings if d.kind == "spread")
+        quality = next(d for d in drawings if d.kind == "quality")
+        file = write(quality, "svg").decode()
+    assert "$x$" in spread and "$x$" in file
+    # A page has the legend as text beside the drawing.
+    assert NASTY in {key.label for key in quality.keys} and "$x$" not in inline_svg(quality)
 
 
 TEMPLATES = sorted((ROOT / "affectbench/report/html/templates").glob("*.j2"))
@@ -456,13 +461,14 @@ def test_templates_escape_text_and_lack_nothing() -> None:
     given = {"title": NASTY, "lead": NASTY, "links": [("#a", NASTY)], "data": {}, "pictures": []}
     given |= {"policy": "", "style": "", "script": "", "version": "1"}
     rows = PlainTable(NASTY, "x", [NASTY], [[Text("code", NASTY)]])
-    page = rendered("published", rows=rows, **given)
+    published = Published(1, (rows,), (Source(1, "", NASTY, NASTY),))
+    page = rendered("published", published=published, **given)
     assert "<script>alert" not in page
-    assert Page(page).text.count(NASTY) == 7  # two of them the title
+    assert Page(page).text.count(NASTY) == 9  # two of them the title
     with pytest.raises(UndefinedError):
         rendered("published", **given)
     with pytest.raises(ValueError, match="no address"):
-        rendered("published", rows=rows, **{**given, "links": [("javascript:x", "x")]})
+        rendered("published", published=published, **{**given, "links": [("javascript:x", "x")]})
 
 
 def test_data_of_scripts_end_no_script() -> None:

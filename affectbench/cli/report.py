@@ -11,6 +11,7 @@ _EXAMPLES = """\
   affectbench compare --models nearest,bicubic,lanczos --save-images --out runs/demo
   affectbench report runs/demo
   affectbench report runs/demo --html demo.html --figures figures
+  affectbench report runs/demo --png slide.png
   affectbench report runs/demo --no-faces
 """
 
@@ -28,6 +29,12 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--figures", type=path_option, metavar="DIR", help="figures as PDF, PNG and SVG"
+    )
+    parser.add_argument(
+        "--png",
+        type=path_option,
+        metavar="FILE",
+        help="the main figure for slides: quality against emotion, 2560 x 1440",
     )
     faces = parser.add_mutually_exclusive_group()
     faces.add_argument(
@@ -50,12 +57,16 @@ def run(arguments: argparse.Namespace) -> int:
     from affectbench.report.html.build import write_report
 
     written = write_report(
-        arguments.folder, arguments.html, faces=arguments.faces, figures=arguments.figures
+        arguments.folder,
+        arguments.html,
+        faces=arguments.faces,
+        figures=arguments.figures,
+        png=arguments.png,
     )
     for remark in written.remarks:
         note(remark)
     note(f"{written.size / 1e6:.1f} MB")
     say(written.page)
-    for path in filter(None, (written.faces, arguments.figures)):
+    for path in filter(None, (written.faces, arguments.figures, arguments.png)):
         say(path)
     return 0

@@ -66,7 +66,7 @@ def _region(whole: MetricPlugin, region: str, title: str, tolerance: float) -> M
         name=f"{whole.spec.name}_{region}",
         version="2",
         title=title,
-        label="",
+        label=f"{whole.spec.label}, {region}",
         summaries=(),
         quality_axis=0,
         front=0,
@@ -120,6 +120,7 @@ MAE = _similarity(
     _spec(
         *("mae", "Mean absolute error", "fidelity", "lower", _UNIT),
         source="mean of |SR - HR| / 255",
+        label="MAE",
     )
 )
 MS_SSIM = _similarity(
@@ -128,6 +129,7 @@ MS_SSIM = _similarity(
         source="Wang, Simoncelli and Bovik, Asilomar 2003; as in piq",
         version="2",
         min_size=161,
+        label="MS-SSIM",
     ),
     identify=_late("similarity:scales_record", 5),
 )
@@ -137,6 +139,7 @@ MS_SSIM_SMALL = _similarity(
         source="MS-SSIM (Wang, Simoncelli and Bovik, 2003) without its coarsest scale; as in piq",
         version="2",
         min_size=81,
+        label="MS-SSIM (4 scales)",
     ),
     identify=_late("similarity:scales_record", 4),
 )
@@ -154,6 +157,7 @@ GMSD = _similarity(
         *("gmsd", "Gradient magnitude similarity deviation", "fidelity", "lower", _UNIT),
         source="Xue et al., IEEE TIP 23(2), 2014; piq",
         min_size=6,
+        label="GMSD",
         extras=("metrics",),
     ),
     identify=_PIQ_RECORD,
@@ -163,6 +167,7 @@ HAARPSI = _similarity(
         *("haarpsi", "Haar wavelet-based perceptual similarity", "fidelity", "higher", _UNIT),
         source="Reisenhofer et al., Signal Processing: Image Communication 61, 2018; piq",
         min_size=16,
+        label="HaarPSI",
         extras=("metrics",),
     ),
     identify=_PIQ_RECORD,
@@ -186,6 +191,7 @@ LPIPS_ALEX = _perceptual(
         source="Zhang et al., CVPR 2018, version 0.1",
         min_size=31,
         network="alexnet",
+        label="LPIPS (AlexNet)",
         quality_axis=3,
         front=5,
     ),
@@ -197,6 +203,7 @@ LPIPS_VGG = _perceptual(
         source=LPIPS_ALEX.spec.source,
         min_size=16,
         network="vgg16",
+        label="LPIPS (VGG16)",
     ),
     assets.LPIPS_VGG,
 )
@@ -216,7 +223,14 @@ DISTS = _perceptual(
 def _lpips_region(region: str, title: str) -> MetricPlugin:
     name = f"{LPIPS_ALEX.spec.name}_{region}"
     return MetricPlugin(
-        replace(LPIPS_ALEX.spec, name=name, title=title, quality_axis=0, front=0),
+        replace(
+            LPIPS_ALEX.spec,
+            name=name,
+            title=title,
+            label=f"{LPIPS_ALEX.spec.label}, {region}",
+            quality_axis=0,
+            front=0,
+        ),
         identify=_late("perceptual:identify_region", (assets.LPIPS_ALEX,)),
         build=_late("perceptual:RegionLpips"),  # both regions from one forward pass
         require=LPIPS_ALEX.require,
@@ -234,6 +248,7 @@ NIQE = MetricPlugin(
         *("naturalness", "lower", _POSITIVE),
         source="Mittal et al., IEEE SPL 20(3), 2013; numbers of BasicSR 1.4.2",
         min_size=192,
+        label="NIQE",
     ),
     identify=lambda _settings: {"numbers": assets.NIQE.source.sha256},
     build=_late("naturalness:NiqeMetric"),
@@ -249,6 +264,7 @@ IDENTITY = MetricPlugin(
         *("identity", "higher", _SYMMETRIC),
         source="King, dlib_face_recognition_resnet_model_v1, 2017",
         front=6,
+        label="Identity",
     ),
     identify=_late("identity:identify"),
     build=_late("identity:DlibMetric"),
@@ -260,6 +276,7 @@ FACENET = MetricPlugin(
         "Identity: cosine of FaceNet's embeddings (VGGFace2)",
         *("identity", "higher", _SYMMETRIC),
         source="Schroff et al., CVPR 2015; InceptionResnetV1 of facenet-pytorch",
+        label="Identity (FaceNet)",
     ),
     identify=_late("identity:identify_facenet"),
     build=_late("identity:build_facenet"),
@@ -287,6 +304,7 @@ NME = _landmarks(
 AU_PROXY = _landmarks(
     *("au_proxy", "Drift of mouth, brows and eyelids, by outer eye distance", "expression"),
     source="ours: four distances between points of MediaPipe's face mesh",
+    label="AU proxy",
 )
 
 # Metrics from a judge
@@ -327,6 +345,7 @@ AGREEMENT = _derived(
         *("agreement", "Share of faces that keep their label", "higher", 1.0),
         source="our definition",
         front=2,
+        label="Agreement",
     )
 )
 JS_DIVERGENCE = _derived(
@@ -335,12 +354,14 @@ JS_DIVERGENCE = _derived(
         highest=math.log(2.0),
         source="Lin, IEEE Transactions on Information Theory 37, 1991",
         unit="nat",
+        label="JS divergence",
     )
 )
 CONFIDENCE_DRIFT = _derived(
     _expression(
         *("confidence_drift", "Change of the probability of the reference's class", "lower", 1.0),
         source="our definition: |p_k - q_k|",
+        label="Confidence drift",
     )
 )
 

@@ -47,15 +47,21 @@ def build(root: Path, held: Held = nullcontext) -> list[Path]:
     return written
 
 
+def file_names(board: str) -> tuple[str, str, str]:
+    """Return the names of a board's files: the table for readers, all numbers, and what holds."""
+    return f"{board}.csv", f"{board}-long.csv", f"{board}.json"
+
+
 def board_files(run: Run) -> dict[str, bytes]:
-    """Return the files of a board by name: `NAME.csv`, `NAME-long.csv` and `NAME.json`."""
-    name, frame = run.folder.name, compared(run)
+    """Return the files of a board by name."""
+    frame = compared(run)
     about = json.dumps(about_board(run), indent=1, ensure_ascii=False)
-    return {
-        f"{name}.csv": to_csv(short_table(frame), SHORT_FORMAT).encode("utf-8"),
-        f"{name}-long.csv": to_csv(long_table(frame)).encode("utf-8"),
-        f"{name}.json": f"{about}\n".encode(),
-    }
+    contents = (
+        to_csv(short_table(frame), SHORT_FORMAT).encode("utf-8"),
+        to_csv(long_table(frame)).encode("utf-8"),
+        f"{about}\n".encode(),
+    )
+    return dict(zip(file_names(run.folder.name), contents, strict=True))
 
 
 def check(root: Path) -> Iterator[str]:

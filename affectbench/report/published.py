@@ -17,7 +17,7 @@ from affectbench.results.columns import Column
 from affectbench.results.cost import cost_table
 from affectbench.results.facts import front_of
 from affectbench.results.frame import DIFFERENCES, Frame, Row, Value
-from affectbench.results.ranks import Ranked, headline, in_order
+from affectbench.results.ranks import Rank, headline, in_order
 
 MOST_COLUMNS = 20
 LONG = (
@@ -41,9 +41,9 @@ def short_table(frame: Frame) -> pd.DataFrame:
     others = [name for name in _names(frame) if name != column.name][:room]
     models = _models(frame)
     rows = [
-        _short(ranked, column, others, models)
+        _short(row, rank, column, others, models)
         for dataset in frame.datasets
-        for ranked in in_order(frame, dataset, column)
+        for row, rank in in_order(frame, dataset, column)
     ]
     return _table(rows, [*_BEFORE, *first, *others, *_BEHIND])
 
@@ -54,8 +54,8 @@ def long_table(frame: Frame) -> pd.DataFrame:
     lines = [
         line
         for dataset in frame.datasets
-        for ranked in in_order(frame, dataset, column)
-        for line in _lines(frame, ranked.row)
+        for row, _ in in_order(frame, dataset, column)
+        for line in _lines(frame, row)
     ]
     return _table(lines, LONG)
 
@@ -100,16 +100,21 @@ def _models(frame: Frame) -> dict[tuple[str, str, str], dict[str, Any]]:
 
 
 def _short(
-    ranked: Ranked,
+    row: Row,
+    rank: Rank | None,
     column: Column,
     others: list[str],
     models: Mapping[tuple[str, str, str], Mapping[str, Any]],
 ) -> dict[str, Any]:
-    row = ranked.row
     value = row.values.get(column.name, Value())
     marks = [row_mark(row, column.scorer), TIED if value.is_tied else ""]
     return {
-        **{"rank": ranked.rank, "model": row.model, "role": row.role, "dataset": row.dataset},
+        **{
+            "rank": rank and rank.place,
+            "model": row.model,
+            "role": row.role,
+            "dataset": row.dataset,
+        },
         **{"n": row.n, column.name: value.value},
         **{f"{column.name}_low": value.low, f"{column.name}_high": value.high},
         **{name: _number(row, name) for name in others},

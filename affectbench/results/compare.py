@@ -40,21 +40,25 @@ Changes = dict[str, dict[str, Any]]
 """Fields of `Value` to set, by row."""
 
 
-def compared(run: Run) -> Frame:
+def compared(run: Run, tested: Collection[str] | None = None) -> Frame:
     """Return the frame of a run: the models of each data set in their order, then its anchors.
 
-    Each judge after the first has its own column, `ecm[JUDGE]`.
+    Each judge after the first has its own column, `ecm[JUDGE]`. With `tested` only the columns of
+    these metrics get comparisons, which take nearly all of the time.
     """
     columns = columns_of(run.records, run.settings)
     rows: list[Row] = []
     for dataset in dict.fromkeys(record.dataset["name"] for record in run.records):
         own = [record for record in run.records if record.dataset["name"] == dataset]
-        rows += _dataset_rows(run, own, columns)
+        rows += _dataset_rows(run, own, columns, tested)
     return Frame(run, columns, tuple(rows))
 
 
 def _dataset_rows(
-    run: Run, records: Sequence[Record], columns: Mapping[str, Column]
+    run: Run,
+    records: Sequence[Record],
+    columns: Mapping[str, Column],
+    tested: Collection[str] | None,
 ) -> Iterator[Row]:
     grouped: dict[Key, Cells] = {}
     for record in records:
@@ -68,7 +72,9 @@ def _dataset_rows(
     for column in columns.values():
         scored = {label: _scored(cells, column.name) for label, cells in ranked.items()}
         base = _scored(grouped.get(versus, {}), column.name)
-        changes = _comparisons(run, scored, versus, base, faces.get(column.name))
+        changes: Changes = {}
+        if tested is None or column.spec.name in tested:
+            changes = _comparisons(run, scored, versus, base, faces.get(column.name))
         for place, labels in zip(("best", "second"), _leaders(rows.values(), column), strict=False):
             for label in labels:
                 changes.setdefault(label, {})[place] = True

@@ -1,4 +1,4 @@
-"""Models as points: ECM against quality or speed, and the Pareto front."""
+"""Models as points: quality or speed across, ECM upwards, and the Pareto front."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from affectbench.results.columns import Column
 from affectbench.results.cost import speeds_of
 from affectbench.results.faces import COMPARED_ANCHOR
 from affectbench.results.frame import Frame, Row, Value
-from affectbench.results.views import View
 
 LINES = ("wrong-face", "one-face")
 
@@ -41,17 +40,17 @@ def has_values(frame: Frame, column: str) -> bool:
     return any(value is not None and value.value is not None for value in values)
 
 
-def quality_points(view: View, quality: Column) -> list[Point]:
-    """Return a point for each model, and bicubic, that has ECM and a quality value."""
-    numbers = [(row, row.known(quality.name)) for row in view.frame.rows]
-    return _points(view, [(row, value) for row, value in numbers if value])
+def quality_points(frame: Frame, quality: Column, emotion: str = "ecm") -> list[Point]:
+    """Return a point for each model, and bicubic, that has both values."""
+    numbers = [(row, row.known(quality.name)) for row in frame.rows]
+    return _points(frame, [(row, value) for row, value in numbers if value], emotion)
 
 
-def speed_points(view: View) -> list[Point]:
+def speed_points(frame: Frame, dataset: str) -> list[Point]:
     """Return a point for each model that has ECM and a speed in faces per second."""
-    speeds = speeds_of(view.frame.run, view.dataset)
-    rows = [row for row in view.frame.rows if not row.is_anchor and row.model in speeds]
-    return _points(view, [(row, Value(speeds[row.model])) for row in rows])
+    speeds = speeds_of(frame.run, dataset)
+    rows = [row for row in frame.rows if not row.is_anchor and row.model in speeds]
+    return _points(frame, [(row, Value(speeds[row.model])) for row in rows], "ecm")
 
 
 def pareto(points: Sequence[Point], x_lower: bool, y_lower: bool) -> list[Point]:
@@ -70,17 +69,18 @@ def _turned(point: Point, x_lower: bool, y_lower: bool) -> tuple[float, float]:
     return (point.x if x_lower else -point.x, point.y if y_lower else -point.y)
 
 
-def _points(view: View, heights: Sequence[tuple[Row, Value]]) -> list[Point]:
-    """Return a point for each row with ECM: its ECM against its value on the other axis."""
+def _points(frame: Frame, places: Sequence[tuple[Row, Value]], emotion: str) -> list[Point]:
+    """Return a point for each row with both: its value across, and its `emotion` upwards."""
     points = []
-    for row, y in heights:
-        x = row.known("ecm")
-        if x is None or (row.is_anchor and row.model != COMPARED_ANCHOR):
+    for row, across in places:
+        upwards = row.known(emotion)
+        if upwards is None or (row.is_anchor and row.model != COMPARED_ANCHOR):
             continue
-        a, b = float(x.value or 0.0), float(y.value or 0.0)
-        if math.isfinite(a) and math.isfinite(b):
-            ranked = row.is_ranked_by(view.headline_judge)
-            points.append(Point(row.model, not row.is_anchor, ranked, a, b, x.interval, y.interval))
+        x, y = float(across.value or 0.0), float(upwards.value or 0.0)
+        if math.isfinite(x) and math.isfinite(y):
+            ranked = row.is_ranked_by(frame.columns[emotion].scorer)
+            model = not row.is_anchor
+            points.append(Point(row.model, model, ranked, x, y, across.interval, upwards.interval))
     return points
 
 

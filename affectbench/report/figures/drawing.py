@@ -11,7 +11,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from affectbench.records import slug
-from affectbench.report.figures.style import GRID, INK, SETTINGS
+from affectbench.report.figures.style import GRID, INK, SETTINGS, Key
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,6 +21,8 @@ _METADATA: dict[str, dict[str, Any]] = {
     "png": {"Software": "affectbench"},
     "svg": {"Date": None, "Creator": "affectbench"},
 }
+INLINE_WIDTH = 4.9
+"""Width in inches of a figure on a page without its legend: its text is readable on a phone."""
 NO_MATPLOTLIB = "Figures need matplotlib: pip install 'affectbench[plots]'."
 
 
@@ -30,7 +32,8 @@ class Drawing:
 
     `words` is the text alternative for people who cannot see the figure. `paint` draws on an empty
     matplotlib figure of `size` inches. Without `paint` the figure cannot be drawn, and `words` is
-    the reason.
+    the reason. `keys` are its legend: a page shows them as text that wraps, instead of the legend
+    that files have beside the axes. A page draws it at `INLINE_WIDTH` if it can be `narrow`.
     """
 
     kind: str
@@ -41,6 +44,8 @@ class Drawing:
     words: str
     paint: Callable[[Figure], None] | None = None
     size: tuple[float, float] = (6.4, 4.0)
+    keys: tuple[Key, ...] = ()
+    narrow: bool = True
 
     @property
     def name(self) -> str:
@@ -60,8 +65,12 @@ def can_draw() -> bool:
 
 def write(drawing: Drawing, kind: str) -> bytes:
     """Return the figure as `pdf`, `png` or `svg`; the same records give the same bytes."""
+    return _written(drawing, kind)
+
+
+def _written(drawing: Drawing, kind: str, *, inline: bool = False) -> bytes:
     with _settings():
-        figure = _drawn(drawing)
+        figure = _drawn(drawing, inline)
         buffer = BytesIO()
         metadata = _METADATA[kind]
         colour = "none" if kind == "svg" else "white"
@@ -72,11 +81,11 @@ def write(drawing: Drawing, kind: str) -> bytes:
 def inline_svg(drawing: Drawing) -> str:
     """Return the figure as an SVG element that can share a page and follows its theme.
 
-    The ink takes the page's text colour and the grid its line colour. Ids are prefixed with the
-    figure's name, matplotlib's global style rule is scoped to this element, and there are no
-    external references.
+    Its legend is left to the page. The ink takes the page's text colour and the grid its line
+    colour. Ids are prefixed with the figure's name, matplotlib's global style rule is scoped to
+    this element, and there are no external references.
     """
-    text = write(drawing, "svg").decode("utf-8")
+    text = _written(drawing, "svg", inline=True).decode("utf-8")
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
@@ -100,13 +109,17 @@ def _settings() -> AbstractContextManager[None]:
     return rc_context(SETTINGS)
 
 
-def _drawn(drawing: Drawing) -> Figure:
+def _drawn(drawing: Drawing, inline: bool) -> Figure:
     """Draw without pyplot: a library must not leave global state behind."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=drawing.size, layout="constrained")
+    width, height = drawing.size
+    width = min(width, INLINE_WIDTH) if inline and drawing.narrow else width
+    figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     if drawing.paint:
         drawing.paint(figure)
+    for legend in list(figure.legends) if inline else []:
+        legend.remove()
     return figure

@@ -76,6 +76,7 @@ def confusion_figure(faces: FaceTable, judge: str) -> Drawing:
         words="; ".join(_said(name, count, names) for name, count in counts.items()),
         paint=lambda figure: _paint_confusion(figure, counts, names, (rows, columns)),
         size=(1.2 + 2.5 * columns, 1.4 + 2.5 * rows),
+        narrow=False,
     )
 
 

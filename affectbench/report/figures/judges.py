@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from affectbench.report.figures.drawing import Drawing, absent
-from affectbench.report.figures.style import looks
+from affectbench.report.figures.style import keys_of, looks
 from affectbench.results.panel import agreement, build_panel
 from affectbench.results.views import View
 
@@ -47,6 +47,7 @@ def agreement_figure(view: View) -> Drawing:
         ),
         paint=lambda figure: _paint(figure, ranks, judges),
         size=(6.8, 1.2 + 0.42 * len(ranks)),
+        keys=keys_of([str(name) for name in ranks.index]),
     )
 
 

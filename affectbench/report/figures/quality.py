@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from affectbench.report.figures.drawing import Drawing, absent
-from affectbench.report.figures.style import ANCHOR, INK, looks
+from affectbench.report.figures.style import ANCHOR, INK, Key, keys_of, looks
 from affectbench.results.columns import Column
 from affectbench.results.cost import speeds_of
 from affectbench.results.facts import quality_labels
@@ -46,7 +46,7 @@ def quality_figure(view: View) -> Drawing:
         known = f"{', '.join(others)} and {last}"
         reason = f"{title} needs ECM and one of {known}; this run has not both."
         return absent("quality", view.dataset, title, reason)
-    points, anchors = quality_points(view, quality), anchor_lines(view.frame)
+    points, anchors = quality_points(view.frame, quality), anchor_lines(view.frame)
     if not points:
         return absent("quality", view.dataset, title, _NO_POINT)
     return Drawing(
@@ -55,16 +55,17 @@ def quality_figure(view: View) -> Drawing:
         judge=view.judge,
         title=title,
         caption=(
-            f"Each model's ECM (left is better) against {quality.label}, with 95 % "
-            "intervals. The thin line joins the models that no other model beats in both; models "
+            f"{quality.label} and ECM of each model with 95 % intervals: up and to the right is "
+            "better. The thin line joins the models that no other model beats in both; models "
             "trained on these faces or against this judge are hollow. Dashed "
             "and dotted: the ECM of anchors that show another face."
         ),
-        words=_words(points, "ECM", quality.label),
+        words=_words(points, quality.label, "ECM"),
         paint=lambda figure: _paint(
-            figure, points, _axis(view.frame.columns["ecm"]), _axis(quality), anchors=anchors
+            figure, points, _axis(quality), _axis(view.frame.columns["ecm"]), anchors=anchors
         ),
         size=(6.8, 4.2),
+        keys=_keys(points, anchors),
     )
 
 
@@ -74,7 +75,7 @@ def cost_figure(view: View) -> Drawing:
     if not has_values(view.frame, "ecm") or not speeds_of(view.frame.run, view.dataset):
         reason = f"{title} needs ECM and the time that models took; this run has not both."
         return absent("cost", view.dataset, title, reason)
-    points = speed_points(view)
+    points = speed_points(view.frame, view.dataset)
     if not points:
         return absent("cost", view.dataset, title, _NO_POINT)
     ecm = view.frame.columns["ecm"]
@@ -85,13 +86,23 @@ def cost_figure(view: View) -> Drawing:
         judge=view.judge,
         title=title,
         caption=(
-            "Faces a second (logarithmic; the model alone, on the machine of the run) against "
-            "ECM: left and up is better. Times of other machines do not compare."
+            "Faces a second (logarithmic; the model alone, on the machine of the run) and ECM: up "
+            "and to the right is better. Times of other machines do not compare."
         ),
-        words=_words(points, "ECM", "faces a second"),
-        paint=lambda figure: _paint(figure, points, _axis(ecm), speed, anchors={}, log=True),
+        words=_words(points, "faces a second", "ECM"),
+        paint=lambda figure: _paint(figure, points, speed, _axis(ecm), anchors={}, log=True),
         size=(6.8, 4.0),
+        keys=_keys(points, {}),
     )
+
+
+def _keys(points: Sequence[Point], anchors: Mapping[str, float]) -> tuple[Key, ...]:
+    """Return the legend: the models, then the anchors as points and as lines."""
+    models = [point for point in points if point.model]
+    hollow = {point.name for point in models if not point.ranked}
+    others = [Key(f"{point.name} (anchor)", ANCHOR) for point in points if not point.model]
+    lines = [Key(n, ANCHOR, dashed=d) for n, d in zip(anchors, ("4 3", "1 3"), strict=False)]
+    return (*keys_of([point.name for point in models], hollow), *others, *lines)
 
 
 def _words(points: Sequence[Point], x: str, y: str) -> str:
@@ -121,12 +132,14 @@ def _paint(
         [p.x for p in front], [p.y for p in front], color=INK, linewidth=0.9, alpha=0.5, zorder=1
     )
     for (name, value), pattern in zip(anchors.items(), ("--", ":"), strict=False):
-        axes.axvline(value, color=ANCHOR, linewidth=1.2, linestyle=pattern, label=name, zorder=1)
+        axes.axhline(value, color=ANCHOR, linewidth=1.2, linestyle=pattern, label=name, zorder=1)
     axes.set_xlabel(x.text)
     axes.set_ylabel(y.text)
     axes.margins(0.1)
+    axes.xaxis.set_inverted(x.lower)
+    axes.yaxis.set_inverted(y.lower)
     if log:
-        _logarithmic(axes, [point.y for point in points])
+        _logarithmic(axes, [point.x for point in points])
     handles, labels = axes.get_legend_handles_labels()
     order = sorted(range(len(labels)), key=lambda i: labels[i] in anchors)
     figure.legend(
@@ -138,20 +151,20 @@ def _logarithmic(axes: Axes, values: Sequence[float]) -> None:
     """Use a log scale with a few round ticks, whether the range is decades or very narrow."""
     from matplotlib.ticker import Locator, LogLocator, MaxNLocator, NullLocator
 
-    axes.set_yscale("log")
+    axes.set_xscale("log")
     narrow = max(values) < 10 * min(values)
     locator: Locator = MaxNLocator(5) if narrow else LogLocator(subs=(1.0, 2.0, 5.0))
-    axes.yaxis.set_major_locator(locator)
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(lambda value, _position: f"{value:g}")
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(lambda value, _position: f"{value:g}")
 
 
 def _draw(axes: Axes, point: Point, style: Mapping[str, Any], label: str) -> None:
     axes.errorbar(
         point.x,
         point.y,
-        xerr=_lengths(point.x, point.x_interval),
-        yerr=_lengths(point.y, point.y_interval),
+        xerr=lengths(point.x, point.x_interval),
+        yerr=lengths(point.y, point.y_interval),
         linestyle="none",
         markersize=7.5,
         markerfacecolor=style["color"] if point.ranked else "none",
@@ -167,7 +180,7 @@ def _axis(column: Column) -> Axis:
     return Axis(f"{column.label}{unit}, {column.spec.direction} is better", column.of_lower)
 
 
-def _lengths(value: float, interval: tuple[float, float] | None) -> list[list[float]] | None:
+def lengths(value: float, interval: tuple[float, float] | None) -> list[list[float]] | None:
     """Return error bars as matplotlib expects; clip an interval that excludes its value."""
     if interval is None:
         return None

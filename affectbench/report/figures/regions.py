@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from affectbench.report.figures.drawing import Drawing, absent
-from affectbench.report.figures.style import looks
+from affectbench.report.figures.style import keys_of, looks
 from affectbench.results.regions import region_means
 from affectbench.results.runs import Run
 
@@ -37,6 +37,7 @@ def regions_figure(run: Run, dataset: str) -> Drawing:
         ),
         paint=lambda figure: _paint(figure, means, regions),
         size=(6.8, 1.2 + 0.5 * len(regions)),
+        keys=keys_of(list(means)),
     )
 
 

@@ -6,7 +6,8 @@ on colour alone. Ink and grid have placeholder colours, which the page replaces 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 INK = "#1b1d21"
@@ -55,3 +56,22 @@ def looks(names: Sequence[str]) -> dict[str, dict[str, Any]]:
         }
         for i, name in enumerate(names)
     }
+
+
+@dataclass(frozen=True)
+class Key:
+    """An entry of a legend: a marker as in `MARKERS`, hollow or filled, or a `dashed` line."""
+
+    label: str
+    color: str
+    marker: str = "o"
+    filled: bool = True
+    dashed: str = ""
+
+
+def keys_of(names: Sequence[str], hollow: Collection[str] = ()) -> tuple[Key, ...]:
+    """Return the legend of models with their `looks`."""
+    return tuple(
+        Key(name, style["color"], style["marker"], name not in hollow)
+        for name, style in looks(names).items()
+    )

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from affectbench.records import write_atomic
 from affectbench.report.figures.collect import collect, write_figures
+from affectbench.report.figures.slide import write_slide
 from affectbench.report.html.face_data import face_data
 from affectbench.report.html.page import FACE_FILES, page
 from affectbench.report.html.pictures import BUDGET, Embedded, embed, write_all
@@ -52,18 +53,22 @@ def write_report(
     *,
     faces: Faces = "default",
     figures: Path | None = None,
+    png: Path | None = None,
     budget: int = BUDGET,
 ) -> Written:
     """Write the report of a run folder to `target` (default: `report.html` in it).
 
     `faces` selects the faces on the page: `default` embeds the most informative ones, `all` also
     copies every face to a folder beside the page, `none` shows no faces at all. `figures` is a
-    folder for the figures as PDF, PNG and SVG. Raises RecordError for a damaged run and
-    MissingExtraError if figures are asked for without matplotlib.
+    folder for the figures as PDF, PNG and SVG, `png` a file for the main one as a slide. Raises
+    RecordError for a damaged run, MissingExtraError if figures are asked for without matplotlib,
+    and InputError for a slide of a run without ECM or quality.
     """
     run = load_run(folder)
     path = target or folder / "report.html"
     views, tables = build_views(run), face_tables(run)
+    if png:
+        write_slide(views, png)
     drawings = collect(run, views, tables)
     beside = _beside(path, run, tables) if faces == "all" else None
     embedded = _embedded(run, tables, faces, budget)
@@ -71,6 +76,7 @@ def write_report(
     options = {
         "html": target,
         "figures": figures,
+        "png": png,
         "faces": "all" if faces == "all" else None,
         "no-faces": faces == "none",
     }

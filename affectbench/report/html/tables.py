@@ -96,8 +96,8 @@ def results_table(frame: Frame, layout: Layout, identifier: str) -> ResultsTable
 
 
 def _groups(frame: Frame, lines: Sequence[Line]) -> Iterator[Group]:
-    scales = {name: _scale(frame, name) for name in frame.columns}
-    rows = [_row(line, row, frame, scales) for line, row in zip(lines, frame.rows, strict=True)]
+    whiskers = {name: Whiskers(frame, name) for name in frame.columns}
+    rows = [_row(line, row, frame, whiskers) for line, row in zip(lines, frame.rows, strict=True)]
     models = tuple(row for row in rows if not row.line.anchor)
     anchors = tuple(row for row in rows if row.line.anchor)
     if models:
@@ -106,21 +106,19 @@ def _groups(frame: Frame, lines: Sequence[Line]) -> Iterator[Group]:
         yield Group("anchors", "Anchors: points of reference, never ranked", anchors)
 
 
-def _row(line: Line, row: Row, frame: Frame, scales: dict[str, tuple[float, float]]) -> ShownRow:
+def _row(line: Line, row: Row, frame: Frame, whiskers: dict[str, Whiskers]) -> ShownRow:
     cells = tuple(
-        _value(cell, row.known(name), frame.columns[name], scales[name])
+        _value(cell, row.known(name), frame.columns[name], whiskers[name])
         for name, cell in line.cells.items()
     )
     return ShownRow(line, row.n - row.failed, cells)
 
 
-def _value(
-    cell: Cell, value: Value | None, column: Column, scale: tuple[float, float]
-) -> ShownValue:
+def _value(cell: Cell, value: Value | None, column: Column, whiskers: Whiskers) -> ShownValue:
     if value is None or value.value is None:
         return ShownValue(cell)
     return ShownValue(
-        cell, repr(float(value.value)), _whisker(value, scale), _test(value, column.spec.digits)
+        cell, repr(float(value.value)), whiskers.of(value), _test(value, column.spec.digits)
     )
 
 
@@ -135,19 +133,25 @@ def _test(value: Value, places: int) -> str:
     return f"{difference} [{low}, {high}], {written}"
 
 
-def _whisker(value: Value, scale: tuple[float, float]) -> str:
-    """Return the interval as a line on the column's scale; its numbers are beside it."""
-    if value.value is None or value.interval is None or scale[1] <= scale[0]:
-        return ""
-    low, high = value.interval
-    at = [100 * (v - scale[0]) / (scale[1] - scale[0]) for v in (low, value.value, high)]
-    if not all(-1 <= v <= 101 for v in at):
-        return ""
-    return f"--low:{at[0]:.1f}%;--at:{at[1]:.1f}%;--high:{100 - at[2]:.1f}%"
+class Whiskers:
+    """The intervals of a column as lines on one scale: the range of the models' intervals.
 
+    Anchors may be far outside it. The numbers of an interval stand beside its line.
+    """
 
-def _scale(frame: Frame, name: str) -> tuple[float, float]:
-    """Return the range of the models' intervals; anchors may be far outside it."""
-    values = [value for row in frame.rows if not row.is_anchor and (value := row.values.get(name))]
-    ends = [end for v in values for end in (v.low, v.high) if end is not None and isfinite(end)]
-    return (min(ends), max(ends)) if ends else (0.0, 0.0)
+    def __init__(self, frame: Frame, name: str) -> None:
+        models = [row for row in frame.rows if not row.is_anchor]
+        values = [value for row in models if (value := row.values.get(name))]
+        ends = [end for v in values for end in (v.low, v.high) if end is not None and isfinite(end)]
+        self._low, self._high = (min(ends), max(ends)) if ends else (0.0, 0.0)
+
+    def of(self, value: Value) -> str:
+        """Return the style of a value's line; empty without an interval within the scale."""
+        width = self._high - self._low
+        if value.value is None or value.interval is None or width <= 0:
+            return ""
+        low, high = value.interval
+        at = [100 * (v - self._low) / width for v in (low, value.value, high)]
+        if not all(-1 <= v <= 101 for v in at):
+            return ""
+        return f"--low:{at[0]:.1f}%;--at:{at[1]:.1f}%;--high:{100 - at[2]:.1f}%"

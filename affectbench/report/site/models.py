@@ -9,12 +9,19 @@ from typing import Any
 
 from affectbench.errors import InputError
 from affectbench.records import slug
-from affectbench.report.cells import Cell, Line, lay_out
 from affectbench.report.html.tables import PlainTable, Text
 from affectbench.report.html.templating import file_link
-from affectbench.report.marks import BEST, CONTAMINATED, DAGGER, NO_INFORMATION
-from affectbench.results.columns import Column
-from affectbench.results.views import ALL_JUDGES, View
+from affectbench.report.marks import CONTAMINATED, DAGGER, NO_INFORMATION, Sign
+from affectbench.report.site.board_table import (
+    MISSING,
+    TIED,
+    BoardCell,
+    BoardRow,
+    BoardTable,
+    Head,
+)
+from affectbench.report.site.boards import Part
+from affectbench.report.site.columns import overview
 
 _FACTS = {
     "scale": "Scale",
@@ -30,13 +37,18 @@ _FACTS = {
 
 
 @dataclass(frozen=True)
-class Result:
-    """A model's row on a board under one judge (or all), as formatted there."""
+class Place:
+    """One data set of a board: its title, its page and its table."""
 
-    board: str
+    title: str
     page: str
-    line: Line
-    columns: Mapping[str, Column]
+    part: Part
+    table: BoardTable
+
+    @property
+    def name(self) -> str:
+        """The data set and the task, short enough for the head of a column."""
+        return f"{self.part.short}, {self.part.task.removesuffix(' pixels')}"
 
 
 @dataclass
@@ -46,7 +58,7 @@ class ModelEntry:
     name: str
     model: Mapping[str, Any]
     card: str = ""
-    results: list[Result] = field(default_factory=list)
+    results: list[tuple[Place, BoardRow]] = field(default_factory=list)
 
     @property
     def page(self) -> str:
@@ -68,31 +80,20 @@ class ModelEntry:
         return "; ".join(filter(None, parts)) or "A model of the leaderboards."
 
 
-def model_entries(
-    boards: Sequence[tuple[str, str, Sequence[View]]], cards: Path | None
-) -> dict[str, ModelEntry]:
-    """Return every model of the boards (name, page, views) by name."""
+def model_entries(places: Sequence[Place], cards: Path | None) -> dict[str, ModelEntry]:
+    """Return every model of the boards by name."""
     entries: dict[str, ModelEntry] = {}
-    for board, page, views in boards:
-        own = views[0].convention
-        shown = [v for v in views if v.convention == own and v.judge == ALL_JUDGES] or views[:1]
-        for view in shown:
-            _collect(entries, board, page, view)
+    for place in places:
+        records = place.part.frame.run.records
+        described = {record.row: record.model for record in records if record.role == "model"}
+        for row in place.table.models:
+            known = described.get(row.model, {})
+            entry = entries.setdefault(row.model, ModelEntry(row.model, known))
+            entry.results.append((place, row))
     if cards is not None:
         for entry in entries.values():
             entry.card = _card(cards, entry.name)
     return entries
-
-
-def _collect(entries: dict[str, ModelEntry], board: str, page: str, view: View) -> None:
-    described = {r.row: r.model for r in view.frame.run.records if r.role == "model"}
-    for line in lay_out(view.frame).blocks[0].lines:
-        if line.anchor:
-            continue
-        entry = entries.setdefault(
-            line.model, ModelEntry(line.model, described.get(line.model, {}))
-        )
-        entry.results.append(Result(board, page, line, view.frame.columns))
 
 
 def facts_of_model(entry: ModelEntry) -> dict[str, str]:
@@ -102,32 +103,42 @@ def facts_of_model(entry: ModelEntry) -> dict[str, str]:
 
 
 def scores_of(entry: ModelEntry) -> PlainTable:
-    """Return a table of a model's row on each board."""
-    columns: dict[str, Column] = {}
-    for result in entry.results:
-        columns.update(result.columns)
+    """Return a table of a model's rank and main scores on each board."""
+    heads: dict[str, Head] = {}
+    for place, _ in entry.results:
+        wanted = {*(c.name for c in overview(place.part.frame)), *_headlines(place)}
+        heads.update({head.name: head for head in place.table.heads if head.name in wanted})
     rows: list[list[str | Text]] = []
-    for result in entry.results:
-        link, signs = file_link(result.page), result.line.signs
-        board = Text("signed", result.board, address=link, signs=signs)
-        scores = [_score(result.line, name) for name in columns]
-        rows.append([board, result.line.faces, *scores])
+    for place, row in entry.results:
+        cells = {h.name: c for h, c in zip(place.table.heads, row.cells, strict=True)}
+        board = Text("signed", place.name, address=file_link(place.page), signs=row.signs)
+        scores = [_score(cells.get(name, BoardCell())) for name in heads]
+        rows.append([board, f"{place.part.faces:,}", row.place, *scores])
     titles = [
-        f"{column.label} {column.spec.unit}".strip() + (" ↓" if column.of_lower else " ↑")
-        for column in columns.values()
+        f"{head.label} {head.unit}".strip() + (" ↓" if head.direction == "lower" else " ↑")
+        for head in heads.values()
     ]
-    kinds = "tn" + "n" * len(columns)
+    kinds = "tnn" + "n" * len(heads)
     caption = f"Scores of {entry.name} with 95 % intervals"
-    return PlainTable(caption, "scores", ["Board", "n", *titles], rows, kinds)
+    return PlainTable(caption, "scores", ["Board", "Faces", "Rank", *titles], rows, kinds)
 
 
-NOTES = (BEST, *(sign.note for sign in (DAGGER, CONTAMINATED, NO_INFORMATION)))
+def _headlines(place: Place) -> list[str]:
+    """Return the columns of the headline metric under every judge."""
+    columns = place.part.frame.columns.values()
+    return [column.name for column in columns if column.spec.leads]
+
+
+NOTES = (
+    f"= behind a rank: {TIED}",
+    *(sign.note for sign in (DAGGER, CONTAMINATED, NO_INFORMATION)),
+)
 """The meaning of the signs after scores."""
 
 
-def _score(line: Line, name: str) -> Text:
-    cell = line.cells.get(name, Cell())
-    return Text("score", cell.text, interval=cell.interval)
+def _score(cell: BoardCell) -> Text:
+    signs = (*cell.signs, *((Sign(MISSING, cell.missing),) if cell.missing else ()))
+    return Text("score", cell.text, interval=cell.interval, signs=signs)
 
 
 def _fact(value: Any) -> str:

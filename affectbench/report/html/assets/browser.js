@@ -22,6 +22,8 @@ function startBrowser() {
   const a = make("select", { name: "a" });
   const b = make("select", { name: "b" });
   const label = make("select", { name: "label" });
+  const from = make("select", { name: "from" });
+  const to = make("select", { name: "to" });
   const search = make("input", { type: "search", name: "search", autocomplete: "off" });
   const second = field("And model", b);
   const form = make(
@@ -30,9 +32,11 @@ function startBrowser() {
     field("Order", sort),
     field("Model", a),
     second,
-    field("Expression of the reference", label),
+    field("Expression of HR", label),
+    field("Changed from", from),
+    field("to", to),
     field("Name contains", search),
-    make("div", { class: "checks" }, check("flipped", "Only flipped"), check("pictures", "Only with pictures")),
+    make("div", { class: "checks" }, check("flipped", "Only changed expressions"), check("pictures", "Only with pictures")),
   );
   const count = make("p", { class: "count", role: "status" });
   const list = make("div", { class: "face-list" });
@@ -51,7 +55,10 @@ function startBrowser() {
     a.replaceChildren(option("", "any"), ...names);
     b.replaceChildren(option("", "any"), ...names.map((one) => one.cloneNode(true)));
     const labels = faces.judge ? faces.judge.labels : [];
-    label.replaceChildren(option("", "any"), ...labels.map((one) => option(one, one)));
+    for (const select of [label, from, to]) {
+      select.replaceChildren(option("", "any"), ...labels.map((one) => option(one, one)));
+    }
+    from.disabled = to.disabled = !faces.judge;
     form.elements.pictures.checked = faces.set.embedded.length > 0 && !faces.set.folder;
     form.elements.pictures.disabled = !faces.set.embedded.length;
     form.elements.flipped.disabled = !faces.judge;
@@ -64,6 +71,8 @@ function startBrowser() {
       a: a.value,
       b: b.value,
       label: label.value,
+      from: from.value,
+      to: to.value,
       onlyFlipped: form.elements.flipped.checked,
       onlyPictures: form.elements.pictures.checked,
       search: search.value.trim().toLocaleLowerCase(),
@@ -72,21 +81,27 @@ function startBrowser() {
     list.replaceChildren();
     append(0);
   };
-  const append = (from) => {
+  /** What the two selections of a change ask for, in words. */
+  const change = () => {
+    if (!from.value && !to.value) return "";
+    const by = a.value === "" ? "any model" : currentFaces().set.rows[Number(a.value)].name;
+    return `: changed from ${from.value || "any expression"} to ${to.value || "another"} by ${by}`;
+  };
+  const append = (start) => {
     const faces = currentFaces();
     const upTo = Math.min(shown.count, shown.order.length);
-    list.append(...shown.order.slice(from, upTo).map((face) => card(faces, face)));
+    list.append(...shown.order.slice(start, upTo).map((face) => card(faces, face)));
     const total = faces.set.ids.length.toLocaleString("en");
     const found = shown.order.length.toLocaleString("en");
     legend.hidden = !faces.judge?.classes.length;
-    count.textContent = `${upTo} of ${found} faces that fit, ${total} in all`;
+    count.textContent = `${upTo} of ${found} faces that fit, ${total} in all${change()}`;
     more.hidden = upTo >= shown.order.length;
   };
   more.addEventListener("click", () => {
-    const from = shown.count;
+    const start = shown.count;
     shown.count += PAGE;
-    append(from);
-    list.children[from]?.querySelector("a").focus();
+    append(start);
+    list.children[start]?.querySelector("a").focus();
   });
   // A text's `change` comes when it is left, too late and once too often; a selection has no need of `input`.
   const isSelection = (event) => event.target.tagName === "SELECT";

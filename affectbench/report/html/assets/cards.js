@@ -19,7 +19,7 @@ function shot(faces, face, row, pictures, kind) {
     make(
       "figcaption",
       {},
-      make("span", { class: "who" }, name),
+      make("span", { class: "who" }, kind === "sr" ? make("a", { href: faces.link(face, row) }, name) : name),
       said ? make("span", { class: "what" }, flipped ? make("span", { class: "hidden" }, "flipped: ") : null, said) : null,
       kind === "lr" ? null : bars(faces, face, kind === "hr" ? null : row),
       kind === "sr" ? numbers(faces, face, row) : null,

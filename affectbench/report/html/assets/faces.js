@@ -46,6 +46,12 @@ class Faces {
     return Boolean(this.judge?.rows[row]?.flipped[face]);
   }
 
+  /** Whether a row changed the expression of a face from one to another; empty: any. */
+  changed(row, face, from = "", to = "") {
+    const [before, after] = [this.label(face), this.labelOf(row, face)];
+    return this.flipped(row, face) && (!from || before === from) && (!to || after === to);
+  }
+
   /** Why a row has no result for a face. A face may be called `constructor`, as all objects have. */
   failure(row, face) {
     const { failed } = this.set.rows[row];
@@ -87,8 +93,10 @@ class Faces {
     };
   }
 
-  link(face) {
-    return `#face=${encodeURIComponent(this.set.name)}/${encodeURIComponent(this.set.ids[face])}`;
+  /** The address of a face, or of a face at one model. */
+  link(face, row = null) {
+    const names = [this.set.name, this.set.ids[face], ...(row === null ? [] : [this.set.rows[row].name])];
+    return `#face=${names.map(encodeURIComponent).join("/")}`;
   }
 }
 
@@ -101,7 +109,7 @@ const SORTS = {
 
 /** Faces in the order that is asked for; those without a value last. */
 function ordered(faces, settings) {
-  const { sort, a, b, label, onlyFlipped, onlyPictures, search } = settings;
+  const { sort, a, b, label, from, to, onlyFlipped, onlyPictures, search } = settings;
   const models = a === "" ? faces.models : [Number(a)];
   const pair = [a === "" ? faces.models : [Number(a)], b === "" ? faces.models : [Number(b)]];
   const largest = (values) => {
@@ -120,7 +128,7 @@ function ordered(faces, settings) {
   const found = [];
   faces.set.ids.forEach((id, face) => {
     if (label && faces.label(face) !== label) return;
-    if (onlyFlipped && !models.some((row) => faces.flipped(row, face))) return;
+    if ((onlyFlipped || from || to) && !models.some((row) => faces.changed(row, face, from, to))) return;
     if (onlyPictures && !faces.embedded.has(face) && !faces.set.folder) return;
     if (search && !id.toLocaleLowerCase().includes(search)) return;
     found.push([keys[sort](face), face]);

@@ -52,7 +52,8 @@ const COPIES = { csv: "CSV", markdown: "Markdown", latex: "LaTeX" };
 function startCopying(view) {
   const texts = data.views[Number(view.dataset.view)];
   const done = make("span", { class: "done", role: "status" });
-  const buttons = Object.entries(COPIES).map(([kind, name]) =>
+  const known = Object.entries(COPIES).filter(([kind]) => kind in texts);
+  const buttons = known.map(([kind, name]) =>
     make(
       "button",
       {

@@ -1,6 +1,8 @@
 // One face: two pictures under a slider, zoom without smoothing, all numbers, and its own address.
 
-const ZOOMS = [1, 2, 4, 8];
+const FIT = 0;
+const TOOLS = 288; // the width of the tools beside the pictures, as in faces.css
+const ZOOMS = [FIT, 1, 2, 4, 8];
 
 class Viewer {
   constructor() {
@@ -29,26 +31,38 @@ class Viewer {
       this.body,
     );
     this.dialog.addEventListener("close", () => this.forget());
-    this.zoom = 2;
+    this.zoom = FIT;
+    this.size = null;
+    new ResizeObserver(() => this.size?.()).observe(this.body);
     this.split = 50;
     this.pair = null;
     document.body.append(this.dialog);
   }
 
-  open(faces, face) {
+  /** Show a face, with the model `row` left of the line and HR right of it if one is named. */
+  open(faces, face, row = null) {
     this.faces = faces;
     this.face = face;
+    if (row !== null) this.pair = [`sr${row}`, "hr"];
+    this.size = null;
     this.title.textContent = `${faces.set.name} / ${faces.set.ids[face]}`;
     this.body.replaceChildren(...this.parts());
     if (!this.dialog.open) this.dialog.showModal();
+    this.size?.();
     this.dialog.scrollTop = 0;
+  }
+
+  /** The model left of the line, null for another picture. */
+  get row() {
+    const match = this.pair?.[0].match(/^sr(\d+)$/);
+    return match ? Number(match[1]) : null;
   }
 
   step(by) {
     const order = shown.order.length ? shown.order : this.faces.set.ids.map((id, face) => face);
     const at = order.indexOf(this.face);
     const next = order[(at + by + order.length) % order.length];
-    history.replaceState(null, "", this.faces.link(next));
+    history.replaceState(null, "", this.faces.link(next, this.row));
     this.open(this.faces, next);
   }
 
@@ -86,7 +100,9 @@ class Viewer {
     }
     const under = make("img", { class: "under", draggable: "false" });
     const over = make("img", { class: "over", draggable: "false" });
+    const viewer = make("div", { class: "viewer" });
     const stack = make("div", { class: "stack" }, under, over, make("span", { class: "seam" }));
+    const stage = make("div", { class: "stage", tabindex: "0", role: "group", "aria-label": "The two pictures" }, stack);
     const range = make("input", { type: "range", min: 0, max: 100, step: 1, value: this.split, name: "split" });
     const left = make("select", { name: "left" }, choices.map(([key, name]) => option(key, name)));
     const right = make("select", { name: "right" }, choices.map(([key, name]) => option(key, name)));
@@ -106,8 +122,10 @@ class Viewer {
     };
     const size = () => {
       const [width, height] = [reference.naturalWidth || 128, reference.naturalHeight || 128];
-      stack.style.width = `${width * this.zoom}px`;
-      stack.style.height = `${height * this.zoom}px`;
+      const zoom = this.zoom === FIT ? this.fitting(viewer, width, height) : this.zoom;
+      stack.style.width = `${width * zoom}px`;
+      stack.style.height = `${height * zoom}px`;
+      stage.classList.toggle("zoomed", this.zoom !== FIT);
     };
     const reference = make("img", { src: choices.at(-1)[2], alt: "" });
     reference.addEventListener("load", size);
@@ -116,7 +134,7 @@ class Viewer {
         "label",
         {},
         make("input", { type: "radio", name: "zoom", value: zoom, checked: zoom === this.zoom, onchange: () => { this.zoom = zoom; size(); } }),
-        make("span", {}, `${zoom}×`),
+        make("span", {}, zoom === FIT ? "Fit" : `${zoom}×`),
       ),
     );
     left.addEventListener("change", show);
@@ -125,20 +143,40 @@ class Viewer {
     followPointer(stack, range);
     show();
     move();
-    size();
+    this.size = size;
     const field = (text, control) => make("label", {}, make("span", { class: "label" }, text), control);
-    return make(
-      "div",
-      { class: "viewer" },
-      make("div", { class: "stage", tabindex: "0", role: "group", "aria-label": "The two pictures" }, stack),
+    viewer.append(
+      stage,
       make(
         "div",
         { class: "viewer-tools" },
         make("div", { class: "pair" }, field("Left of the line", left), field("Right of the line", right)),
         field("Line between them", range),
         make("fieldset", {}, make("legend", {}, "Zoom"), make("div", { class: "segments" }, zooms)),
+        this.links(),
       ),
     );
+    return viewer;
+  }
+
+  /** The largest zoom at which a picture is all in the dialog, beside or above its tools. */
+  fitting(viewer, width, height) {
+    const style = getComputedStyle(viewer);
+    const columns = style.gridTemplateColumns.split(" ").length;
+    const wide = viewer.clientWidth - (columns > 1 ? TOOLS + parseFloat(style.columnGap) : 0);
+    const high = innerHeight - 16 - this.dialog.querySelector(".dialog-head").offsetHeight - 40;
+    return Math.max(Math.min(wide / width, high / height), 1);
+  }
+
+  /** The same face at every model: an address for each, which puts that model left of the line. */
+  links() {
+    const { faces, face } = this;
+    const items = faces.set.rows.map((row, index) => {
+      const link = make("a", { href: faces.link(face, index) }, row.name);
+      if (this.pair?.[0] === `sr${index}`) link.setAttribute("aria-current", "true");
+      return make("li", {}, link);
+    });
+    return make("nav", { "aria-label": "This face at every model" }, make("span", { class: "label" }, "This face at"), make("ul", { class: "models-of" }, items));
   }
 
   /** Every number of this face. */
@@ -150,7 +188,7 @@ class Viewer {
     if (faces.judge) heads.push(head("Expression"), head("ECM", true));
     metrics.forEach((metric) => heads.push(head(metric.unit ? `${metric.label} ${metric.unit}` : metric.label, true)));
     const rows = faces.set.rows.map((row, index) => {
-      const cells = [make("th", { scope: "row" }, row.name)];
+      const cells = [make("th", { scope: "row" }, make("a", { href: faces.link(face, index) }, row.name))];
       const number = (text) => cells.push(make("td", { class: "number" }, text));
       if (faces.judge) {
         const said = faces.labelOf(index, face);
@@ -194,29 +232,30 @@ function followPointer(stack, range) {
 
 let viewer = null;
 
-/** Open the face that the address names: #face=SET/ID. */
+/** Open the face that the address names: #face=SET/ID, or #face=SET/ID/MODEL. */
 function followAddress() {
-  const match = location.hash.match(/^#face=([^/]*)\/(.*)$/);
+  const match = location.hash.match(/^#face=([^/]*)\/(.*?)(?:\/([^/]*))?$/);
   if (!match) {
     viewer?.dialog.close();
     return;
   }
   let names;
   try {
-    names = match.slice(1).map(decodeURIComponent);
+    names = match.slice(1).map((text) => decodeURIComponent(text ?? ""));
   } catch {
     return;
   }
   const faces = browsers.find((one) => one.set.name === names[0]);
   const face = faces ? faces.set.ids.indexOf(names[1]) : -1;
+  const row = faces ? faces.set.rows.findIndex((one) => one.name === names[2]) : -1;
   const count = document.querySelector(".count");
   if (face < 0) {
-    if (count) count.textContent = `There is no face ${names.join("/")} in this report.`;
+    if (count) count.textContent = `There is no face ${names.slice(0, 2).join("/")} in this report.`;
     return;
   }
   switchTo(faces.set.name);
   viewer ??= new Viewer();
-  viewer.open(faces, face);
+  viewer.open(faces, face, row < 0 ? null : row);
 }
 
 if (browsers.length) {
