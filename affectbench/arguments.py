@@ -16,20 +16,25 @@ LONGEST_PATH = 4095
 MOST = 2**63 - 1
 
 
-def whole(name: str, value: SupportsIndex, least: int = 1) -> int:
-    """Return an integer of any type, such as numpy's, as int; raise InputError for anything else.
+def whole(name: str, value: SupportsIndex | float, least: int = 1) -> int:
+    """Return a whole number of any type as int; raise InputError for anything else.
 
-    >>> whole("--scale", 8)
-    8
+    Integers of other libraries, such as numpy's, and floats without a fraction are whole numbers.
+
+    >>> whole("--scale", 8), whole("--scale", 8.0)
+    (8, 8)
     """
     try:
-        if isinstance(value, bool):
+        plain = value.item() if hasattr(value, "item") else value  # of numpy and torch
+        if isinstance(plain, bool):
             raise TypeError
-        number = operator.index(value)
-    except TypeError:
+        if isinstance(plain, float) and plain.is_integer():
+            plain = int(plain)
+        number = operator.index(plain)
+    except (TypeError, ValueError, RuntimeError):  # the latter two: an array of several
         raise InputError(f"{name} {value!r}: has to be a whole number") from None
     if not least <= number <= MOST:
-        raise InputError(f"{name} {number}: has to be a whole number from {least} to 2^63 - 1")
+        raise InputError(f"{name} {value!r}: has to be a whole number from {least} to 2^63 - 1")
     return number
 
 

@@ -131,7 +131,7 @@ def emotion_consistency(
 
     Args:
         sr: Super-resolved faces: one image or a batch, see `affectbench.images.tensors.ImageLike`
-            (tensors, uint8 or floats in [0, 1]; uint8 arrays, Pillow images, paths, or a list of
+            (tensors and arrays, uint8 or floats in [0, 1]; Pillow images, paths, or a list of
             these). Floats are rounded to 8 bits, as for every metric, so that a batch in memory
             scores the same as its image files.
         hr: The references, of the same shape.
