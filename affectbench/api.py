@@ -11,7 +11,8 @@ from typing import Any, get_args
 
 import pandas as pd
 
-from affectbench.adapters import ModelRequest, parse_model, parse_models
+from affectbench.adapters import ModelRequest, parse_model
+from affectbench.adapters.objects import ModelLike, model_requests
 from affectbench.arguments import names, one_of, usable_path, whole
 from affectbench.errors import InputError
 from affectbench.faces.regions import CROP_VERSION, CROPS
@@ -23,7 +24,7 @@ from affectbench.results.boards import board_folders
 from affectbench.results.compare import compared
 from affectbench.results.runs import Run, load_run
 from affectbench.run.again import run_again
-from affectbench.run.cluster import ExecutorName, cluster_for
+from affectbench.run.cluster import Cluster, ExecutorName, cluster_for
 from affectbench.run.earlier import earlier_rows
 from affectbench.run.given import given_folders
 from affectbench.run.plan import RunRequest
@@ -79,7 +80,7 @@ class Comparison:
 
 
 def compare(
-    models: str | Sequence[str],
+    models: ModelLike | Sequence[ModelLike] | Mapping[str, ModelLike],
     datasets: str | Sequence[str] | None = None,
     *,
     data_root: Path | str | None = None,
@@ -115,11 +116,14 @@ def compare(
     """Run super-resolution models on data sets and evaluate the faces that they produce.
 
     `models`, `datasets`, `metrics` and `judges` take what the command line takes, as comma lists or
-    sequences; `data_root` holds a folder per data set, `data` maps names to folders. `datasets`
-    defaults to the keys of `data`, and without either to the two faces of `demo`. `lr` is a folder
-    of LR faces that exist already, in any layout of `images.results`: nothing is resized then, and
-    the protocol is called `given`. `framing` says
-    where the face is in folders of your own (default: in the centre). `metrics` are names of
+    sequences. A model may also be an object, a `torch.nn.Module` or a function from LR to SR, named
+    after its class or function, or by a mapping `{"NAME": model}`. Its results are kept under a
+    hash of its weights and code; what cannot be hashed is computed again in each run. `data_root`
+    holds a folder per data set, `data` maps names to folders. `datasets` defaults to the keys of
+    `data`, and without either to the two faces of `demo`. `lr` is a folder of LR faces that exist
+    already, in any layout of `images.results`: nothing is resized then, and the protocol is called
+    `given`. `framing` says where the face is in folders of your own (default: in the centre).
+    `metrics` are names of
     metrics and groups (`affectbench metrics`) or `all`: a metric of a group that cannot be computed
     here is skipped, and `gaps` says why. The first of `judges` is the headline judge; `panel` means
     all judges that come with the library. `crop` is the version of the face region used for
@@ -140,7 +144,9 @@ def compare(
     if unused := [name for name in data or {} if name not in wanted]:
         raise InputError(f"--data {unused[0]}=...: is none of the --datasets {', '.join(wanted)}")
     sets = [(printable(name), _folder(name, data_root, data or {})) for name in wanted]
-    requests = _requests(models)
+    requests = model_requests(models)
+    cluster = cluster_for(executor, address, workers, gpus_per_worker)
+    _require_names(requests, cluster)
     request = RunRequest(
         models=tuple(replace(r, isolate=isolate, timeout=timeout) for r in requests),
         datasets=tuple(sets),
@@ -166,7 +172,7 @@ def compare(
         out,
         rerun,
         verify=bool(verify),
-        cluster=cluster_for(executor, address, workers, gpus_per_worker),
+        cluster=cluster,
         command=command,
         note=note,
         progress=progress,
@@ -309,8 +315,13 @@ def _kernel(kernel: Kernel, lr: Path | str | None) -> Kernel:
     return kernel if lr is None else "given"
 
 
-def _requests(models: str | Sequence[str]) -> tuple[ModelRequest, ...]:
-    return tuple(parse_models(models if isinstance(models, str) else ",".join(models)))
+def _require_names(models: Sequence[ModelRequest], cluster: Cluster | None) -> None:
+    held = [model.label for model in models if model.held is not None]
+    if held and cluster is not None:
+        raise InputError(
+            f"{held[0]}: is an object of this process, and --executor ray needs models that "
+            "workers can load: write a factory, python:FILE:FACTORY"
+        )
 
 
 def _folder(name: str, data_root: Path | str | None, data: Mapping[str, Path | str]) -> Path | None:
