@@ -5,78 +5,31 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
-
-import pandas as pd
 
 from affectbench.adapters import ModelRequest, parse_model
 from affectbench.adapters.objects import ModelLike, model_requests
 from affectbench.arguments import names, one_of, usable_path, whole
+from affectbench.comparison import Comparison, finished
 from affectbench.errors import InputError
 from affectbench.faces.regions import CROP_VERSION, CROPS
 from affectbench.judges import DEFAULT_JUDGE, expand_judges
 from affectbench.metrics.selection import DEFAULT_METRICS
 from affectbench.report.render import write_tables
-from affectbench.report.table import wide_table
 from affectbench.results.boards import board_folders
 from affectbench.results.compare import compared
-from affectbench.results.runs import Run, load_run
+from affectbench.results.runs import load_run
 from affectbench.run.again import run_again
-from affectbench.run.cluster import Cluster, ExecutorName, cluster_for
+from affectbench.run.cluster import ExecutorName, cluster_for
 from affectbench.run.earlier import earlier_rows
 from affectbench.run.given import given_folders
 from affectbench.run.plan import RunRequest
-from affectbench.run.session import Outcome, Rerun, run_comparison
+from affectbench.run.session import Rerun, run_comparison
 from affectbench.telling import Advance, Note
 from affectbench.texts import printable
-from affectbench.types import Kernel, Role, TestProtocol
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A finished comparison: its table, its failures, and its folder.
-
-    `table` has the columns of `table.csv`, and a row per model, anchor and data set.
-    """
-
-    run: Run
-    table: pd.DataFrame
-    outcome: Outcome
-
-    @property
-    def folder(self) -> Path:
-        """The folder of the results; already deleted if the call had no `out`."""
-        return self.outcome.folder
-
-    @property
-    def gaps(self) -> tuple[str, ...]:
-        """Metrics of a requested group that were skipped, each with its reason."""
-        return tuple(str(gap) for gap in self.run.settings.get("gaps", ()))
-
-    @property
-    def remarks(self) -> tuple[str, ...]:
-        """Remarks on unusual files among the faces and the results."""
-        return tuple(str(remark) for remark in self.run.settings.get("remarks", ()))
-
-    @property
-    def failed(self) -> tuple[str, ...]:
-        """The error of each model cell that has no values."""
-        return tuple(f"{r.row} on {r.dataset['name']}: {r.error}" for r in self.outcome.failed)
-
-    def images(
-        self, row: str, dataset: str, metric: str = "ecm", role: Role | None = None
-    ) -> pd.DataFrame:
-        """Return the per-image values of one row; with several judges, those of the first.
-
-        If a model and an anchor have the same name, the model is meant unless `role` is given.
-        """
-        for record in self.run.records:
-            found = (record.row, record.dataset["name"], record.metric["name"])
-            if found == (row, dataset, metric) and record.role == (role or record.role):
-                return pd.DataFrame(self.run.columns(record))
-        raise InputError(f"there is no {metric} of {row} on {dataset} in this comparison")
+from affectbench.types import Kernel, TestProtocol
 
 
 def compare(
@@ -145,8 +98,7 @@ def compare(
         raise InputError(f"--data {unused[0]}=...: is none of the --datasets {', '.join(wanted)}")
     sets = [(printable(name), _folder(name, data_root, data or {})) for name in wanted]
     requests = model_requests(models)
-    cluster = cluster_for(executor, address, workers, gpus_per_worker)
-    _require_names(requests, cluster)
+    _require_loadable(requests, executor)
     request = RunRequest(
         models=tuple(replace(r, isolate=isolate, timeout=timeout) for r in requests),
         datasets=tuple(sets),
@@ -172,7 +124,7 @@ def compare(
         out,
         rerun,
         verify=bool(verify),
-        cluster=cluster,
+        cluster=cluster_for(executor, address, workers, gpus_per_worker),
         command=command,
         note=note,
         progress=progress,
@@ -297,7 +249,7 @@ def _run(
             run.load_columns()
         else:
             write_tables(frame, folder)
-    return Comparison(run, wide_table(frame), outcome)
+    return finished(run, outcome)
 
 
 @contextmanager
@@ -315,9 +267,9 @@ def _kernel(kernel: Kernel, lr: Path | str | None) -> Kernel:
     return kernel if lr is None else "given"
 
 
-def _require_names(models: Sequence[ModelRequest], cluster: Cluster | None) -> None:
+def _require_loadable(models: Sequence[ModelRequest], executor: ExecutorName) -> None:
     held = [model.label for model in models if model.held is not None]
-    if held and cluster is not None:
+    if held and executor != "local":
         raise InputError(
             f"{held[0]}: is an object of this process, and --executor ray needs models that "
             "workers can load: write a factory, python:FILE:FACTORY"

@@ -26,7 +26,7 @@ class Tiny(nn.Module):
         self.bias = nn.Parameter(torch.tensor(bias))
 
     def forward(self, lr: torch.Tensor) -> torch.Tensor:
-        enlarged = nn.functional.interpolate(self.norm(lr), scale_factor=8)
+        enlarged = nn.functional.interpolate(self.norm(lr), scale_factor=8.0)
         return (0.5 * enlarged + self.bias).clamp(0, 1)
 
 
