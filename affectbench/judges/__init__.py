@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from affectbench.devices import usable_device
-from affectbench.errors import UnknownNameError
+from affectbench.errors import InputError, UnknownNameError
 from affectbench.judges.catalogue import BUNDLED, ENTRIES, RETIRED
-from affectbench.registry import Registry
+from affectbench.registry import Late, Registry
 from affectbench.types import Judge, JudgePlugin, JudgeSpec
 
 if TYPE_CHECKING:
@@ -20,8 +20,17 @@ _OWN = {name: entry.plugin for name, entry in ENTRIES.items()}
 _REGISTRY = Registry("affectbench.judges", "judge", JudgePlugin, own=_OWN)
 
 
-def load_judge(name: str = DEFAULT_JUDGE, device: torch.device | str = "cpu") -> Judge:
-    """Return the judge with that name, with its weights, on a device.
+_held_judge = Late("affectbench.judges.held:held_judge")
+
+JudgeLike: TypeAlias = "str | Judge | Callable[..., Any]"
+"""The name of a judge, a loaded judge, or a module or function from face crops to logits."""
+
+
+def load_judge(name: JudgeLike = DEFAULT_JUDGE, device: torch.device | str = "cpu") -> Judge:
+    """Return the judge with that name, with its weights, on a device (`auto`: the GPU if any).
+
+    A module or function that maps face crops (N, 3, H, W) in [0, 1] to logits (N, K) becomes a
+    judge, see `affectbench.judges.held`; a judge is returned as it is.
 
     Raises UnknownNameError, with a suggestion, for an unknown name, InputError for a device that
     does not exist, and WeightsError if the judge's weights are missing or damaged.
@@ -29,8 +38,20 @@ def load_judge(name: str = DEFAULT_JUDGE, device: torch.device | str = "cpu") ->
     >>> load_judge("mini-xception").classes
     ('angry', 'disgust', 'fear', 'happy', 'neutral', 'sad', 'surprise')
     """
+    if is_judge(name):
+        return cast(Judge, name)
+    if not isinstance(name, str):
+        if not callable(name) or isinstance(name, type):
+            raise InputError(f"{name!r} is not a judge; pass a name, or a module that gives logits")
+        held: Judge = _held_judge(name, usable_device(device, f"device '{device}'"))
+        return held
     plugin = _plugin(name)
     return plugin.load(usable_device(device, f"device '{device}'"))
+
+
+def is_judge(given: object) -> bool:
+    """Return whether an object is a loaded judge."""
+    return isinstance(getattr(given, "spec", None), JudgeSpec) and hasattr(given, "logits")
 
 
 def expand_judges(names: Iterable[str]) -> tuple[str, ...]:

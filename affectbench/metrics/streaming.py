@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 import torch.distributed as dist
@@ -10,9 +10,12 @@ import torch.distributed as dist
 from affectbench.aggregate import MIN_CLASS_FACES
 from affectbench.faces.regions import face_box
 from affectbench.images.tensors import ImageLike, as_pair, unit_range
-from affectbench.judges import DEFAULT_JUDGE, judge_spec, load_judge
+from affectbench.judges import DEFAULT_JUDGE, JudgeLike, is_judge, judge_spec, load_judge
 from affectbench.metrics.ecm import ALPHA, Distance, definition, ecm_parts, face_logits
 from affectbench.types import Judge, content_id
+
+
+_CPU = torch.device("cpu")
 
 
 class SumMetric:
@@ -70,7 +73,7 @@ class EmotionConsistency(_Metric):
 
     def __init__(
         self,
-        judge: Judge | str = DEFAULT_JUDGE,
+        judge: JudgeLike = DEFAULT_JUDGE,
         *,
         alpha: float = ALPHA,
         distance: Distance = "hellinger",
@@ -81,10 +84,10 @@ class EmotionConsistency(_Metric):
         self.definition = definition(alpha, distance)
         face_box(framing)
         self._alpha, self._distance, self._framing = alpha, distance, framing
-        spec = judge_spec(judge) if isinstance(judge, str) else judge.spec
         # Kept in a tuple: as a submodule the judge would follow .train() and change its numbers.
         self._judge = (judge,)
         self._loaded: dict[torch.device, Judge] = {}
+        spec = judge_spec(judge) if isinstance(judge, str) else self._judge_on(_CPU).spec
         # The state's name distinguishes settings: MetricCollection merges metrics whose states have
         # equal names and equal values after the first batch, which can happen with two judges.
         identity = [self.definition, spec.name, spec.revision, framing]
@@ -106,10 +109,10 @@ class EmotionConsistency(_Metric):
         setattr(self, self._sums, getattr(self, self._sums) + batch.to(self.device))
 
     def _judge_on(self, device: torch.device) -> Judge:
-        """Return the judge itself, or load the named one onto the device of the images."""
+        """Return the judge itself, or load a name or module onto the device of the images."""
         (judge,) = self._judge
-        if not isinstance(judge, str):
-            return judge
+        if is_judge(judge):
+            return cast(Judge, judge)
         if device not in self._loaded:
             self._loaded[device] = load_judge(judge, device)
         return self._loaded[device]
