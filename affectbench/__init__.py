@@ -19,6 +19,7 @@ _HOME = {
     "compare": "affectbench.api",
     "score": "affectbench.api",
     "load_comparison": "affectbench.comparison",
+    "load_metric": "affectbench.metrics.loaded",
     "load_model": "affectbench.adapters",
     "list_models": "affectbench.adapters",
     "load_dataset": "affectbench.datasets",
@@ -39,6 +40,7 @@ __all__ = [
     "load_comparison",
     "load_dataset",
     "load_judge",
+    "load_metric",
     "load_model",
     "score",
 ]
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from affectbench.judges import list_judges, load_judge
     from affectbench.metrics import list_metrics
     from affectbench.metrics.consistency import emotion_consistency, emotion_consistency_loss
+    from affectbench.metrics.loaded import load_metric
     from affectbench.metrics.streaming import EmotionConsistency
 
 

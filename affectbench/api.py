@@ -16,6 +16,7 @@ from affectbench.comparison import Comparison, finished
 from affectbench.errors import InputError
 from affectbench.faces.regions import CROP_VERSION, CROPS
 from affectbench.judges import DEFAULT_JUDGE, expand_judges
+from affectbench.local_code.plugins import is_local
 from affectbench.metrics.selection import DEFAULT_METRICS
 from affectbench.report.render import write_tables
 from affectbench.results.boards import board_folders
@@ -98,7 +99,8 @@ def compare(
         raise InputError(f"--data {unused[0]}=...: is none of the --datasets {', '.join(wanted)}")
     sets = [(printable(name), _folder(name, data_root, data or {})) for name in wanted]
     requests = model_requests(models)
-    _require_loadable(requests, executor)
+    if executor != "local":
+        _require_loadable(requests, (*names(metrics), *names(judges)))
     request = RunRequest(
         models=tuple(replace(r, isolate=isolate, timeout=timeout) for r in requests),
         datasets=tuple(sets),
@@ -267,12 +269,17 @@ def _kernel(kernel: Kernel, lr: Path | str | None) -> Kernel:
     return kernel if lr is None else "given"
 
 
-def _require_loadable(models: Sequence[ModelRequest], executor: ExecutorName) -> None:
-    held = [model.label for model in models if model.held is not None]
-    if held and executor != "local":
+def _require_loadable(models: Sequence[ModelRequest], scorers: Sequence[str]) -> None:
+    """Raise InputError for what the workers of a cluster cannot load."""
+    if held := [model.label for model in models if model.held is not None]:
         raise InputError(
             f"{held[0]}: is an object of this process, and --executor ray needs models that "
             "workers can load: write a factory, python:FILE:FACTORY"
+        )
+    if local := [name for name in scorers if is_local(name)]:
+        raise InputError(
+            f"{local[0]}: --executor ray needs metrics and judges that are installed on every "
+            "machine: see docs/add-a-metric.md"
         )
 
 

@@ -11,13 +11,20 @@ model is not inspected.
 
 from __future__ import annotations
 
-from affectbench.adapters.prefix import PrefixAdapter
-from affectbench.adapters.python_target import SYNTAX, content_of, source_of
+from typing import Any
+
+from affectbench.adapters.prefix import PrefixAdapter, file_hash
+from affectbench.local_code.target import SYNTAX, source_of, split_target
 from affectbench.registry import Late
 
 
 def _check(target: str) -> str:
     return source_of(target).stem
+
+
+def content_of(target: str) -> dict[str, Any]:
+    """Return what is known of a model before its code is run."""
+    return {"source": file_hash(source_of(target)), "factory": split_target(target)[1]}
 
 
 PYTHON = PrefixAdapter(

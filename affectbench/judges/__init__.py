@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from affectbench.devices import usable_device
 from affectbench.errors import InputError, UnknownNameError
 from affectbench.judges.catalogue import BUNDLED, ENTRIES, RETIRED
+from affectbench.judges.local import local_judge
+from affectbench.local_code.plugins import is_local
 from affectbench.registry import Late, Registry
 from affectbench.types import Judge, JudgePlugin, JudgeSpec
 
@@ -57,10 +59,25 @@ def is_judge(given: object) -> bool:
 def expand_judges(names: Iterable[str]) -> tuple[str, ...]:
     """Return the names, with `panel` replaced by all bundled judges, the default one first.
 
+    A judge of a file (`python:FILE:NAME`) is imported and made known under its own name.
+
     >>> expand_judges(["panel"]) == BUNDLED
     True
     """
-    return tuple(name for given in names for name in (BUNDLED if given == "panel" else (given,)))
+    known = [registered(name) for name in names]
+    return tuple(name for given in known for name in (BUNDLED if given == "panel" else (given,)))
+
+
+def registered(name: str) -> str:
+    """Return the name of a judge; that of a file, `python:FILE:NAME`, is imported and made known.
+
+    Raises InputError for a file that cannot be used, or whose judge has the name of another.
+    """
+    if not is_local(name):
+        return name
+    plugin = local_judge(name)
+    _REGISTRY.add(plugin.spec.name, plugin)
+    return plugin.spec.name
 
 
 def list_judges() -> list[JudgeSpec]:
@@ -84,6 +101,7 @@ def judge_spec(name: str) -> JudgeSpec:
 
 
 def _plugin(name: str) -> JudgePlugin:
+    name = registered(name)
     if name in RETIRED and name not in _REGISTRY:
         raise UnknownNameError(
             f"judge '{name}' no longer comes with affectbench; '{RETIRED[name]}' took its place"

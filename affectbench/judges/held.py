@@ -16,7 +16,6 @@ import torch
 from torch import nn
 
 from affectbench.errors import InputError, hint
-from affectbench.images.tensors import resized
 from affectbench.judges.network_judge import NetworkJudge, coloured
 from affectbench.types import JudgeSpec
 
@@ -45,8 +44,12 @@ class _Function(nn.Module):
         return self._function(x)
 
 
-def held_judge(held: Callable[..., Any], device: torch.device) -> HeldJudge:
+def held_judge(
+    held: Callable[..., Any], device: torch.device, name: str = "", code: str = ""
+) -> HeldJudge:
     """Return a module or function as a judge on a device; the module itself is not changed.
+
+    `name` is used where its spec has none; `code` is the hash of the code that it comes from.
 
     Raises InputError if its `spec` is not understood, or if it does not give logits (N, K).
     """
@@ -54,7 +57,7 @@ def held_judge(held: Callable[..., Any], device: torch.device) -> HeldJudge:
     network = copy.deepcopy(held) if isinstance(held, nn.Module) else _Function(held)
     network = network.to(device).eval()
     size, colour = int(said.get("input_size", 0)), said.get("colour", "rgb")
-    name = str(said.get("name") or getattr(held, "__qualname__", type(held).__name__))
+    name = str(said.get("name") or name or getattr(held, "__qualname__", type(held).__name__))
     classes = tuple(map(str, said.get("classes", ())))
     channels = 1 if colour == "grey" else 3
     found = _count(network, name, torch.zeros(1, channels, *[size or _TRIAL_SIZE] * 2).to(device))
@@ -71,7 +74,7 @@ def held_judge(held: Callable[..., Any], device: torch.device) -> HeldJudge:
         licence="unknown",
         training_data="unknown",
         origin="an object of this process",
-        sha256=_digest(held),
+        sha256=_digest(held, code),
     )
     return HeldJudge(spec, network, spec.classes, device)
 
@@ -108,11 +111,11 @@ def _count(network: nn.Module, name: str, trial: torch.Tensor) -> int:
     return int(logits.shape[1])
 
 
-def _digest(held: Any) -> str:
-    """Return a hash of the weights, or of the very object if it has none."""
-    digest = hashlib.sha256(f"{type(held).__module__}.{type(held).__qualname__}".encode())
+def _digest(held: Any, code: str) -> str:
+    """Return a hash of weights and code, or of the very object if neither is known."""
+    digest = hashlib.sha256(f"{type(held).__qualname__} {code}".encode())
     weights = held.state_dict() if isinstance(held, nn.Module) else {}
-    if not weights:
+    if not weights and not code:
         digest.update(str(id(held)).encode())
     for name, value in weights.items():
         if isinstance(value, torch.Tensor):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
@@ -11,43 +11,14 @@ from affectbench.aggregate import MIN_CLASS_FACES
 from affectbench.faces.regions import face_box
 from affectbench.images.tensors import ImageLike, as_pair, unit_range
 from affectbench.judges import DEFAULT_JUDGE, JudgeLike, is_judge, judge_spec, load_judge
+from affectbench.metrics.accumulating import IS_TORCHMETRICS, Metric, is_distributed
 from affectbench.metrics.ecm import ALPHA, Distance, definition, ecm_parts, face_logits
 from affectbench.types import Judge, content_id
-
 
 _CPU = torch.device("cpu")
 
 
-class SumMetric:
-    """The part of `torchmetrics.Metric` that `EmotionConsistency` needs, without torchmetrics."""
-
-    device = torch.device("cpu")
-
-    def add_state(self, name: str, default: torch.Tensor, dist_reduce_fx: Literal["sum"]) -> None:  # noqa: ARG002
-        """Register a tensor that `reset` restores and that is summed over processes."""
-        self._default = name, default
-        self.reset()
-
-    def reset(self) -> None:
-        """Reset all states."""
-        name, default = self._default
-        setattr(self, name, default.clone())
-
-
-if TYPE_CHECKING:
-    _Metric = SumMetric
-    _SYNCS_ITSELF = False
-else:
-    try:
-        from torchmetrics import Metric as _Metric
-
-        _SYNCS_ITSELF = True
-    except ImportError:
-        _Metric = SumMetric
-        _SYNCS_ITSELF = False
-
-
-class EmotionConsistency(_Metric):
+class EmotionConsistency(Metric):
     """ECM of a set of faces that arrives in batches: `update`, `compute`, `reset`.
 
     The arguments are those of `affectbench.emotion_consistency`. The state is three numbers per
@@ -125,7 +96,7 @@ class EmotionConsistency(_Metric):
         which the judge sees the same label.
         """
         sums = getattr(self, self._sums)
-        if not _SYNCS_ITSELF:
+        if not IS_TORCHMETRICS and not self._alone:
             sums = _over_processes(sums)
         faces, ecm, agreement = sums.T
         means = ecm / faces
@@ -141,7 +112,7 @@ class EmotionConsistency(_Metric):
 
 def _over_processes(sums: torch.Tensor) -> torch.Tensor:
     """Return the sum over all processes of `torch.distributed`, if there are several."""
-    if not (dist.is_available() and dist.is_initialized()):
+    if not is_distributed():
         return sums
     total = sums.clone() if dist.get_backend() != "nccl" else sums.cuda()
     dist.all_reduce(total)
