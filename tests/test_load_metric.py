@@ -29,6 +29,7 @@ from affectbench import (
 from affectbench.errors import AssetMissingError, InputError, MissingExtraError, UnknownNameError
 from affectbench.metrics.fidelity import psnr, ssim
 from affectbench.metrics.selection import missing
+from affectbench.records import SavedFaces
 
 FACES = [spec.name for spec in list_metrics() if spec.kind != "cost"]
 
@@ -77,17 +78,18 @@ def test_every_metric_of_images_has_the_same_three_calls(name: str, demo: Any) -
     assert math.isnan(metric.compute())
 
 
-def test_values_are_those_of_a_run(demo: Any, tmp_path: Path) -> None:
+def test_values_are_those_of_a_run(tmp_path: Path) -> None:
     names = ["psnr", "ssim", "ecm", "nme", "identity"]
-    table = compare("nearest", metrics=names, framing=None).table.set_index("model")
-    run = compare("nearest", metrics=names, save_images=True, out=tmp_path).run
-    (hr,) = {str(p.parent) for p in tmp_path.rglob("*.png") if "hr" in p.parts}
-    (sr,) = {str(p.parent) for p in tmp_path.rglob("*.png") if "nearest" in p.parts}
-    files = [sorted(Path(folder).glob("*.png")) for folder in (sr, hr)]
-    framing = run.records[0].dataset["framing"]
+    result = compare("nearest", metrics=names, save_images=True, out=tmp_path)
+    record = next(r for r in result.run.records if r.row == "nearest")
+    saved = SavedFaces(tmp_path, "demo", record.dataset["revision"])
+    ids = result.images("nearest", "demo", "psnr").id
+    hr = [saved.hr(i) for i in ids]
+    sr = [saved.sr("nearest", record.model["revision"], i) for i in ids]
+    table = result.table.set_index("model")
     for name in names:
-        metric = load_metric(name, framing=framing)
-        assert float(metric(*files)) == pytest.approx(table.loc["nearest", name], abs=1e-9)
+        metric = load_metric(name, framing=record.dataset["framing"])
+        assert float(metric(sr, hr)) == pytest.approx(table.loc["nearest", name], abs=1e-6)
 
 
 def test_batches_add_up() -> None:

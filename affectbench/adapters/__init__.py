@@ -28,6 +28,7 @@ from affectbench.adapters.syntax import (
     split_options,
     without_options,
 )
+from affectbench.adapters.torchscript import TORCHSCRIPT
 from affectbench.arguments import is_file, is_folder, usable_path
 from affectbench.devices import usable_device
 from affectbench.errors import AffectBenchError, InputError, UnknownNameError, WeightsError, closest
@@ -38,7 +39,7 @@ from affectbench.types import Model, ModelPlugin, ModelSpec, StoredResults, cont
 if TYPE_CHECKING:
     import torch
 
-PREFIXES = {a.prefix: a for a in (CHECKPOINT, ONNX, PYTHON, IMAGES)}
+PREFIXES = {a.prefix: a for a in (CHECKPOINT, ONNX, TORCHSCRIPT, PYTHON, IMAGES)}
 
 OBJECT = "object"
 """The kind of a model that is a Python object: see `adapters.objects`."""
@@ -254,6 +255,9 @@ def _title(name: str) -> str:
         return f"cannot be used: {error}"
 
 
+_KINDS = {".onnx": "onnx", ".py": "python", ".ts": "torchscript", ".jit": "torchscript"}
+
+
 def _refuse_unknown(head: str) -> NoReturn:
     prefix, colon, target = head.partition(":")
     if head in BASELINES:
@@ -261,7 +265,7 @@ def _refuse_unknown(head: str) -> NoReturn:
     elif is_folder(head):
         hint = f"it is a folder: did you mean 'images:{head}'?"
     elif is_file(head):
-        kind = {".onnx": "onnx", ".py": "python"}.get(Path(head).suffix.lower(), "checkpoint")
+        kind = _KINDS.get(Path(head).suffix.lower(), "checkpoint")
         factory = ":FACTORY" if kind == "python" else ""
         hint = f"it is a file: did you mean '{kind}:{head}{factory}'?"
     elif colon:
