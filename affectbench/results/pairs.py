@@ -15,7 +15,7 @@ from affectbench.records import Record
 from affectbench.results.columns import column_of
 from affectbench.results.frame import DIFFERENCES
 from affectbench.results.runs import Run, is_of_set
-from affectbench.stats import paired_difference, shared_rng
+from affectbench.stats import MIN_N, paired_difference, shared_rng
 from affectbench.texts import printable
 
 SIGNIFICANT = 0.05
@@ -48,13 +48,15 @@ class PairedComparison:
         return self.a if (self.diff < 0) == self.lower_is_better else self.b
 
     def __repr__(self) -> str:
-        known = not math.isnan(self.p)
-        test = f"[{self.low:.4g}, {self.high:.4g}], p = {self.p:.3g}" if known else "no test"
+        what = f"{self.a} - {self.b} in {self.metric} on {self.dataset}: {self.diff:.4g}"
+        if math.isnan(self.p):
+            reason = (
+                f"fewer than {MIN_N} faces" if self.n < MIN_N else "values without a difference"
+            )
+            return printable(f"{what}, {self.n} faces; no test: {reason}")
         found = f"{self.better} is better" if self.better else "no difference is shown"
-        return printable(
-            f"{self.a} - {self.b} in {self.metric} on {self.dataset}: {self.diff:.4g} {test}, "
-            f"{self.n} faces; {found if known else 'fewer than 6 faces or infinite values'}"
-        )
+        interval = f"[{self.low:.4g}, {self.high:.4g}]"
+        return printable(f"{what} {interval}, p = {self.p:.3g}, {self.n} faces; {found}")
 
 
 def compare_rows(run: Run, a: str, b: str, metric: str = "", dataset: str = "") -> PairedComparison:
