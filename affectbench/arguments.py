@@ -6,7 +6,7 @@ import operator
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import SupportsIndex
+from typing import Any, SupportsIndex
 
 from affectbench.errors import InputError
 from affectbench.texts import printable
@@ -25,7 +25,7 @@ def whole(name: str, value: SupportsIndex | float, least: int = 1) -> int:
     (8, 8)
     """
     try:
-        plain = value.item() if hasattr(value, "item") else value  # of numpy and torch
+        plain: Any = value.item() if hasattr(value, "item") else value  # of numpy and torch
         if isinstance(plain, bool):
             raise TypeError
         if isinstance(plain, float) and plain.is_integer():

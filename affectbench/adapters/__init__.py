@@ -128,7 +128,7 @@ class ModelRequest:
                 spec = self.describe(scale)
                 loading = Loading(self.argument, self.target, options, spec, scale, lr_size)
                 if self.kind == OBJECT:
-                    model = _load_held(self.held, loading, usable)
+                    model: Model | StoredResults = _load_held(self.held, loading, usable)
                 else:
                     model = PREFIXES[self.kind].load(loading, usable)
             else:

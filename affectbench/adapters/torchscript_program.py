@@ -55,7 +55,7 @@ def _read(path: str, device: torch.device) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # torch prefers torch.export
-            return torch.jit.load(io.BytesIO(content), map_location=device)
+            return torch.jit.load(io.BytesIO(content), map_location=device)  # type: ignore[no-untyped-call]
     except Exception as error:  # torch raises RuntimeError and internal types
         reason = " ".join(str(error).split())[:300]
         raise WeightsError(f"{path}: torch cannot load it ({reason})") from error

@@ -73,7 +73,7 @@ class FaceMetric(Metric):
             self.add_state(name, default=[], dist_reduce_fx="cat")
 
     def __getstate__(self) -> dict[str, Any]:
-        state = super().__getstate__() if IS_TORCHMETRICS else self.__dict__
+        state: Any = super().__getstate__() if IS_TORCHMETRICS else self.__dict__
         kept = {key: value for key, value in state.items() if key != "_plugin"}
         return {**kept, "_built": {}}  # networks are loaded again
 

@@ -18,7 +18,10 @@ from affectbench.results.runs import Run, is_of_set
 from affectbench.stats import MIN_N, paired_difference, shared_rng
 from affectbench.texts import printable
 
+KEYS = ("dataset", "role", "model")
 SIGNIFICANT = 0.05
+Key = tuple[str, str]
+"""The role and the label of a row."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ def compare_rows(run: Run, a: str, b: str, metric: str = "", dataset: str = "") 
     """
     metric = metric or column_of(run.records[0], run.settings)
     dataset = _dataset(run, dataset)
-    cells = {
+    cells: dict[Key, Record] = {
         (record.role, record.row): record
         for record in records_of(run, metric)
         if record.dataset["name"] == dataset
@@ -87,8 +90,9 @@ def compare_rows(run: Run, a: str, b: str, metric: str = "", dataset: str = "") 
         n = values.shape[1]
         one = paired_difference(values[0], values[1], shared_rng(seed, n), classes)
         found = dict(zip(DIFFERENCES, (one.estimate, one.low, one.high, one.p), strict=True))
-    numbers = [float(found[name]) for name in DIFFERENCES]
-    return PairedComparison(a, b, metric, dataset, n, *numbers, spec["direction"] == "lower")
+    diff, low, high, p = (float(found[name]) for name in DIFFERENCES)
+    lower = spec["direction"] == "lower"
+    return PairedComparison(a, b, metric, dataset, n, diff, low, high, p, lower)
 
 
 def image_values(run: Run, metric: str) -> pd.DataFrame:
@@ -103,9 +107,11 @@ def image_values(run: Run, metric: str) -> pd.DataFrame:
         if is_of_set(record):
             raise InputError(f"{metric} has a value for a set of faces, not for each face")
         if record.status == "ok":
-            keys = {"dataset": record.dataset["name"], "role": record.role, "model": record.row}
             values = pd.DataFrame(dict(run.columns(record)))
-            parts.append(pd.DataFrame({**keys, **values.to_dict("series")}, index=values.index))
+            keys = (record.dataset["name"], record.role, record.row)
+            for place, (name, key) in enumerate(zip(KEYS, keys, strict=True)):
+                values.insert(place, name, key)
+            parts.append(values)
     if not parts:
         raise InputError(f"{metric}: no row has values; every cell of it failed")
     return pd.concat(parts, ignore_index=True)
@@ -129,7 +135,7 @@ def _dataset(run: Run, dataset: str) -> str:
     return dataset or known[0]
 
 
-def _row(cells: Mapping[tuple[str, str], Record], label: str, metric: str, dataset: str) -> Record:
+def _row(cells: Mapping[Key, Record], label: str, metric: str, dataset: str) -> Record:
     found = cells.get(("model", label)) or cells.get(("anchor", label))
     if found is None:
         known: Sequence[str] = list(dict.fromkeys(name for _, name in cells))
