@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, SupportsIndex
 
@@ -51,10 +51,15 @@ def names(given: str | Sequence[str]) -> tuple[str, ...]:
     >>> names("psnr, ssim"), names(["ecm", "psnr,ssim"])
     (('psnr', 'ssim'), ('ecm', 'psnr', 'ssim'))
     """
-    texts = [given] if isinstance(given, str) else list(given)
+    one = isinstance(given, str) or not isinstance(given, Iterable)
+    texts = [given] if one else list(given)
     wrong = [text for text in texts if not isinstance(text, str)]
     if wrong:
-        raise InputError(f"{wrong[0]!r} is not a name")
+        shown = repr(wrong[0]) if isinstance(wrong[0], int | float) else type(wrong[0]).__name__
+        hint = (
+            "; code of yours is named by its file, python:FILE:NAME" if callable(wrong[0]) else ""
+        )
+        raise InputError(f"{shown} is not a name{hint}")
     return tuple(part.strip() for text in texts for part in text.split(",") if part.strip())
 
 

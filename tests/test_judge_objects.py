@@ -11,6 +11,7 @@ from torch import nn
 
 from affectbench import (
     EmotionConsistency,
+    compare,
     emotion_consistency,
     emotion_consistency_loss,
     load_judge,
@@ -126,3 +127,9 @@ def test_a_spec_that_does_not_fit(spec: Any, says: str) -> None:
     net.spec = spec
     with pytest.raises(InputError, match=says):
         load_judge(net)
+
+
+@pytest.mark.parametrize("judge", [Bright(), [Bright()]])
+def test_a_table_needs_the_name_of_a_judge(judge: Any) -> None:
+    with pytest.raises(InputError, match=r"Bright is not a name; .*python:FILE:NAME"):
+        compare("bicubic", metrics="ecm", judges=judge)
