@@ -26,7 +26,7 @@ from affectbench.types import Role
 class Comparison:
     """A finished comparison: its table, its values, its failures, and its folder.
 
-    `table` has the columns of `table.csv`, and a row per model, anchor and data set. A notebook
+    `table` has a row per model, anchor and data set, and a column for each number. A notebook
     shows it as a table.
     """
 
