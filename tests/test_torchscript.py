@@ -15,7 +15,7 @@ from torch import nn
 
 from affectbench import compare, load_model
 from affectbench.adapters import parse_model
-from affectbench.adapters.torchscript_archive import _require_harmless, require_computing
+from affectbench.adapters.torchscript_archive import _require_harmless, checked_archive
 from affectbench.assets.untrusted import read_weights
 from affectbench.errors import AffectBenchError, InputError, UnknownNameError, WeightsError
 
@@ -208,12 +208,28 @@ def test_files_of_other_kinds(here: Path) -> None:
             load_model(f"torchscript:{name}")
 
 
+def test_torch_reads_what_was_checked_and_no_other_archive(here: Path) -> None:
+    """A file with a second archive: torch takes offsets as they stand, Python corrects them."""
+    good, evil = save(Up().eval(), here / "up.pt"), save(Writes(), here / "evil.pt")
+    both = evil.read_bytes() + good.read_bytes()
+    with zipfile.ZipFile(here / "up.pt") as archive:
+        expected = {name: archive.read(name) for name in archive.namelist()}
+    anew = checked_archive(both, "both.pt")
+    (here / "anew.pt").write_bytes(anew)
+    with zipfile.ZipFile(here / "anew.pt") as archive:
+        assert {name: archive.read(name) for name in archive.namelist()} == expected
+    assert anew.count(b"torch.save") == 0
+    (here / "both.pt").write_bytes(both)
+    load_model("torchscript:both.pt")(torch.rand(1, 3, 16, 16))  # type: ignore[operator]
+    assert not Path("written.pt").exists()
+
+
 def test_limits_of_an_archive(here: Path) -> None:
     save(Up().eval(), here / "up.pt")
     with zipfile.ZipFile(here / "up.pt", "a", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("up/extra/zeros", bytes(200 << 20))
     with pytest.raises(WeightsError, match="unpacks to"):
-        require_computing((here / "up.pt").read_bytes(), "up.pt")
+        checked_archive((here / "up.pt").read_bytes(), "up.pt")
     deep = b"\x80\x02" + b"(" * 2000 + b"t" * 2000 + b"."
     edited(
         save(Up().eval(), here / "b.pt"),
@@ -221,7 +237,7 @@ def test_limits_of_an_archive(here: Path) -> None:
         lambda name, content: deep if name.endswith("constants.pkl") else content,
     )
     with pytest.raises(WeightsError, match="refused"):
-        require_computing((here / "deep.pt").read_bytes(), "deep.pt")
+        checked_archive((here / "deep.pt").read_bytes(), "deep.pt")
 
 
 def test_a_network_that_fails_says_so(here: Path) -> None:

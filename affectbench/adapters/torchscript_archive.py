@@ -30,10 +30,12 @@ _PLAIN_GETATTR = re.compile(r'getattr\((?!torch\b|ops\b)[A-Za-z_][\w.()]*, "[^"\
 _STRINGS = re.compile(r'"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'')
 
 
-def require_computing(content: bytes, path: str) -> None:
-    """Raise WeightsError for a file that is no TorchScript archive, or whose program may do more.
+def checked_archive(content: bytes, path: str) -> bytes:
+    """Return a TorchScript archive of the same entries, all of which were checked.
 
-    Nothing of it is run.
+    It is written anew, since torch may read another archive than Python in a forged file. Raises
+    WeightsError for a file that is no TorchScript archive, or whose program may do more than
+    compute. Nothing of it is run.
     """
     if not content.startswith(_ZIP):
         raise WeightsError(f"{path}: is not a TorchScript program (of torch.jit.save)")
@@ -41,17 +43,27 @@ def require_computing(content: bytes, path: str) -> None:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             _require_torchscript(archive, path)
             _require_modest(archive, len(content))
-            for entry in archive.infolist():
-                if entry.filename.endswith("pkl"):
-                    pickled = archive.read(entry)
-                    require_bounded(pickled)
-                    _require_known(pickled.decode("latin-1"), path)
-                elif entry.filename.endswith(".py"):
-                    _require_harmless(archive.read(entry).decode("utf-8"), path)
+            entries = {name: archive.read(name) for name in archive.namelist()}
+        for name, part in entries.items():
+            _require_checked(name, part, path)
     except UnboundedPickle as error:
         raise WeightsError(f"{path}: refused: {error}. Nothing of it was run") from error
     except (zipfile.BadZipFile, UnicodeDecodeError, ValueError, OSError, EOFError) as error:
         raise WeightsError(f"{path}: is damaged ({error})") from error
+    anew = io.BytesIO()
+    with zipfile.ZipFile(anew, "w", zipfile.ZIP_STORED) as archive:
+        for name, part in entries.items():
+            archive.writestr(name, part)
+    return anew.getvalue()
+
+
+def _require_checked(name: str, content: bytes, path: str) -> None:
+    """Raise for an entry of the archive that is not to be read."""
+    if name.endswith("pkl"):
+        require_bounded(content)
+        _require_known(content.decode("latin-1"), path)
+    elif name.endswith(".py"):
+        _require_harmless(content.decode("utf-8"), path)
 
 
 def _require_torchscript(archive: zipfile.ZipFile, path: str) -> None:

@@ -13,7 +13,7 @@ import torch
 from affectbench.adapters.adapted import AdaptedNetwork, network_for, plain_tensor, scale_of
 from affectbench.adapters.prefix import Loading
 from affectbench.adapters.syntax import kernel_option, require_scale, value_range
-from affectbench.adapters.torchscript_archive import require_computing
+from affectbench.adapters.torchscript_archive import checked_archive
 from affectbench.errors import ModelError, WeightsError
 from affectbench.types import Model
 
@@ -46,16 +46,16 @@ def load_program(loading: Loading, device: torch.device) -> Model:
 
 
 def _read(path: str, device: torch.device) -> Any:
-    """Return the program on a device; what is read is what was checked."""
+    """Return the program on a device; torch reads nothing but what was checked."""
     try:
         content = Path(path).read_bytes()
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror or error})") from error
-    require_computing(content, path)
+    checked = checked_archive(content, path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # torch prefers torch.export
-            return torch.jit.load(io.BytesIO(content), map_location=device)  # type: ignore[no-untyped-call]
+            return torch.jit.load(io.BytesIO(checked), map_location=device)  # type: ignore[no-untyped-call]
     except Exception as error:  # torch raises RuntimeError and internal types
         reason = " ".join(str(error).split())[:300]
         raise WeightsError(f"{path}: torch cannot load it ({reason})") from error
