@@ -52,7 +52,7 @@ def names(given: str | Sequence[str]) -> tuple[str, ...]:
     (('psnr', 'ssim'), ('ecm', 'psnr', 'ssim'))
     """
     one = isinstance(given, str) or not isinstance(given, Iterable)
-    texts = [given] if one else list(given)
+    texts: list[Any] = [given] if one else list(given)
     wrong = [text for text in texts if not isinstance(text, str)]
     if wrong:
         shown = repr(wrong[0]) if isinstance(wrong[0], int | float) else type(wrong[0]).__name__
