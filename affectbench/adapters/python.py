@@ -11,20 +11,13 @@ model is not inspected.
 
 from __future__ import annotations
 
-from typing import Any
-
-from affectbench.adapters.prefix import PrefixAdapter, file_hash
-from affectbench.local_code.target import SYNTAX, source_of, split_target
+from affectbench.adapters.prefix import PrefixAdapter, source_content
+from affectbench.local_code.target import SYNTAX, source_of
 from affectbench.registry import Late
 
 
 def _check(target: str) -> str:
     return source_of(target).stem
-
-
-def content_of(target: str) -> dict[str, Any]:
-    """Return what is known of a model before its code is run."""
-    return {"source": file_hash(source_of(target)), "factory": split_target(target)[1]}
 
 
 PYTHON = PrefixAdapter(
@@ -33,7 +26,7 @@ PYTHON = PrefixAdapter(
     title="a factory in a Python file or module (its code is run); other options go to it",
     options=("then", "revision"),
     check=_check,
-    content=content_of,
+    content=source_content,
     covers="source file",
     lacks="what the loaded model holds and reads",
     load=Late("affectbench.adapters.user_code:load_user_model"),

@@ -14,8 +14,7 @@ import torch
 from affectbench.adapters.adapted import AdaptedNetwork, network_for
 from affectbench.adapters.declared import declared, require_sound
 from affectbench.adapters.identity import Built, identified
-from affectbench.adapters.prefix import COMMON_OPTIONS, Loading, option_content
-from affectbench.adapters.python import content_of
+from affectbench.adapters.prefix import COMMON_OPTIONS, Loading, option_content, source_content
 from affectbench.adapters.reads import Reads, watching
 from affectbench.adapters.syntax import kernel_option, require_known, require_scale
 from affectbench.errors import InputError, ModelError
@@ -29,7 +28,7 @@ def load_user_model(loading: Loading, device: torch.device) -> Model:
     """Run the user's factory, and return its model adapted to the declared spec."""
     if "revision" in loading.options:
         return _build(loading, device).adapted
-    source = {"adapter": "python", **content_of(loading.target)}
+    source = {"adapter": "python", **source_content(loading.target)}
     options = {k: v for k, v in loading.options.items() if k != "name"}
     source["options"] = {k: option_content(k, v) for k, v in sorted(options.items())}
     aliases = {
