@@ -84,6 +84,10 @@ class Registry(Generic[T]):
             )
         self._added[name] = plugin
 
+    def forget_added(self) -> None:
+        """Forget every plug-in that was added."""
+        self._added.clear()
+
     def names(self) -> tuple[str, ...]:
         """Return all known names, sorted."""
         return tuple(sorted({*self._own, *self._points, *self._added}))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 DEFAULT_JUDGE = BUNDLED[0]
 
 _OWN = {name: entry.plugin for name, entry in ENTRIES.items()}
-_REGISTRY = Registry("affectbench.judges", "judge", JudgePlugin, own=_OWN)
+JUDGES = Registry("affectbench.judges", "judge", JudgePlugin, own=_OWN)
 
 
 _held_judge = Late("affectbench.judges.held:held_judge")
@@ -76,7 +76,7 @@ def registered(name: str) -> str:
     if not is_local(name):
         return name
     plugin = local_judge(name)
-    _REGISTRY.add(plugin.spec.name, plugin)
+    JUDGES.add(plugin.spec.name, plugin)
     return plugin.spec.name
 
 
@@ -85,7 +85,7 @@ def list_judges() -> list[JudgeSpec]:
 
     `sha256` is empty for judges whose weights do not ship with the library.
     """
-    return [_REGISTRY.load(name).spec for name in _REGISTRY]
+    return [JUDGES.load(name).spec for name in JUDGES]
 
 
 def judge_spec(name: str) -> JudgeSpec:
@@ -102,8 +102,8 @@ def judge_spec(name: str) -> JudgeSpec:
 
 def _plugin(name: str) -> JudgePlugin:
     name = registered(name)
-    if name in RETIRED and name not in _REGISTRY:
+    if name in RETIRED and name not in JUDGES:
         raise UnknownNameError(
             f"judge '{name}' no longer comes with affectbench; '{RETIRED[name]}' took its place"
         )
-    return _REGISTRY.load(name)
+    return JUDGES.load(name)
