@@ -18,6 +18,8 @@ _HOME = {
     "list_judges": "affectbench.judges",
     "compare": "affectbench.api",
     "score": "affectbench.api",
+    "load_comparison": "affectbench.comparison",
+    "load_metric": "affectbench.metrics.loaded",
     "load_model": "affectbench.adapters",
     "list_models": "affectbench.adapters",
     "load_dataset": "affectbench.datasets",
@@ -35,8 +37,10 @@ __all__ = [
     "list_judges",
     "list_metrics",
     "list_models",
+    "load_comparison",
     "load_dataset",
     "load_judge",
+    "load_metric",
     "load_model",
     "score",
 ]
@@ -44,10 +48,12 @@ __all__ = [
 if TYPE_CHECKING:
     from affectbench.adapters import list_models, load_model
     from affectbench.api import compare, score
+    from affectbench.comparison import load_comparison
     from affectbench.datasets import list_datasets, load_dataset
     from affectbench.judges import list_judges, load_judge
     from affectbench.metrics import list_metrics
     from affectbench.metrics.consistency import emotion_consistency, emotion_consistency_loss
+    from affectbench.metrics.loaded import load_metric
     from affectbench.metrics.streaming import EmotionConsistency
 
 

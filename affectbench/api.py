@@ -5,81 +5,36 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
-import pandas as pd
-
-from affectbench.adapters import ModelRequest, parse_model, parse_models
+from affectbench.adapters import ModelRequest, parse_model
+from affectbench.adapters.objects import ModelLike, model_requests
 from affectbench.arguments import names, one_of, usable_path, whole
+from affectbench.comparison import Comparison, finished
 from affectbench.errors import InputError
 from affectbench.faces.regions import CROP_VERSION, CROPS
 from affectbench.judges import DEFAULT_JUDGE, expand_judges
+from affectbench.local_code.plugins import is_local
 from affectbench.metrics.selection import DEFAULT_METRICS
 from affectbench.report.render import write_tables
-from affectbench.report.table import wide_table
 from affectbench.results.boards import board_folders
 from affectbench.results.compare import compared
-from affectbench.results.runs import Run, load_run
+from affectbench.results.runs import load_run
 from affectbench.run.again import run_again
 from affectbench.run.cluster import ExecutorName, cluster_for
 from affectbench.run.earlier import earlier_rows
 from affectbench.run.given import given_folders
 from affectbench.run.plan import RunRequest
-from affectbench.run.session import Outcome, Rerun, run_comparison
+from affectbench.run.session import Rerun, run_comparison
 from affectbench.telling import Advance, Note
 from affectbench.texts import printable
-from affectbench.types import Kernel, Role, TestProtocol
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A finished comparison: its table, its failures, and its folder.
-
-    `table` has a row per model, anchor and data set, and a column for each number.
-    """
-
-    run: Run
-    table: pd.DataFrame
-    outcome: Outcome
-
-    @property
-    def folder(self) -> Path:
-        """The folder of the results; already deleted if the call had no `out`."""
-        return self.outcome.folder
-
-    @property
-    def gaps(self) -> tuple[str, ...]:
-        """Metrics of a requested group that were skipped, each with its reason."""
-        return tuple(str(gap) for gap in self.run.settings.get("gaps", ()))
-
-    @property
-    def remarks(self) -> tuple[str, ...]:
-        """Remarks on unusual files among the faces and the results."""
-        return tuple(str(remark) for remark in self.run.settings.get("remarks", ()))
-
-    @property
-    def failed(self) -> tuple[str, ...]:
-        """The error of each model cell that has no values."""
-        return tuple(f"{r.row} on {r.dataset['name']}: {r.error}" for r in self.outcome.failed)
-
-    def images(
-        self, row: str, dataset: str, metric: str = "ecm", role: Role | None = None
-    ) -> pd.DataFrame:
-        """Return the per-image values of one row; with several judges, those of the first.
-
-        If a model and an anchor have the same name, the model is meant unless `role` is given.
-        """
-        for record in self.run.records:
-            found = (record.row, record.dataset["name"], record.metric["name"])
-            if found == (row, dataset, metric) and record.role == (role or record.role):
-                return pd.DataFrame(self.run.columns(record))
-        raise InputError(f"there is no {metric} of {row} on {dataset} in this comparison")
+from affectbench.types import Kernel, TestProtocol
 
 
 def compare(
-    models: str | Sequence[str],
+    models: ModelLike | Sequence[ModelLike] | Mapping[str, ModelLike],
     datasets: str | Sequence[str] | None = None,
     *,
     data_root: Path | str | None = None,
@@ -115,11 +70,14 @@ def compare(
     """Run super-resolution models on data sets and evaluate the faces that they produce.
 
     `models`, `datasets`, `metrics` and `judges` take what the command line takes, as comma lists or
-    sequences; `data_root` holds a folder per data set, `data` maps names to folders. `datasets`
-    defaults to the keys of `data`, and without either to the two faces of `demo`. `lr` is a folder
-    of LR faces that exist already, in any layout of `images.results`: nothing is resized then, and
-    the protocol is called `given`. `framing` says
-    where the face is in folders of your own (default: in the centre). `metrics` are names of
+    sequences. A model may also be an object, a `torch.nn.Module` or a function from LR to SR, named
+    after its class or function, or by a mapping `{"NAME": model}`. Its results are kept under a
+    hash of its weights and code; what cannot be hashed is computed again in each run. `data_root`
+    holds a folder per data set, `data` maps names to folders. `datasets` defaults to the keys of
+    `data`, and without either to the two faces of `demo`. `lr` is a folder of LR faces that exist
+    already, in any layout of `images.results`: nothing is resized then, and the protocol is called
+    `given`. `framing` says where the face is in folders of your own (default: in the centre).
+    `metrics` are names of
     metrics and groups (`affectbench metrics`) or `all`: a metric of a group that cannot be computed
     here is skipped, and `gaps` says why. The first of `judges` is the headline judge; `panel` means
     all judges that come with the library. `crop` is the version of the face region used for
@@ -140,7 +98,9 @@ def compare(
     if unused := [name for name in data or {} if name not in wanted]:
         raise InputError(f"--data {unused[0]}=...: is none of the --datasets {', '.join(wanted)}")
     sets = [(printable(name), _folder(name, data_root, data or {})) for name in wanted]
-    requests = _requests(models)
+    requests = model_requests(models)
+    if executor != "local":
+        _require_loadable(requests, (*names(metrics), *names(judges)))
     request = RunRequest(
         models=tuple(replace(r, isolate=isolate, timeout=timeout) for r in requests),
         datasets=tuple(sets),
@@ -291,7 +251,7 @@ def _run(
             run.load_columns()
         else:
             write_tables(frame, folder)
-    return Comparison(run, wide_table(frame), outcome)
+    return finished(run, outcome)
 
 
 @contextmanager
@@ -309,8 +269,18 @@ def _kernel(kernel: Kernel, lr: Path | str | None) -> Kernel:
     return kernel if lr is None else "given"
 
 
-def _requests(models: str | Sequence[str]) -> tuple[ModelRequest, ...]:
-    return tuple(parse_models(models if isinstance(models, str) else ",".join(models)))
+def _require_loadable(models: Sequence[ModelRequest], scorers: Sequence[str]) -> None:
+    """Raise InputError for what the workers of a cluster cannot load."""
+    if held := [model.label for model in models if model.held is not None]:
+        raise InputError(
+            f"{held[0]}: is an object of this process, and --executor ray needs models that "
+            "workers can load: write a factory, python:FILE:FACTORY"
+        )
+    if local := [name for name in scorers if is_local(name)]:
+        raise InputError(
+            f"{local[0]}: --executor ray needs metrics and judges that are installed on every "
+            "machine: see docs/add-a-metric.md"
+        )
 
 
 def _folder(name: str, data_root: Path | str | None, data: Mapping[str, Path | str]) -> Path | None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import operator
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import SupportsIndex
+from typing import Any, SupportsIndex
 
 from affectbench.errors import InputError
 from affectbench.texts import printable
@@ -16,20 +16,25 @@ LONGEST_PATH = 4095
 MOST = 2**63 - 1
 
 
-def whole(name: str, value: SupportsIndex, least: int = 1) -> int:
-    """Return an integer of any type, such as numpy's, as int; raise InputError for anything else.
+def whole(name: str, value: SupportsIndex | float, least: int = 1) -> int:
+    """Return a whole number of any type as int; raise InputError for anything else.
 
-    >>> whole("--scale", 8)
-    8
+    Integers of other libraries, such as numpy's, and floats without a fraction are whole numbers.
+
+    >>> whole("--scale", 8), whole("--scale", 8.0)
+    (8, 8)
     """
     try:
-        if isinstance(value, bool):
+        plain: Any = value.item() if hasattr(value, "item") else value  # of numpy and torch
+        if isinstance(plain, bool):
             raise TypeError
-        number = operator.index(value)
-    except TypeError:
+        if isinstance(plain, float) and plain.is_integer():
+            plain = int(plain)
+        number = operator.index(plain)
+    except (TypeError, ValueError, RuntimeError):  # the latter two: an array of several
         raise InputError(f"{name} {value!r}: has to be a whole number") from None
     if not least <= number <= MOST:
-        raise InputError(f"{name} {number}: has to be a whole number from {least} to 2^63 - 1")
+        raise InputError(f"{name} {value!r}: has to be a whole number from {least} to 2^63 - 1")
     return number
 
 
@@ -46,10 +51,15 @@ def names(given: str | Sequence[str]) -> tuple[str, ...]:
     >>> names("psnr, ssim"), names(["ecm", "psnr,ssim"])
     (('psnr', 'ssim'), ('ecm', 'psnr', 'ssim'))
     """
-    texts = [given] if isinstance(given, str) else list(given)
+    one = isinstance(given, str) or not isinstance(given, Iterable)
+    texts: list[Any] = [given] if one else list(given)
     wrong = [text for text in texts if not isinstance(text, str)]
     if wrong:
-        raise InputError(f"{wrong[0]!r} is not a name")
+        shown = repr(wrong[0]) if isinstance(wrong[0], int | float) else type(wrong[0]).__name__
+        hint = (
+            "; code of yours is named by its file, python:FILE:NAME" if callable(wrong[0]) else ""
+        )
+        raise InputError(f"{shown} is not a name{hint}")
     return tuple(part.strip() for text in texts for part in text.split(",") if part.strip())
 
 

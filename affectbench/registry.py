@@ -9,7 +9,7 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
 
-from affectbench.errors import AffectBenchError, UnknownNameError, hint
+from affectbench.errors import AffectBenchError, InputError, UnknownNameError, hint
 
 T = TypeVar("T")
 
@@ -53,7 +53,8 @@ class Registry(Generic[T]):
         self.group = group
         self.noun = noun
         self._kind = kind
-        self._own = own or {}
+        self._own = dict(own or {})
+        self._added: dict[str, T] = {}
 
     @cached_property
     def _points(self) -> dict[str, EntryPoint]:
@@ -72,12 +73,27 @@ class Registry(Generic[T]):
                 )
         return found
 
+    def add(self, name: str, plugin: T) -> None:
+        """Make a plug-in known to this process, in place of an earlier one that was added so.
+
+        Raises InputError for the name of one that is installed.
+        """
+        if name in self._own or name in self._points:
+            raise InputError(
+                f"{self.noun} '{name}' is installed; give the one of the file another name"
+            )
+        self._added[name] = plugin
+
+    def forget_added(self) -> None:
+        """Forget every plug-in that was added."""
+        self._added.clear()
+
     def names(self) -> tuple[str, ...]:
         """Return all known names, sorted."""
-        return tuple(sorted({*self._own, *self._points}))
+        return tuple(sorted({*self._own, *self._points, *self._added}))
 
     def __contains__(self, name: object) -> bool:
-        return name in self._own or name in self._points
+        return name in self._own or name in self._points or name in self._added
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names())
@@ -91,6 +107,8 @@ class Registry(Generic[T]):
         points = self._points  # first of all, since this raises for duplicate names
         if name in self._own:
             return self._own[name]
+        if name in self._added:
+            return self._added[name]
         if name not in points:
             raise UnknownNameError(self._unknown(name))
         point = points[name]

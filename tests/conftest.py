@@ -18,6 +18,8 @@ from PIL import Image
 from tiny_models import write_esrgan
 
 from affectbench.cli.main import main
+from affectbench.judges import JUDGES
+from affectbench.metrics import METRICS
 from affectbench.run.batches import Batches
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,6 +32,14 @@ def shared() -> Path:
     if not (folder / "data").is_dir():
         pytest.skip("AFFECTBENCH_SHARED is not there")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def only_what_is_installed() -> Iterator[None]:
+    """Forget the metrics and judges of files (`python:FILE:NAME`) that a test made known."""
+    yield
+    for registry in (METRICS, JUDGES):
+        registry.forget_added()
 
 
 @pytest.fixture

@@ -13,8 +13,9 @@ import torch
 from safetensors.torch import save_file
 from tiny_models import UP, write_code
 
-from affectbench.adapters import load_model, origins, prefix
+from affectbench.adapters import load_model, prefix
 from affectbench.errors import InputError
+from affectbench.local_code import origins
 from affectbench.types import ModelSpec
 
 BIG = UP.format(2)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from conftest import ROOT, affectbench_here, pattern
 from PIL import Image
 
@@ -293,6 +294,8 @@ def test_a_long_name_of_a_row_is_only_a_name(toy_faces: Path, tmp_path: Path) ->
         {"metrics": ["psnr"], "scale": np.int64(8), "hr_size": np.int32(64)},
         {"metrics": ["psnr"], "seed": np.uint8(1), "limit": np.int16(8)},
         {"metrics": ["psnr"], "batch_size": np.array(3), "save_images": np.bool_(False)},
+        {"metrics": "psnr", "scale": 8.0, "seed": np.float32(1), "limit": torch.tensor(8.0)},
+        {"metrics": ["ecm", "psnr"], "judges": "mini-xception"},
         {"metrics": ["ecm", "psnr"], "judges": "mini-xception,face-api"},
     ],
 )
@@ -306,7 +309,10 @@ def test_arguments_of_other_types(toy_faces: Path, tmp_path: Path, options: dict
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"scale": 8.0}, "--scale 8.0: has to be a whole number"),
+        ({"scale": 8.5}, "--scale 8.5: has to be a whole number"),
+        ({"scale": np.float64("inf")}, r"--scale .*inf.*: has to be a whole number"),
+        ({"scale": np.bool_(True)}, "--scale .*True.*: has to be a whole number"),
+        ({"scale": np.array([8, 8])}, "--scale .*: has to be a whole number"),
         ({"seed": "1"}, "--seed '1'"),
         ({"seed": -1}, "--seed -1"),
         ({"seed": 2**64}, "--seed 18446744073709551616"),

@@ -139,10 +139,69 @@ def test_arrays_of_another_shape(shape):
         as_batch(np.zeros(shape, np.uint8))
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.int64, np.uint16])
-def test_arrays_that_are_not_uint8(dtype):
-    with pytest.raises(InputError, match="uint8"):
+@pytest.mark.parametrize("dtype", [np.int8, np.int64, np.uint16, bool])
+def test_arrays_that_are_neither_floats_nor_uint8(dtype):
+    with pytest.raises(InputError, match=r"arrays are uint8, or floats in \[0, 1\]"):
         as_batch(np.zeros((4, 4, 3), dtype))
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", ">f4", "g"])
+def test_float_arrays_are_the_image(pixels, dtype):
+    floats = (pixels / 255).astype(dtype)
+    assert torch.equal(as_levels(floats), stack([pixels]))
+    assert torch.equal(as_levels(floats[None, ::-1]), stack([pixels[::-1]]))
+
+
+def test_half_precision_arrays_are_rounded():
+    assert as_levels(np.full((4, 4, 3), 0.5, np.float16)).eq(128).all()
+
+
+@pytest.mark.parametrize("make", [torch.tensor, np.array])
+@pytest.mark.parametrize("beyond", [1.0000002, 1 + 0.9e-3 / 255, -0.9e-3 / 255])
+def test_rounding_errors_are_no_overshoot(make, beyond):
+    image = make(np.full((1, 3, 3, 3), beyond, np.float32))
+    found = as_batch(image)
+    assert found.eq(round(beyond)).all()
+    assert as_levels(image).eq(255 * round(beyond)).all()
+
+
+@pytest.mark.parametrize("beyond", [1 + 1.2e-3 / 255, -1.2e-3 / 255])
+def test_more_than_rounding_errors_is_refused(beyond):
+    for image in (torch.full((1, 3, 3, 3), beyond), np.full((1, 3, 3, 3), beyond)):
+        with pytest.raises(InputError, match=r"^sr: values lie in .*not in \[0, 1\]"):
+            as_batch(image, "sr")
+
+
+def test_an_enlarged_white_face_is_white():
+    white = torch.ones(1, 3, 16, 16)
+    large = torch.nn.functional.interpolate(white, scale_factor=8, mode="bicubic", antialias=True)
+    assert large.max() > 1
+    assert as_levels(large).eq(255).all()
+
+
+def test_the_gradient_passes_rounding_errors():
+    image = torch.tensor([0.5, 1.0000002, 0.25]).reshape(3, 1, 1).requires_grad_()
+    as_batch(image).sum().backward()
+    assert image.grad[0] == image.grad[2] == 1
+
+
+@pytest.mark.parametrize(
+    ("image", "says"),
+    [
+        (torch.zeros(2, 1, 4, 4), "it is grey, and faces are RGB"),
+        (torch.zeros(4, 4), "it is grey"),
+        (np.zeros((4, 4), np.uint8), "it is grey"),
+        (np.zeros((2, 4, 4, 1)), "it is grey"),
+        (torch.zeros(1, 4, 4, 3), r"on another axis: movedim\(-1, -3\)"),
+        (np.zeros((3, 4, 4)), r"on another axis: numpy.moveaxis\(array, -3, -1\)"),
+        (torch.zeros(1, 4, 5, 5), "an alpha channel has to be left out"),
+        (np.zeros((5, 5, 4)), "an alpha channel has to be left out"),
+        (torch.full((1, 3, 4, 4), 255.0), r"\(by 1 / 255\?\)"),
+    ],
+)
+def test_the_remedy_is_said(image, says):
+    with pytest.raises(InputError, match=rf"^hr: .*{says}"):
+        as_batch(image, "hr")
 
 
 def test_what_is_not_an_image():

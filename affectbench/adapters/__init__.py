@@ -9,10 +9,10 @@ from __future__ import annotations
 import threading
 import unicodedata
 from collections import Counter
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from affectbench.adapters.checkpoint import CHECKPOINT
 from affectbench.adapters.containment import contained
@@ -28,18 +28,23 @@ from affectbench.adapters.syntax import (
     split_options,
     without_options,
 )
+from affectbench.adapters.torchscript import TORCHSCRIPT
 from affectbench.arguments import is_file, is_folder, usable_path
 from affectbench.devices import usable_device
 from affectbench.errors import AffectBenchError, InputError, UnknownNameError, WeightsError, closest
 from affectbench.registry import Late, Registry
 from affectbench.texts import printable
-from affectbench.types import Model, ModelPlugin, ModelSpec, StoredResults
+from affectbench.types import Model, ModelPlugin, ModelSpec, StoredResults, content_id
 
 if TYPE_CHECKING:
     import torch
 
-PREFIXES = {a.prefix: a for a in (CHECKPOINT, ONNX, PYTHON, IMAGES)}
+PREFIXES = {a.prefix: a for a in (CHECKPOINT, ONNX, TORCHSCRIPT, PYTHON, IMAGES)}
 
+OBJECT = "object"
+"""The kind of a model that is a Python object: see `adapters.objects`."""
+
+_load_held = Late("affectbench.adapters.held:load_held")
 _load_isolated = Late("affectbench.adapters.isolation:load_isolated")
 
 MODELS: Registry[ModelPlugin] = Registry("affectbench.models", "model", ModelPlugin)
@@ -54,7 +59,8 @@ class ModelRequest:
 
     `argument` is the text it was parsed from; `label` names its row. `kind` is a prefix, or
     empty for a plug-in. `isolate` loads and runs it in its own process, and so does `timeout`:
-    the limit in seconds for loading it and for each batch.
+    the limit in seconds for loading it and for each batch. `held` is the model itself if it is an
+    object of this process, which can neither be isolated nor pickled.
     """
 
     argument: str
@@ -64,8 +70,14 @@ class ModelRequest:
     options: tuple[tuple[str, str], ...]
     isolate: bool = False
     timeout: float | None = None
+    held: Any = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
+        if self.held is not None and (self.isolate or self.timeout is not None):
+            raise InputError(
+                f"{self.label}: is an object of this process, and --isolate and --timeout need a "
+                "model that another process can load: write a factory, python:FILE:FACTORY"
+            )
         if self.timeout is not None and not 0 < self.timeout < threading.TIMEOUT_MAX:
             raise InputError(f"a timeout of {self.timeout:g} s: must be a number above 0")
 
@@ -83,6 +95,9 @@ class ModelRequest:
         be read or an option is unknown.
         """
         options = dict(self.options)
+        if self.kind == OBJECT:
+            made = content_id({"object": self.label})
+            return ModelSpec(self.label, None, made, revision_lacks="it could not be built")
         with contained(self.argument):
             if self.kind:
                 return PREFIXES[self.kind].describe(self.label, self.target, options)
@@ -92,7 +107,8 @@ class ModelRequest:
     @property
     def known_when_built(self) -> bool:
         """Whether the revision can be computed only from the built model."""
-        return self.kind == "python" and "revision" not in dict(self.options)
+        vouched_for = "revision" in dict(self.options)
+        return self.kind == OBJECT or (self.kind == "python" and not vouched_for)
 
     def load(
         self, scale: int, device: str | torch.device = "cpu", lr_size: int = LR_SIZE
@@ -107,11 +123,14 @@ class ModelRequest:
         if self._runs_apart:
             isolated: Model = _load_isolated(self.argument, scale, usable, lr_size, self.timeout)
             return isolated
-        with contained(self.argument):
+        with contained(self.argument if self.held is None else self.label):
             if self.kind:
                 spec = self.describe(scale)
                 loading = Loading(self.argument, self.target, options, spec, scale, lr_size)
-                model = PREFIXES[self.kind].load(loading, usable)
+                if self.kind == OBJECT:
+                    model: Model | StoredResults = _load_held(self.held, loading, usable)
+                else:
+                    model = PREFIXES[self.kind].load(loading, usable)
             else:
                 model = MODELS.load(self.target).load(scale, _without_name(options), usable)
             require_sound(model.spec, self.argument)
@@ -119,7 +138,7 @@ class ModelRequest:
 
     def remarks(self, dataset: str, faces: Collection[str]) -> list[str]:
         """Return remarks for the user before the model is run on a data set, one line each."""
-        if not self.kind:
+        if self.kind not in PREFIXES:
             return []
         return PREFIXES[self.kind].remarks(self.target, dict(self.options), dataset, faces)
 
@@ -143,14 +162,20 @@ def parse_models(text: str) -> list[ModelRequest]:
     if not pieces:
         raise InputError("no models: name at least one, such as bicubic")
     requests = [_parse_piece(piece, alone=len(pieces) == 1) for piece in pieces]
+    require_distinct(requests)
+    return requests
+
+
+def require_distinct(requests: Sequence[ModelRequest]) -> None:
+    """Raise InputError if two models would have the same row name."""
     labels = [unicodedata.normalize("NFC", request.label) for request in requests]
     label, count = Counter(labels).most_common(1)[0]
     if count > 1:
-        twins = " and ".join(
-            r.argument for r, own in zip(requests, labels, strict=True) if own == label
-        )
-        raise InputError(f"{twins} would both be called '{label}'; add @name=LABEL to one of them")
-    return requests
+        alike = [r for r, own in zip(requests, labels, strict=True) if own == label]
+        twins = " and ".join(r.argument for r in alike)
+        held = any(r.held is not None for r in alike)
+        remedy = "name them: {'NAME': model}" if held else "add @name=LABEL to one of them"
+        raise InputError(f"{twins} would both be called '{label}'; {remedy}")
 
 
 def parse_model(argument: str) -> ModelRequest:
@@ -169,6 +194,11 @@ def parse_model(argument: str) -> ModelRequest:
             require_file(options["weights"])
         stem = adapter.check(target)
         return _request(argument, options.get("name", stem), kind, target, options)
+    if kind == OBJECT:
+        raise InputError(
+            f"{argument}: was an object of another Python process; name a model that can be loaded "
+            "again, such as python:FILE:FACTORY"
+        )
     if head not in MODELS:
         _refuse_unknown(head)
     return _request(argument, options.get("name", head), "", head, options)
@@ -225,6 +255,9 @@ def _title(name: str) -> str:
         return f"cannot be used: {error}"
 
 
+_KINDS = {".onnx": "onnx", ".py": "python", ".ts": "torchscript", ".jit": "torchscript"}
+
+
 def _refuse_unknown(head: str) -> NoReturn:
     prefix, colon, target = head.partition(":")
     if head in BASELINES:
@@ -232,7 +265,7 @@ def _refuse_unknown(head: str) -> NoReturn:
     elif is_folder(head):
         hint = f"it is a folder: did you mean 'images:{head}'?"
     elif is_file(head):
-        kind = {".onnx": "onnx", ".py": "python"}.get(Path(head).suffix.lower(), "checkpoint")
+        kind = _KINDS.get(Path(head).suffix.lower(), "checkpoint")
         factory = ":FACTORY" if kind == "python" else ""
         hint = f"it is a file: did you mean '{kind}:{head}{factory}'?"
     elif colon:

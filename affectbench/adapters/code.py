@@ -13,7 +13,7 @@ from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-from affectbench.adapters.origins import LOCAL, module_origin, named_origin
+from affectbench.local_code.origins import LOCAL, module_origin, named_origin
 
 PURE_MODULES = frozenset(
     [

@@ -72,6 +72,11 @@ class UserModel:
         self._watched = not spec.revision_lacks
 
     @property
+    def adapted(self) -> AdaptedNetwork:
+        """The model without what watches its calls."""
+        return self._adapted
+
+    @property
     def network(self) -> Any:
         """What the factory returned."""
         return self._adapted.network

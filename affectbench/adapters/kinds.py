@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from affectbench.adapters.origins import LOCAL, Origin, module_origin, origin_of
+from affectbench.local_code.origins import LOCAL, Origin, module_origin, origin_of
 
 CLASS_NOISE = frozenset(
     [

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from affectbench.arguments import is_file, is_folder
 from affectbench.assets import sha256_of
 from affectbench.errors import InputError, WeightsError
+from affectbench.local_code.target import source_of, split_target
 from affectbench.types import Model, ModelSpec, StoredResults, content_id
 
 if TYPE_CHECKING:
@@ -126,6 +127,11 @@ def file_hash(path: str | Path) -> str:
         return sha256_of(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def source_content(target: str) -> dict[str, Any]:
+    """Return what is known of a `python:` model before its code is run."""
+    return {"source": file_hash(source_of(target)), "factory": split_target(target)[1]}
 
 
 def option_content(key: str, value: str) -> str:

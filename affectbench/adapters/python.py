@@ -11,8 +11,8 @@ model is not inspected.
 
 from __future__ import annotations
 
-from affectbench.adapters.prefix import PrefixAdapter
-from affectbench.adapters.python_target import SYNTAX, content_of, source_of
+from affectbench.adapters.prefix import PrefixAdapter, source_content
+from affectbench.local_code.target import SYNTAX, source_of
 from affectbench.registry import Late
 
 
@@ -26,7 +26,7 @@ PYTHON = PrefixAdapter(
     title="a factory in a Python file or module (its code is run); other options go to it",
     options=("then", "revision"),
     check=_check,
-    content=content_of,
+    content=source_content,
     covers="source file",
     lacks="what the loaded model holds and reads",
     load=Late("affectbench.adapters.user_code:load_user_model"),

@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from affectbench.adapters.origins import Origin, file_origin, is_installed, origin_of
 from affectbench.assets import sha256_of
+from affectbench.local_code.origins import Origin, file_origin, is_installed, origin_of
 
 Signature = tuple[int, ...] | None
 """File metadata that change whenever the content does; None if there is no file."""

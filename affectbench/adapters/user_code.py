@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -18,12 +14,13 @@ import torch
 from affectbench.adapters.adapted import AdaptedNetwork, network_for
 from affectbench.adapters.declared import declared, require_sound
 from affectbench.adapters.identity import Built, identified
-from affectbench.adapters.origins import local_sources
-from affectbench.adapters.prefix import COMMON_OPTIONS, Loading, option_content
-from affectbench.adapters.python_target import content_of, is_file, source_of, split_target
+from affectbench.adapters.prefix import COMMON_OPTIONS, Loading, option_content, source_content
 from affectbench.adapters.reads import Reads, watching
 from affectbench.adapters.syntax import kernel_option, require_known, require_scale
 from affectbench.errors import InputError, ModelError
+from affectbench.local_code.importing import import_file, without_traces
+from affectbench.local_code.origins import local_sources
+from affectbench.local_code.target import is_file, source_of, split_target
 from affectbench.types import Model
 
 
@@ -31,7 +28,7 @@ def load_user_model(loading: Loading, device: torch.device) -> Model:
     """Run the user's factory, and return its model adapted to the declared spec."""
     if "revision" in loading.options:
         return _build(loading, device).adapted
-    source = {"adapter": "python", **content_of(loading.target)}
+    source = {"adapter": "python", **source_content(loading.target)}
     options = {k: v for k, v in loading.options.items() if k != "name"}
     source["options"] = {k: option_content(k, v) for k, v in sorted(options.items())}
     aliases = {
@@ -48,10 +45,10 @@ def _build(loading: Loading, device: torch.device) -> Built:
     source = source_of(loading.target) if is_file(home) else None
     then = kernel_option(loading.options, loading.argument)
     reads, known = Reads(), set(sys.modules)
-    with _without_traces(source):
+    with without_traces(source):
         text = source.read_bytes() if source else b""
         with watching(reads, calling=False):
-            module = _import_file(source, text) if source else importlib.import_module(home)
+            module = import_file(source, text) if source else importlib.import_module(home)
             factory = getattr(module, name, None)
             if not callable(factory):
                 raise InputError(f"{loading.argument}: {home} has no function '{name}'")
@@ -69,44 +66,6 @@ def _build(loading: Loading, device: torch.device) -> Built:
         if spec.scale != loading.scale:
             spec = replace(spec, note=f"{spec.note}, then {then}".lstrip(", "))
     return Built(AdaptedNetwork(network, spec, loading.scale, then), reads, sources)
-
-
-@contextmanager
-def _without_traces(source: Path | None) -> Iterator[None]:
-    """Let a file import its neighbours, without leaving .pyc files or modules behind."""
-    wrote, known, path = sys.dont_write_bytecode, set(sys.modules), list(sys.path)
-    if source is not None:
-        sys.dont_write_bytecode = True
-        sys.path.insert(0, str(source.resolve().parent))
-    try:
-        yield
-    finally:
-        sys.dont_write_bytecode = wrote
-        if source is not None:
-            sys.path[:] = path
-            _forget_neighbours(source.resolve().parent, known)
-
-
-def _forget_neighbours(folder: Path, known: set[str]) -> None:
-    """Unload the folder's modules: another file's `import network` must not find its network.py."""
-    for name in set(sys.modules) - known:
-        top = name.partition(".")[0]
-        origin = getattr(sys.modules[name], "__file__", None)
-        if top in known or origin is None:
-            continue
-        found = Path(origin).resolve()
-        if found == folder / f"{top}.py" or folder / top in found.parents:
-            del sys.modules[name]
-
-
-def _import_file(source: Path, text: bytes) -> ModuleType:
-    """Import a file as a module with a unique name, compiled in memory."""
-    digest = hashlib.sha256(str(source.resolve()).encode() + text).hexdigest()[:16]
-    module = ModuleType(f"affectbench_user_{digest}")
-    module.__file__ = str(source)
-    sys.modules[module.__name__] = module  # dataclasses look up the module of a class
-    exec(compile(text, str(source), "exec", dont_inherit=True), module.__dict__)
-    return module
 
 
 def _arguments(

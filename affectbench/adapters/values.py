@@ -28,8 +28,8 @@ import torch
 
 from affectbench.adapters import kinds
 from affectbench.adapters.code import names_in, references, refusal, source_code
-from affectbench.adapters.origins import LOCAL, Origin, module_origin, named_origin
 from affectbench.adapters.script import script_parts
+from affectbench.local_code.origins import LOCAL, Origin, module_origin, named_origin
 
 _TYPING = (types.GenericAlias, types.UnionType)
 _TORCH_NAMES = (torch.dtype, torch.device, torch.layout, torch.memory_format, torch.finfo)

@@ -121,7 +121,8 @@ def _programs(path: Path) -> list[bytes]:
         entries = archive.infolist()
         names = {entry.filename for entry in entries}
         if any(name.endswith("constants.pkl") for name in names):
-            raise WeightsError(_refused(path, "a TorchScript program"))
+            program = _refused(path, "a TorchScript program")
+            raise WeightsError(f"{program}; or run the program: torchscript:{path}")
         stored = all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)
         size = sum(entry.file_size for entry in entries)
         if not stored or len(names) < len(entries) or size > path.stat().st_size or archive.comment:

@@ -40,8 +40,8 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
         "--models",
         required=True,
         metavar="MODEL,...",
-        help="names, checkpoint:PATH, onnx:PATH, python:FILE:FACTORY, images:DIR; see "
-        "`affectbench models`",
+        help="names, checkpoint:PATH, onnx:PATH, torchscript:PATH, python:FILE:FACTORY, "
+        "images:DIR; see `affectbench models`",
     )
     parser.add_argument(
         "--datasets",

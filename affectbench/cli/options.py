@@ -113,7 +113,7 @@ def add_measuring(parser: argparse.ArgumentParser) -> None:
         type=comma_list,
         default=DEFAULT_METRICS,
         metavar="NAME,...",
-        help="metrics, groups of them, or all; see `affectbench metrics` "
+        help="metrics, groups of them, or all; see `affectbench metrics`; or python:FILE:NAME "
         f"(default: {','.join(DEFAULT_METRICS)})",
     )
     parser.add_argument("--convention", default="rgb", help="PSNR and SSIM rules (default: rgb)")
@@ -129,7 +129,8 @@ def add_measuring(parser: argparse.ArgumentParser) -> None:
         type=comma_list,
         default=(),
         metavar="NAME,...",
-        help="the first is the headline judge; `panel`: all that come with the library",
+        help="the first is the headline judge; `panel`: all that come with the library; or "
+        "python:FILE:NAME",
     )
     parser.add_argument("--scale", type=int, default=8, help="2, 4, 8 or 16 (default: 8)")
     parser.add_argument("--batch-size", type=int, default=32, metavar="N")

@@ -15,7 +15,7 @@ from affectbench.cli.output import is_terminal, note, say, say_json, say_rendere
 from affectbench.texts import printable
 
 if TYPE_CHECKING:
-    from affectbench.api import Comparison
+    from affectbench.comparison import Comparison
     from affectbench.results.frame import Frame
     from affectbench.results.gates import Limit
 

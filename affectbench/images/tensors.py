@@ -17,9 +17,13 @@ from affectbench.images.resizing import Method, enlarge
 
 OneImage: TypeAlias = "torch.Tensor | np.ndarray[Any, Any] | Image.Image | str | os.PathLike[str]"
 ImageLike: TypeAlias = "OneImage | Sequence[OneImage]"
-"""One image or a batch: tensor (3, H, W) or (N, 3, H, W), uint8 or floats in [0, 1]; uint8 array
-(H, W, 3) or (N, H, W, 3); a Pillow image; the path of an image file; or a list of these, all of one
+"""One image or a batch: tensor (3, H, W) or (N, 3, H, W) or array (H, W, 3) or (N, H, W, 3), uint8
+or floats in [0, 1]; a Pillow image; the path of an image file; or a list of these, all of one
 size."""
+
+TOLERANCE = 1e-3 / 255
+"""How far floats may lie outside [0, 1] by rounding: a thousandth of an 8-bit level. They are
+clamped, which no 8-bit value can notice."""
 
 CHUNK_VALUES = 1 << 18
 """Values that `quantise` converts together: intermediate results then stay in the cache."""
@@ -30,8 +34,9 @@ BITS_OF_1 = 0x3F800000
 def as_batch(image: ImageLike, name: str = "image") -> torch.Tensor:
     """Convert any accepted image or batch to a float32 tensor (N, 3, H, W) in [0, 1].
 
-    Float tensors keep their gradient. Nothing is clamped, scaled or broadcast: a value outside
-    [0, 1], a NaN or another shape raises an InputError whose message starts with `name`.
+    Float tensors keep their gradient. Nothing is scaled or broadcast, and nothing is clamped but
+    rounding errors up to `TOLERANCE`: a value further outside [0, 1], a NaN or another shape raises
+    an InputError whose message starts with `name`.
     """
     batch = checked(image, name)
     return unit_range(batch.contiguous()) if batch.dtype == torch.uint8 else batch
@@ -79,7 +84,7 @@ def checked(image: ImageLike, name: str = "image") -> torch.Tensor:
         return _from_list([checked(one, f"{name}[{i}]") for i, one in enumerate(image)], name)
     raise InputError(
         f"{name}: a {type(image).__name__} is not an image; pass a tensor (N, 3, H, W), uint8 or "
-        "floats in [0, 1], a uint8 array (N, H, W, 3), a Pillow image or a path"
+        "floats in [0, 1], such an array (N, H, W, 3), a Pillow image or a path"
     )
 
 
@@ -184,21 +189,38 @@ def _from_tensor(image: torch.Tensor, name: str) -> torch.Tensor:
     if batch.ndim != 4 or batch.shape[1] != 3 or batch.numel() == 0:
         raise InputError(
             f"{name}: the tensor has the shape {tuple(image.shape)}; (3, H, W) or (N, 3, H, W) "
-            "is needed, and nothing in it may be empty"
+            f"is needed, and nothing in it may be empty{_shape_hint(image.shape, -3)}"
         )
-    if batch.dtype == torch.uint8:
-        return batch
+    return batch if batch.dtype == torch.uint8 else _unit_floats(batch, name, "tensor")
+
+
+def _unit_floats(batch: torch.Tensor, name: str, kind: str) -> torch.Tensor:
+    """Return floats as float32 in [0, 1]; raise InputError if they lie elsewhere."""
     if _is_in_unit_range(batch.detach()):
         return batch.to(torch.float32)
     low, high = (float(v) for v in torch.aminmax(batch.detach()))
     if not (np.isfinite(low) and np.isfinite(high)):
-        raise InputError(f"{name}: the tensor holds NaN or infinite values")
-    if low < 0.0 or high > 1.0:
+        raise InputError(f"{name}: the {kind} holds NaN or infinite values")
+    if low < -TOLERANCE or high > 1.0 + TOLERANCE:
         raise InputError(
-            f"{name}: values lie in [{low:.4g}, {high:.4g}], not in [0, 1]; scale them, and clamp "
-            "a network's overshoot, before measuring"
+            f"{name}: values lie in [{low:.7g}, {high:.7g}], not in [0, 1]; scale them"
+            f"{' (by 1 / 255?)' if high > 2.0 and low >= 0.0 else ''}, and clamp a network's "
+            "overshoot, before measuring"
         )
-    return batch.to(torch.float32)
+    exact = batch.to(torch.float32)
+    return exact.clamp(0.0, 1.0) if low < 0.0 or high > 1.0 else exact
+
+
+def _shape_hint(shape: Sequence[int], channels: int) -> str:
+    """Return a remedy for images of another layout, whose channels should be on that axis."""
+    other = -1 if channels == -3 else -3
+    if len(shape) == 2 or (len(shape) in (3, 4) and shape[channels] == 1):
+        return "; it is grey, and faces are RGB: give it three equal channels"
+    if len(shape) in (3, 4) and shape[channels] in (2, 4) and shape[other] != 3:
+        return "; an alpha channel has to be left out"
+    if len(shape) in (3, 4) and shape[other] == 3:
+        return f"; its channels are on another axis: movedim({other}, {channels})"
+    return ""
 
 
 def _is_in_unit_range(batch: torch.Tensor) -> bool:
@@ -213,12 +235,18 @@ def _is_in_unit_range(batch: torch.Tensor) -> bool:
 def _from_array(array: np.ndarray[Any, Any], name: str) -> torch.Tensor:
     batch = array[None] if array.ndim == 3 else array
     if batch.ndim != 4 or batch.shape[-1] != 3 or batch.size == 0:
+        hint = _shape_hint(array.shape, -1).replace("movedim(", "numpy.moveaxis(array, ")
         raise InputError(
-            f"{name}: the array has the shape {array.shape}; (H, W, 3) or (N, H, W, 3) is needed"
+            f"{name}: the array has the shape {array.shape}; (H, W, 3) or (N, H, W, 3) is "
+            f"needed{hint}"
         )
+    if batch.dtype.kind == "f":
+        plain = np.array(batch, np.float32 if batch.itemsize <= 4 else np.float64)
+        planes = torch.from_numpy(plain).permute(0, 3, 1, 2)
+        return _unit_floats(planes, name, "array").contiguous()
     if batch.dtype != np.uint8:
         raise InputError(
-            f"{name}: the array is {batch.dtype}; arrays are uint8 (floats go in as tensors)"
+            f"{name}: the array is {batch.dtype}; arrays are uint8, or floats in [0, 1]"
         )
     return _view(batch)
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
+from affectbench.local_code.plugins import is_local
 from affectbench.metrics.assets import require_extras
+from affectbench.metrics.local import local_metric
 from affectbench.registry import Registry
 from affectbench.types import MetricPlugin, MetricSpec
 
@@ -25,6 +27,18 @@ def metric_plugin(name: str) -> MetricPlugin:
     """
     plugin = METRICS.load(name)
     return replace(plugin, require=partial(_require, plugin)) if plugin.spec.extras else plugin
+
+
+def registered(name: str) -> str:
+    """Return the name of a metric; that of a file, `python:FILE:NAME`, is imported and made known.
+
+    Raises InputError for a file that cannot be used, or whose metric has the name of another.
+    """
+    if not is_local(name):
+        return name
+    plugin = local_metric(name)
+    METRICS.add(plugin.spec.name, plugin)
+    return plugin.spec.name
 
 
 def _require(plugin: MetricPlugin) -> None:

@@ -14,7 +14,7 @@ from affectbench.aggregate import macro_classes
 from affectbench.errors import InputError
 from affectbench.faces.regions import crop, face_box
 from affectbench.images.tensors import ImageLike, as_batch, as_pair, require_same_shape, unit_range
-from affectbench.judges import DEFAULT_JUDGE, load_judge
+from affectbench.judges import DEFAULT_JUDGE, JudgeLike, load_judge
 from affectbench.metrics.ecm import (
     ALPHA,
     Distance,
@@ -25,7 +25,7 @@ from affectbench.metrics.ecm import (
     smoothed_ecm,
 )
 from affectbench.stats import Interval, bca_interval, set_mean, shared_rng
-from affectbench.types import Columns, Judge
+from affectbench.types import Columns
 
 FRAME_COLUMNS = (
     "ecm",
@@ -112,7 +112,7 @@ class EmotionConsistencyResult:
 def emotion_consistency(
     sr: ImageLike,
     hr: ImageLike,
-    judge: Judge | str = DEFAULT_JUDGE,
+    judge: JudgeLike = DEFAULT_JUDGE,
     *,
     alpha: float = ALPHA,
     distance: Distance = "hellinger",
@@ -131,11 +131,13 @@ def emotion_consistency(
 
     Args:
         sr: Super-resolved faces: one image or a batch, see `affectbench.images.tensors.ImageLike`
-            (tensors, uint8 or floats in [0, 1]; uint8 arrays, Pillow images, paths, or a list of
+            (tensors and arrays, uint8 or floats in [0, 1]; Pillow images, paths, or a list of
             these). Floats are rounded to 8 bits, as for every metric, so that a batch in memory
             scores the same as its image files.
         hr: The references, of the same shape.
-        judge: The name of a judge, or a loaded judge on the same device as the images.
+        judge: The name of a judge, a loaded judge on the same device as the images, or a module
+            or function from face crops (N, 3, H, W) in [0, 1] to logits (N, K): see
+            `affectbench.judges.held` for what it may say of itself.
         framing: How the faces are framed: `centre` takes the central 70 % of both images, `whole`
             the full images (already face crops); for other names see `affectbench.faces.regions`.
             If the images come from a data set with its own framing, prefer that to `centre`. The
@@ -155,21 +157,21 @@ def emotion_consistency(
     name = definition(alpha, distance)
     face_box(framing)
     sr_faces, hr_faces = as_pair(sr, hr)
-    judge = _loaded(judge, sr_faces.device)
+    loaded = load_judge(judge, sr_faces.device)
     parts = ecm_parts(
-        face_logits(judge, unit_range(hr_faces), framing),
-        face_logits(judge, unit_range(sr_faces), framing),
+        face_logits(loaded, unit_range(hr_faces), framing),
+        face_logits(loaded, unit_range(sr_faces), framing),
         alpha,
         distance,
     )
-    columns = part_columns(parts, judge.classes)
-    return EmotionConsistencyResult(columns, judge.spec.name, name, framing, seed)
+    columns = part_columns(parts, loaded.classes)
+    return EmotionConsistencyResult(columns, loaded.spec.name, name, framing, seed)
 
 
 def emotion_consistency_loss(
     sr: torch.Tensor,
     hr: ImageLike,
-    judge: Judge | str,
+    judge: JudgeLike,
     *,
     alpha: float = ALPHA,
     framing: str = "centre",
@@ -185,7 +187,8 @@ def emotion_consistency_loss(
     `sr` may lie outside [0, 1], as network outputs do during training: values are neither clamped
     nor rounded to 8 bits, which would stop the gradient. While `sr` requires a gradient, NaN
     passes through, so that a gradient scaler can skip the step. `hr` must lie in [0, 1]. Load the
-    judge once with `load_judge`, on the device of `sr`: passing a name reloads it in every call.
+    judge once with `load_judge`, on the device of `sr`: passing a name reloads it in every call,
+    and a module is copied in every call.
 
     Returns a scalar, or shape (N,) with `reduction="none"`. Range and direction are those of
     `emotion_consistency`.
@@ -206,25 +209,20 @@ def emotion_consistency_loss(
         raise InputError(f"unknown reduction '{reduction}'; known: mean, sum, none")
     faces, references = _trainable(sr), as_batch(hr, "hr").to(sr.device)
     require_same_shape(faces, references)
-    judge = _loaded(judge, sr.device)
-    if not judge.spec.differentiable:
+    loaded = load_judge(judge, sr.device)
+    if not loaded.spec.differentiable:
         raise InputError(
-            f"judge '{judge.spec.name}' gives no gradients, so nothing can be trained with it; "
+            f"judge '{loaded.spec.name}' gives no gradients, so nothing can be trained with it; "
             f"take another one, for example '{DEFAULT_JUDGE}'"
         )
     with torch.autocast(sr.device.type, enabled=False):
         with torch.no_grad():
-            logits_hr = judge.logits(crop(references, framing)).float()
-        logits_sr = judge.logits(crop(faces, framing)).float()
+            logits_hr = loaded.logits(crop(references, framing)).float()
+        logits_sr = loaded.logits(crop(faces, framing)).float()
         values = smoothed_ecm(logits_hr, logits_sr, alpha)
     if reduction == "none":
         return values
     return values.mean() if reduction == "mean" else values.sum()
-
-
-def _loaded(judge: Judge | str, device: torch.device) -> Judge:
-    """Return the judge itself, or load the one with that name onto a device."""
-    return load_judge(judge, device) if isinstance(judge, str) else judge
 
 
 def _trainable(sr: torch.Tensor) -> torch.Tensor:

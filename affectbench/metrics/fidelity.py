@@ -63,7 +63,7 @@ def psnr(sr: ImageLike, hr: ImageLike, convention: str = "rgb", scale: int = 8) 
 
     PSNR = 10 log10(255^2 / MSE), with the MSE over the pixels and channels of one image. It is
     infinite for identical images. `sr` and `hr` are images or batches of the same shape, in any
-    form that `images.tensors.as_batch` accepts (tensors, uint8 or floats in [0, 1]; uint8 arrays,
+    form that `images.tensors.as_batch` accepts (tensors and arrays, uint8 or floats in [0, 1];
     Pillow images, paths). Floats are first rounded to 8 bits by the rule of
     `images.tensors.quantise`, so there is no gradient. `scale` determines the border of conventions
     such as `mmagic`. Returns float64 (N,).

@@ -17,7 +17,7 @@ from affectbench.errors import (
     UnknownNameError,
     hint,
 )
-from affectbench.metrics import METRICS, metric_plugin
+from affectbench.metrics import METRICS, metric_plugin, registered
 from affectbench.registry import PluginError
 from affectbench.types import MetricSpec, as_json
 
@@ -52,6 +52,7 @@ def expand_metrics(names: Sequence[str]) -> tuple[AskedMetric, ...]:
     must stand `beside` a metric follow it as members of its group. Raises UnknownNameError, with a
     suggestion, and InputError for a metric that is named twice or if there is nothing to compute.
     """
+    names = [registered(name) for name in names]
     named = [name for name in names if name in METRICS]
     twice = next((name for name in named if named.count(name) > 1), None)
     if twice:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
@@ -10,41 +10,15 @@ import torch.distributed as dist
 from affectbench.aggregate import MIN_CLASS_FACES
 from affectbench.faces.regions import face_box
 from affectbench.images.tensors import ImageLike, as_pair, unit_range
-from affectbench.judges import DEFAULT_JUDGE, judge_spec, load_judge
+from affectbench.judges import DEFAULT_JUDGE, JudgeLike, is_judge, judge_spec, load_judge
+from affectbench.metrics.accumulating import IS_TORCHMETRICS, Metric, is_distributed
 from affectbench.metrics.ecm import ALPHA, Distance, definition, ecm_parts, face_logits
 from affectbench.types import Judge, content_id
 
-
-class SumMetric:
-    """The part of `torchmetrics.Metric` that `EmotionConsistency` needs, without torchmetrics."""
-
-    device = torch.device("cpu")
-
-    def add_state(self, name: str, default: torch.Tensor, dist_reduce_fx: Literal["sum"]) -> None:  # noqa: ARG002
-        """Register a tensor that `reset` restores and that is summed over processes."""
-        self._default = name, default
-        self.reset()
-
-    def reset(self) -> None:
-        """Reset all states."""
-        name, default = self._default
-        setattr(self, name, default.clone())
+_CPU = torch.device("cpu")
 
 
-if TYPE_CHECKING:
-    _Metric = SumMetric
-    _SYNCS_ITSELF = False
-else:
-    try:
-        from torchmetrics import Metric as _Metric
-
-        _SYNCS_ITSELF = True
-    except ImportError:
-        _Metric = SumMetric
-        _SYNCS_ITSELF = False
-
-
-class EmotionConsistency(_Metric):
+class EmotionConsistency(Metric):
     """ECM of a set of faces that arrives in batches: `update`, `compute`, `reset`.
 
     The arguments are those of `affectbench.emotion_consistency`. The state is three numbers per
@@ -70,7 +44,7 @@ class EmotionConsistency(_Metric):
 
     def __init__(
         self,
-        judge: Judge | str = DEFAULT_JUDGE,
+        judge: JudgeLike = DEFAULT_JUDGE,
         *,
         alpha: float = ALPHA,
         distance: Distance = "hellinger",
@@ -81,10 +55,10 @@ class EmotionConsistency(_Metric):
         self.definition = definition(alpha, distance)
         face_box(framing)
         self._alpha, self._distance, self._framing = alpha, distance, framing
-        spec = judge_spec(judge) if isinstance(judge, str) else judge.spec
         # Kept in a tuple: as a submodule the judge would follow .train() and change its numbers.
         self._judge = (judge,)
         self._loaded: dict[torch.device, Judge] = {}
+        spec = judge_spec(judge) if isinstance(judge, str) else self._judge_on(_CPU).spec
         # The state's name distinguishes settings: MetricCollection merges metrics whose states have
         # equal names and equal values after the first batch, which can happen with two judges.
         identity = [self.definition, spec.name, spec.revision, framing]
@@ -106,10 +80,10 @@ class EmotionConsistency(_Metric):
         setattr(self, self._sums, getattr(self, self._sums) + batch.to(self.device))
 
     def _judge_on(self, device: torch.device) -> Judge:
-        """Return the judge itself, or load the named one onto the device of the images."""
+        """Return the judge itself, or load a name or module onto the device of the images."""
         (judge,) = self._judge
-        if not isinstance(judge, str):
-            return judge
+        if is_judge(judge):
+            return cast(Judge, judge)
         if device not in self._loaded:
             self._loaded[device] = load_judge(judge, device)
         return self._loaded[device]
@@ -122,7 +96,7 @@ class EmotionConsistency(_Metric):
         which the judge sees the same label.
         """
         sums = getattr(self, self._sums)
-        if not _SYNCS_ITSELF:
+        if not IS_TORCHMETRICS and not self._alone:
             sums = _over_processes(sums)
         faces, ecm, agreement = sums.T
         means = ecm / faces
@@ -138,7 +112,7 @@ class EmotionConsistency(_Metric):
 
 def _over_processes(sums: torch.Tensor) -> torch.Tensor:
     """Return the sum over all processes of `torch.distributed`, if there are several."""
-    if not (dist.is_available() and dist.is_initialized()):
+    if not is_distributed():
         return sums
     total = sums.clone() if dist.get_backend() != "nccl" else sums.cuda()
     dist.all_reduce(total)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import Any
 
-from affectbench.adapters.prefix import file_hash
 from affectbench.errors import InputError
 
 SYNTAX = "python:FILE_OR_MODULE:FACTORY"
@@ -41,8 +39,3 @@ def source_of(target: str) -> Path:
             f"python:{target}: there is no module '{home}' here; install it, or name the file"
         )
     return Path(found.origin)
-
-
-def content_of(target: str) -> dict[str, Any]:
-    """Return what is known of a model before its code is run."""
-    return {"source": file_hash(source_of(target)), "factory": split_target(target)[1]}
