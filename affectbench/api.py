@@ -12,11 +12,11 @@ from typing import Any, get_args
 import pandas as pd
 
 from affectbench.adapters import ModelRequest, parse_model, parse_models
-from affectbench.arguments import names, one_of, usable_path, whole
+from affectbench.arguments import DEFAULT_METRICS, names, one_of, usable_path, whole
+from affectbench.callbacks import Advance, Note
 from affectbench.errors import InputError
 from affectbench.faces.regions import CROP_VERSION, CROPS
 from affectbench.judges import DEFAULT_JUDGE, expand_judges
-from affectbench.metrics.selection import DEFAULT_METRICS
 from affectbench.report.render import write_tables
 from affectbench.report.table import wide_table
 from affectbench.results.boards import board_folders
@@ -28,7 +28,6 @@ from affectbench.run.earlier import earlier_rows
 from affectbench.run.given import given_folders
 from affectbench.run.plan import RunRequest
 from affectbench.run.session import Outcome, Rerun, run_comparison
-from affectbench.telling import Advance, Note
 from affectbench.texts import printable
 from affectbench.types import Kernel, Role, TestProtocol
 
@@ -280,11 +279,11 @@ def _run(
     request: RunRequest,
     out: Path | str | None,
     rerun: Rerun = "missing",
-    **telling: Any,
+    **callbacks: Any,
 ) -> Comparison:
     with _output(out) as given:
         folder = given.absolute()  # a model may change the working directory
-        outcome = run_comparison(request, given, rerun=rerun, **telling)
+        outcome = run_comparison(request, given, rerun=rerun, **callbacks)
         run = load_run(folder)
         frame = compared(run)
         if out is None:

@@ -27,14 +27,17 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
         "--html", type=path_option, metavar="FILE", help="the page (default: RUN_DIR/report.html)"
     )
     parser.add_argument(
-        "--figures", type=path_option, metavar="DIR", help="figures as PDF, PNG and SVG"
+        "--figures",
+        type=path_option,
+        metavar="DIR",
+        help="keep the figures here too, as PDF, PNG and SVG",
     )
     faces = parser.add_mutually_exclusive_group()
     faces.add_argument(
         "--faces",
         choices=("default", "all"),
         default="default",
-        help="pictures: the most telling ones in the page, or also all in a folder beside it",
+        help="pictures: the most informative ones in the page, or also all in a folder beside it",
     )
     faces.add_argument(
         "--no-faces",
