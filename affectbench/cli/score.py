@@ -35,7 +35,8 @@ _EXAMPLES = """\
   affectbench score --sr paper_results --hr ground_truth --as sfmnet
 
 A folder of results holds the images, or a folder for each set (DIR/celeba/). Results have the names
-of their originals, or one text in front of them or behind (0001_EDSR_x8.png), which is found and named.
+of their originals, or the same text in front of all of them (SR_0001.png) or behind
+(0001_EDSR_x8.png), which is found and named.
 """
 
 
