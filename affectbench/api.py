@@ -11,13 +11,13 @@ from typing import Any, get_args
 
 from affectbench.adapters import ModelRequest, parse_model
 from affectbench.adapters.objects import ModelLike, model_requests
-from affectbench.arguments import names, one_of, usable_path, whole
+from affectbench.arguments import DEFAULT_METRICS, names, one_of, usable_path, whole
+from affectbench.callbacks import Advance, Note
 from affectbench.comparison import Comparison, finished
 from affectbench.errors import InputError
 from affectbench.faces.regions import CROP_VERSION, CROPS
 from affectbench.judges import DEFAULT_JUDGE, expand_judges
 from affectbench.local_code.plugins import is_local
-from affectbench.metrics.selection import DEFAULT_METRICS
 from affectbench.report.render import write_tables
 from affectbench.results.boards import board_folders
 from affectbench.results.compare import compared
@@ -28,7 +28,6 @@ from affectbench.run.earlier import earlier_rows
 from affectbench.run.given import given_folders
 from affectbench.run.plan import RunRequest
 from affectbench.run.session import Rerun, run_comparison
-from affectbench.telling import Advance, Note
 from affectbench.texts import printable
 from affectbench.types import Kernel, TestProtocol
 
@@ -240,11 +239,11 @@ def _run(
     request: RunRequest,
     out: Path | str | None,
     rerun: Rerun = "missing",
-    **telling: Any,
+    **callbacks: Any,
 ) -> Comparison:
     with _output(out) as given:
         folder = given.absolute()  # a model may change the working directory
-        outcome = run_comparison(request, given, rerun=rerun, **telling)
+        outcome = run_comparison(request, given, rerun=rerun, **callbacks)
         run = load_run(folder)
         frame = compared(run)
         if out is None:

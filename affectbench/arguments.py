@@ -1,4 +1,4 @@
-"""Validation of arguments before any work starts: numbers, lists of names, paths."""
+"""Defaults of arguments, and their validation before any work starts: numbers, names, paths."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from typing import Any, SupportsIndex
 
 from affectbench.errors import InputError
 from affectbench.texts import printable
+
+DEFAULT_METRICS = ("ecm", "psnr", "ssim")
+"""The metrics of a run that asks for none. Here, since printing help must load nothing else."""
 
 LONGEST_NAME = 255
 LONGEST_PATH = 4095

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 
 from affectbench.adapters.global_state import portable_state
+from affectbench.callbacks import Advance, Note
 from affectbench.run.cluster import Cluster
 from affectbench.run.dispatch import Death, Finished, PoolWork
 from affectbench.run.folder import RunFolder
 from affectbench.run.plan import Cell, DatasetPlan
 from affectbench.run.rows import Row
 from affectbench.run.worker import Computed, Setup, Unit, Worker, versions
-from affectbench.telling import Advance, Note
 
 Dies = Callable[[Unit], bool]
 

@@ -392,16 +392,16 @@ def read_all(folder) -> dict:
 def test_training_lowers_the_loss_and_the_average_follows(faces, tmp_path, family, falls):
     job = replace(job_of(family, 40), plain_share=1.0, size=64)
     stage = replace(job.stage, learning_rate=3e-3, warmup_steps=5)
-    told = []
+    steps = []
     trainer = trainer_of(
         replace(job, stage=stage),
         faces,
         tmp_path / "run",
         pace=Pace(measure_faces=40),
-        advance=lambda *step: told.append(step),
+        advance=lambda *step: steps.append(step),
     )
     trainer.run()
-    assert told == [(f"{family}, base", 4 * step, 160) for step in range(1, 41)]
+    assert steps == [(f"{family}, base", 4 * step, 160) for step in range(1, 41)]
     rows = trainer.position.rows
     assert rows[-1][f"loss_{falls}"] < 0.6 * rows[0][f"loss_{falls}"]
     header = read_header(tmp_path / "run/weights.safetensors")

@@ -59,8 +59,8 @@ def test_a_folder_alone_is_the_data_set_and_its_framing_counts(
         more = ["--framing", framing] if framing else []
         given = ["compare", "--models", "bicubic", "--data", f"toy={toy_faces}", "--hr-size", "64"]
         assert main([*given, *more, "--out", str(out)]) == 0
-        told = f", framing {framing or 'unknown'}\n"
-        assert capsys.readouterr().out.partition(told)[0].startswith("toy: a folder of")
+        framing_line = f", framing {framing or 'unknown'}\n"
+        assert capsys.readouterr().out.partition(framing_line)[0].startswith("toy: a folder of")
         tables[framing] = pd.read_csv(out / "table.csv").iloc[0]
     assert {row.dataset for row in tables.values()} == {"toy"}
     assert len({row.ecm for row in tables.values()}) == 3

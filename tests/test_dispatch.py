@@ -133,12 +133,12 @@ def deadly(*numbers: int, times: int = 1, alone: bool = False) -> Any:
 
 def test_deaths_cost_nothing(tmp_path: Path, faces: Path, rows: str, pool: Any) -> None:
     local = run(faces, tmp_path / "local", rows, "local", metrics="psnr")
-    told: list[str] = []
+    messages: list[str] = []
     pool.dies = deadly(0, 1, 2, 3, 4, times=2)
-    found = run(faces, tmp_path / "pool", rows, metrics="psnr", note=told.append)
+    found = run(faces, tmp_path / "pool", rows, metrics="psnr", note=messages.append)
     assert tables(found.folder) == tables(local.folder)
     assert errors(found) == errors(local)
-    assert sum("a worker died; what it had not finished" in line for line in told) >= 5
+    assert sum("a worker died; what it had not finished" in line for line in messages) >= 5
 
 
 def test_a_row_that_kills_its_workers_fails_alone(tmp_path: Path, faces: Path, pool: Any) -> None:

@@ -93,9 +93,11 @@ def test_specs_are_told_without_weights_or_torch():
         "assert all(s.sha256 == '' for s in specs); "
         "print(*sorted(s.name for s in specs)); assert 'torch' not in sys.modules"
     )
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    listed = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     stems = sorted(stem.replace("_", "-") for stem in FILES)
-    assert told.stdout.split() == [f"{k}-{s}" for k in ("emotieff", "hsemotion") for s in stems]
+    assert listed.stdout.split() == [f"{k}-{s}" for k in ("emotieff", "hsemotion") for s in stems]
 
 
 # hsemotion

@@ -160,7 +160,7 @@ def test_a_killed_worker_costs_nothing(
 ) -> None:
     rows = f"bicubic,{models('slow')}"
     local = run(faces, tmp_path / "local", rows, "local", metrics="psnr")
-    told: list[str] = []
+    messages: list[str] = []
     killed: list[int] = []
 
     def kill(_name: str, done: int, _total: int) -> None:
@@ -168,11 +168,11 @@ def test_a_killed_worker_costs_nothing(
             killed.append(next(iter(met)))
             os.kill(killed[0], signal.SIGKILL)
 
-    more = {"metrics": "psnr", "progress": kill, "note": told.append}
+    more = {"metrics": "psnr", "progress": kill, "note": messages.append}
     found = on(cluster, faces, tmp_path / "ray", rows, **more)
     assert killed
     assert tables(found.folder) == tables(local.folder)
-    assert any("a worker died" in line for line in told)
+    assert any("a worker died" in line for line in messages)
 
 
 def test_a_model_that_kills_its_worker_or_hangs_costs_its_row(
@@ -233,14 +233,14 @@ def test_a_node_that_dies_costs_nothing(
     local = run(faces, tmp_path / "local", rows, "local", metrics="psnr")
     extra = cluster.add_node(num_cpus=1, **QUIET)
     gone: list[threading.Thread] = []
-    told: list[str] = []
+    messages: list[str] = []
 
     def remove(_name: str, done: int, _total: int) -> None:
         if done and not gone:
             gone.append(threading.Thread(target=lambda: cluster.remove_node(extra, False)))
             gone[0].start()
 
-    more = {"metrics": "psnr", "progress": remove, "note": told.append, "workers": 4}
+    more = {"metrics": "psnr", "progress": remove, "note": messages.append, "workers": 4}
     found = on(cluster, faces, tmp_path / "ray", rows, **more)
     gone[0].join()
     assert tables(found.folder) == tables(local.folder)

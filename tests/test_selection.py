@@ -138,24 +138,24 @@ def test_a_group_leaves_out_what_it_cannot_compute(
     assert f"metric 'valence_drift': {NO_AFFECT}" in done.stderr
     done = affectbench(*arguments, "fidelity,naturalness,distribution,expression", env=toy_metric)
     assert done.returncode == 0, done.stderr
-    told = {
+    notes = {
         line.split(": ")[1]: line
         for line in done.stderr.splitlines()
         if line.startswith("left out: ")
     }
-    assert {"toy_large", "fid", "kid", "valence_drift", "arousal_drift"} <= set(told)
-    assert told["valence_drift"] == f"left out: valence_drift: {NO_AFFECT}"
-    assert "at least 192x192 pixels, and these are 128x128" in told["toy_large"]
-    assert "affectbench assets fetch inception" in told["fid"] or "pip install" in told["fid"]
+    assert {"toy_large", "fid", "kid", "valence_drift", "arousal_drift"} <= set(notes)
+    assert notes["valence_drift"] == f"left out: valence_drift: {NO_AFFECT}"
+    assert "at least 192x192 pixels, and these are 128x128" in notes["toy_large"]
+    assert "affectbench assets fetch inception" in notes["fid"] or "pip install" in notes["fid"]
     assert "left out: toy_large" in done.stdout
     settings = json.loads((out / "run.json").read_text())["settings"]
-    assert [f"left out: {gap}" for gap in settings["gaps"]] == list(told.values())
+    assert [f"left out: {gap}" for gap in settings["gaps"]] == list(notes.values())
     assert {"ecm", "fed", "psnr", "ssim"} <= set(settings["metrics"])
-    assert not set(settings["metrics"]) & set(told)
+    assert not set(settings["metrics"]) & set(notes)
     assert r"left out: toy\_large" in (out / "table.md").read_text()
     metrics = set(pd.read_csv(out / "long.csv").metric)
     assert {"ecm", "agreement", "fed"} <= metrics
-    assert not metrics & set(told)
+    assert not metrics & set(notes)
     assert len(pd.read_csv(out / "table.csv").columns) == 20
 
 

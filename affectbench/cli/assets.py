@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
-from affectbench.cli.options import Verbs, new_parser
+from affectbench.cli.options import Verbs, new_action, new_parser
 from affectbench.cli.output import note, say, say_json
 from affectbench.errors import UnknownNameError, hint
 
@@ -31,7 +31,7 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
         verbs, common, "assets", "weights: terms, origin, SHA-256; fetch them", _EXAMPLES
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    listing = actions.add_parser("list", parents=[common], help="all weights and their terms")
+    listing = new_action(actions, common, "list", "all weights and their terms")
     listing.add_argument(
         "--commercial-ok",
         action="store_true",
@@ -39,11 +39,11 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
     )
     listing.add_argument("--json", action="store_true", help="all fields, as JSON")
     listing.set_defaults(run=run_list)
-    fetching = actions.add_parser("fetch", parents=[common], help="download one, print its path")
-    fetching.add_argument("name")
+    fetching = new_action(actions, common, "fetch", "download one, print its path")
+    fetching.add_argument("name", metavar="NAME", help="as `affectbench assets list` names it")
     fetching.set_defaults(run=run_fetch)
-    finding = actions.add_parser("path", parents=[common], help="print the path of one")
-    finding.add_argument("name")
+    finding = new_action(actions, common, "path", "print the path of one")
+    finding.add_argument("name", metavar="NAME", help="as `affectbench assets list` names it")
     finding.set_defaults(run=run_path)
 
 

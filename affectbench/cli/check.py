@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from affectbench.cli.options import Verbs, add_isolating, new_parser
+from affectbench.cli.options import Verbs, add_isolating, add_scale, new_parser
 from affectbench.cli.tables import print_specs
 
 _EXAMPLES = """\
@@ -18,12 +18,14 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
     summary = "check that a model keeps the contract"
     parser = new_parser(verbs, common, "check", summary, _EXAMPLES)
     parser.set_defaults(run=run)
-    parser.add_argument("model", metavar="MODEL")
-    parser.add_argument("--scale", type=int, default=8)
-    parser.add_argument("--lr-size", type=int, default=16, metavar="PX")
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("model", metavar="MODEL", help="as for compare; see `affectbench models`")
+    add_scale(parser)
+    parser.add_argument(
+        "--lr-size", type=int, default=16, metavar="PX", help="side of the faces that it is given"
+    )
+    parser.add_argument("--device", default="cpu", help="auto, cpu, cuda, cuda:1 ...")
     add_isolating(parser)
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:

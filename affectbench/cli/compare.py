@@ -8,16 +8,21 @@ from pathlib import Path
 from affectbench.cli.options import (
     Verbs,
     add_cluster,
+    add_computing,
     add_framing,
     add_gates,
     add_isolating,
-    add_measuring,
+    add_measures,
+    add_output,
+    add_scale,
+    add_table,
     comma_list,
     gates,
     measuring,
     named_folders,
     new_parser,
     path_option,
+    table_choice,
 )
 from affectbench.cli.output import note
 from affectbench.cli.tables import print_comparison, print_failures, print_place
@@ -36,60 +41,80 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
     """Add the verb."""
     parser = new_parser(verbs, common, "compare", "compare models in one table", _EXAMPLES)
     parser.set_defaults(run=run)
-    parser.add_argument(
+    group = parser.add_argument_group("what is compared")
+    group.add_argument(
         "--models",
         required=True,
         metavar="MODEL,...",
         help="names, checkpoint:PATH, onnx:PATH, torchscript:PATH, python:FILE:FACTORY, "
         "images:DIR; see `affectbench models`",
     )
-    parser.add_argument(
+    group.add_argument(
+        "--versus",
+        default="bicubic",
+        metavar="MODEL",
+        help="the row that others are tested against",
+    )
+    group.add_argument(
         "--datasets",
         type=comma_list,
         metavar="NAME,...",
         help="see `affectbench datasets` (default: those of --data, else demo)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--data-root", type=path_option, metavar="DIR", help="holds a folder per data set"
     )
-    parser.add_argument(
-        "--data", action="append", default=[], metavar="NAME=DIR", help="folder of one data set"
+    group.add_argument(
+        "--data",
+        action="append",
+        default=[],
+        metavar="NAME=DIR",
+        help="folder of one data set; may be repeated",
     )
-    parser.add_argument(
+    add_framing(group)
+    group.add_argument(
+        "--limit", type=int, metavar="N", help="only the first N faces of each set (default: all)"
+    )
+    _add_protocol(parser)
+    add_measures(parser)
+    group = add_computing(parser)
+    add_isolating(group)
+    group.add_argument(
+        "--rerun",
+        default="missing",
+        choices=("missing", "failed", "all"),
+        help="which cells to compute again",
+    )
+    group.add_argument(
+        "--verify",
+        action="store_true",
+        help="read every face again, also where size and times say that it is unchanged",
+    )
+    add_cluster(parser.add_argument_group("cluster"))
+    add_output(parser, DEFAULT_OUT)
+    add_table(parser)
+    add_gates(parser)
+
+
+def _add_protocol(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("low-resolution faces")
+    add_scale(group)
+    group.add_argument(
+        "--hr-size", type=int, default=128, metavar="PX", help="side of the originals"
+    )
+    group.add_argument(
+        "--kernel",
+        default="pil-bicubic",
+        choices=("pil-bicubic", "matlab-bicubic", "opencv-area"),
+        help="how LR is made",
+    )
+    group.add_argument(
         "--lr",
         type=path_option,
         metavar="DIR",
         help="LR faces that exist already, instead of --kernel (blind restoration); nothing is "
         "resized",
     )
-    add_framing(parser)
-    parser.add_argument("--hr-size", type=int, default=128, metavar="PX")
-    parser.add_argument(
-        "--kernel",
-        default="pil-bicubic",
-        choices=("pil-bicubic", "matlab-bicubic", "opencv-area"),
-        help="how LR is made (default: pil-bicubic)",
-    )
-    add_measuring(parser)
-    add_isolating(parser)
-    add_cluster(parser)
-    parser.add_argument("--versus", default="bicubic", metavar="MODEL", help="paired tests against")
-    parser.add_argument("--limit", type=int, metavar="N", help="only the first N faces of each set")
-    parser.add_argument(
-        "--save-images", action="store_true", help="keep HR, LR and SR of each face as PNG"
-    )
-    parser.add_argument(
-        "--rerun",
-        default="missing",
-        choices=("missing", "failed", "all"),
-        help="which cells to compute again (default: only missing ones)",
-    )
-    parser.add_argument(
-        "--verify",
-        action="store_true",
-        help="read every face again, also where size and times say that it is unchanged",
-    )
-    add_gates(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -100,7 +125,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     options = measuring(arguments)
     limits, rows = gates(arguments)
-    options["out"] = arguments.out or DEFAULT_OUT
+    choice = table_choice(arguments)
     with reporter() as shown:
         result = compare(
             arguments.models,
@@ -127,7 +152,7 @@ def run(arguments: argparse.Namespace) -> int:
             **options,
         )
     try:
-        print_comparison(result, as_json=arguments.json)
+        print_comparison(result, choice, as_json=arguments.json)
     finally:
         print_place(result.folder)
     if before := result.outcome.failed_before:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from affectbench.cli.options import Verbs, new_parser, path_option
+from affectbench.cli.options import Verbs, add_scale, new_action, new_parser, path_option
 from affectbench.cli.output import say
 from affectbench.cli.tables import print_specs
 
@@ -18,15 +18,17 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
     """Add the verb."""
     parser = new_parser(verbs, common, "datasets", "list data sets, verify a folder", _EXAMPLES)
     parser.set_defaults(run=run)
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.add_argument("--json", action="store_true", help="all fields, as JSON")
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
-    verify = actions.add_parser(
-        "verify", parents=[common], help="which faces are those of the published leaderboard"
+    verify = new_action(
+        actions, common, "verify", "which faces are those of the published leaderboard"
     )
-    verify.add_argument("name")
-    verify.add_argument("folder", type=path_option)
-    verify.add_argument("--scale", type=int, default=8)
-    verify.add_argument("--hr-size", type=int, default=128)
+    verify.add_argument("name", metavar="NAME", help="the data set")
+    verify.add_argument("folder", type=path_option, metavar="DIR", help="where its faces are")
+    add_scale(verify)
+    verify.add_argument(
+        "--hr-size", type=int, default=128, metavar="PX", help="side of the originals"
+    )
     verify.set_defaults(run=run_verify)
 
 

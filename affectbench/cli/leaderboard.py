@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from affectbench.cli.options import Verbs, comma_list, new_parser, path_option
+from affectbench.cli.options import Verbs, comma_list, new_action, new_parser, path_option
 from affectbench.cli.output import note, say
 
 _EXAMPLES = """\
@@ -21,19 +21,25 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
     summary = "build, check or show the leaderboards"
     parser = new_parser(verbs, common, "leaderboard", summary, _EXAMPLES)
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    build = actions.add_parser(
-        "build", parents=[common], help="pack the records and render the tables from them"
+    build = new_action(actions, common, "build", "pack the records and render the tables from them")
+    check = new_action(
+        actions, common, "check", "render, recompute and, where the data are, run again"
     )
-    check = actions.add_parser(
-        "check", parents=[common], help="render, recompute and, where the data are, run again"
+    site = new_action(actions, common, "site", "write them as static pages")
+    site.add_argument(
+        "--out", type=path_option, required=True, metavar="DIR", help="where the pages are written"
     )
-    site = actions.add_parser("site", parents=[common], help="write them as static pages")
-    site.add_argument("--out", type=path_option, required=True, metavar="DIR")
     site.add_argument(
         "--cards", type=path_option, metavar="DIR", help="holds NAME.md, a model's card"
     )
     for action in (build, check, site):
-        action.add_argument("--root", type=path_option, default=Path("leaderboards"), metavar="DIR")
+        action.add_argument(
+            "--root",
+            type=path_option,
+            default=Path("leaderboards"),
+            metavar="DIR",
+            help="the boards and their records",
+        )
     check.add_argument(
         "--data-root", type=path_option, metavar="DIR", help="re-run faces found here"
     )
@@ -42,7 +48,8 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
         "--faces",
         type=int,
         default=20,
-        help="re-run whole batches with at least so many faces (default 20)",
+        metavar="N",
+        help="re-run whole batches with at least so many faces",
     )
     check.add_argument(
         "--metrics", type=comma_list, metavar="NAME,...", help="re-run only these (default: all)"

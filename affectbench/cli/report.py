@@ -28,7 +28,10 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
         "--html", type=path_option, metavar="FILE", help="the page (default: RUN_DIR/report.html)"
     )
     parser.add_argument(
-        "--figures", type=path_option, metavar="DIR", help="figures as PDF, PNG and SVG"
+        "--figures",
+        type=path_option,
+        metavar="DIR",
+        help="keep the figures here too, as PDF, PNG and SVG",
     )
     parser.add_argument(
         "--png",
@@ -41,7 +44,7 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
         "--faces",
         choices=("default", "all"),
         default="default",
-        help="pictures: the most telling ones in the page, or also all in a folder beside it",
+        help="pictures: the most informative ones in the page, or also all in a folder beside it",
     )
     faces.add_argument(
         "--no-faces",

@@ -8,14 +8,14 @@ given first.
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import re
 import shlex
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-import tomllib
 
 from affectbench.cli import compare, score
 from affectbench.cli.options import Parser, Verbs, new_parser, path_option
@@ -37,7 +37,12 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
     parser = new_parser(verbs, common, "run", summary, _EXAMPLES)
     parser.set_defaults(run=run)
     parser.add_argument("file", type=path_option, metavar="FILE", help="a .toml, or a run.json")
-    parser.add_argument("--out", type=path_option, metavar="DIR", help="results go here instead")
+    parser.add_argument(
+        "--out",
+        type=path_option,
+        metavar="DIR",
+        help="results go here instead (default: as the file says)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -74,6 +79,7 @@ def _again(path: Path) -> list[str]:
 
 def _words(path: Path, verbs: Verbs) -> list[str]:
     """Return the words of the command that a TOML file describes."""
+    tomllib = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     try:
         content = tomllib.loads(_read(path))
     except tomllib.TOMLDecodeError as error:

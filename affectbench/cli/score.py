@@ -5,20 +5,25 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from affectbench.arguments import DEFAULT_METRICS
 from affectbench.cli.options import (
     Verbs,
+    add_computing,
     add_framing,
     add_gates,
-    add_measuring,
+    add_measures,
+    add_output,
+    add_scale,
+    add_table,
     gates,
     measuring,
     named_or_plain,
     new_parser,
+    table_choice,
 )
 from affectbench.cli.output import note, say
 from affectbench.cli.tables import print_comparison, print_failures, print_place
 from affectbench.errors import InputError
-from affectbench.metrics.selection import DEFAULT_METRICS
 
 _EXAMPLES = """\
   affectbench score --sr my_results --hr ground_truth
@@ -38,48 +43,52 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
     """Add the verb."""
     parser = new_parser(verbs, common, "score", "score a folder of results", _EXAMPLES)
     parser.set_defaults(run=run)
-    parser.add_argument(
+    group = parser.add_argument_group("what is scored")
+    group.add_argument(
         "--sr",
         action="append",
         required=True,
         metavar="[NAME=]DIR",
         help="the results; again for those of another method",
     )
-    parser.add_argument(
+    group.add_argument(
         "--hr",
         action="append",
         required=True,
         metavar="[NAME=]DIR",
         help="the originals, or a folder that holds those of each set; again for another set",
     )
-    parser.add_argument(
+    group.add_argument(
         "--pattern",
         default="",
         help="names of the results, such as '{name}_x8' or '{set}/{name}_*' (default: as the "
         "originals, or with one suffix)",
     )
-    parser.add_argument(
-        "--versus", metavar="NAME", help="the results that the others are tested against"
-    )
-    parser.add_argument(
-        "--bicubic", action="store_true", help="add bicubic interpolation of originals / --scale"
-    )
-    add_framing(parser, default="centre")
-    add_measuring(parser)
-    parser.add_argument(
-        "--save-images", action="store_true", help="keep HR, LR and SR of each face (with --out)"
-    )
-    parser.add_argument(
+    group.add_argument(
         "--allow-mismatch",
         action="store_true",
         help="score results that do not look like the originals of their names",
     )
-    parser.add_argument(
+    group.add_argument(
+        "--versus",
+        metavar="NAME",
+        help="the results that the others are tested against (default: no tests)",
+    )
+    group.add_argument(
+        "--bicubic", action="store_true", help="add bicubic interpolation of originals / --scale"
+    )
+    add_scale(group)
+    add_framing(group, default="centre")
+    add_measures(parser)
+    parser.add_argument_group("a paper's numbers").add_argument(
         "--as",
         dest="published",
         metavar="CONVENTION",
         help="recompute a paper's PSNR and SSIM by its convention, and say what that is",
     )
+    add_computing(parser)
+    add_output(parser)
+    add_table(parser)
     add_gates(parser)
     # --as must know whether these were given.
     parser.set_defaults(metrics=None, convention=None)
@@ -89,6 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Score the folder; return 1 if a cell failed."""
     options = _measuring(arguments)
     limits, rows = gates(arguments)
+    choice = table_choice(arguments)
     from affectbench.api import score
     from affectbench.cli.progress import reporter
     from affectbench.results.compare import compared
@@ -108,7 +118,7 @@ def run(arguments: argparse.Namespace) -> int:
             **options,
         )
     try:
-        print_comparison(result, as_json=arguments.json)
+        print_comparison(result, choice, as_json=arguments.json)
         if arguments.published:
             show = note if arguments.json else say
             show("", *_described(arguments.published, arguments.scale))

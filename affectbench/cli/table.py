@@ -5,8 +5,15 @@ from __future__ import annotations
 import argparse
 import sys
 
-from affectbench.arguments import whole
-from affectbench.cli.options import Verbs, add_gates, comma_list, gates, new_parser, path_option
+from affectbench.cli.options import (
+    Verbs,
+    add_gates,
+    add_table,
+    gates,
+    new_parser,
+    path_option,
+    table_choice,
+)
 from affectbench.cli.output import is_terminal, say_rendered
 from affectbench.cli.tables import print_failures, terminal_width
 
@@ -27,45 +34,25 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
         "folder", type=path_option, metavar="RUN_DIR", help="what compare or score kept"
     )
     parser.add_argument(
-        "--format",
-        choices=("text", "markdown", "latex"),
-        default="text",
-        help="(default: text)",
-    )
-    parser.add_argument(
-        "--columns",
-        type=comma_list,
-        default=(),
-        metavar="NAME,...",
-        help="metrics in this order (default: all)",
-    )
-    parser.add_argument("--no-intervals", action="store_true", help="values alone")
-    parser.add_argument("--no-anchors", action="store_true", help="models alone")
-    parser.add_argument(
-        "--digits", type=int, metavar="N", help="behind the point (default: each metric's own)"
+        "--format", choices=("text", "markdown", "latex"), default="text", help="what it is for"
     )
     parser.add_argument(
         "--two-columns", action="store_true", help="latex: as wide as a page of two columns"
     )
+    add_table(parser)
     add_gates(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the table; return 1 if a condition is not met."""
-    from affectbench.report.cells import Choice, lay_out
+    from affectbench.report.cells import lay_out
     from affectbench.report.latex import to_latex
     from affectbench.report.render import to_markdown, to_terminal
     from affectbench.results.compare import compared
     from affectbench.results.runs import load_run
 
     limits, rows = gates(arguments)
-    digits = arguments.digits
-    choice = Choice(
-        columns=arguments.columns,
-        intervals=not arguments.no_intervals,
-        anchors=not arguments.no_anchors,
-        digits=None if digits is None else whole("--digits", digits, least=0),
-    )
+    choice = table_choice(arguments)
     frame = compared(load_run(arguments.folder))
     layout = lay_out(frame, choice)
     if arguments.format == "latex":

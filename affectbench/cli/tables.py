@@ -16,11 +16,12 @@ from affectbench.texts import printable
 
 if TYPE_CHECKING:
     from affectbench.comparison import Comparison
+    from affectbench.report.cells import Choice
     from affectbench.results.frame import Frame
     from affectbench.results.gates import Limit
 
 
-def print_comparison(result: Comparison, as_json: bool) -> None:
+def print_comparison(result: Comparison, choice: Choice, as_json: bool) -> None:
     """Print the comparison table, and on stderr what was left out and remarks about the files."""
     from affectbench.report.cells import lay_out
     from affectbench.report.render import panel_lines, to_json, to_terminal
@@ -31,7 +32,7 @@ def print_comparison(result: Comparison, as_json: bool) -> None:
         say_json(to_json(result.table))
     else:
         frame = compared(result.run)
-        layout = lay_out(frame)
+        layout = lay_out(frame, choice)
         say_rendered(to_terminal(layout, terminal_width(), colour=is_terminal(sys.stdout)))
         if has_panel(frame):
             say("", *panel_lines(frame))

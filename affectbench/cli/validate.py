@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from affectbench.arguments import whole
-from affectbench.cli.options import Verbs, comma_list, new_parser, path_option
+from affectbench.cli.options import Verbs, add_framing, comma_list, new_parser, path_option
 from affectbench.cli.output import say
 from affectbench.texts import printable
 
@@ -20,7 +21,9 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
     summary = "study what ECM measures on labelled faces"
     parser = new_parser(verbs, common, "validate", summary, _EXAMPLES)
     parser.set_defaults(run=run)
-    parser.add_argument("--faces", type=path_option, required=True, metavar="DIR")
+    parser.add_argument(
+        "--faces", type=path_option, required=True, metavar="DIR", help="the images"
+    )
     parser.add_argument(
         "--labels",
         type=path_option,
@@ -28,18 +31,32 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
         metavar="CSV",
         help="file,emotion[,person], or votes",
     )
-    parser.add_argument("--judges", type=comma_list, default=(), metavar="NAME,...")
+    parser.add_argument(
+        "--judges",
+        type=comma_list,
+        default=("panel",),
+        metavar="NAME,...",
+        help="panel: all that come with the library; see `affectbench judges`",
+    )
     parser.add_argument(
         "--parts",
         type=comma_list,
         default=("labels", "votes"),
         metavar="PART,...",
-        help="labels, votes (default: both); votes alone takes a thirtieth of the time",
+        help="what is studied; votes alone takes a thirtieth of the time",
     )
-    parser.add_argument("--framing", default="whole", help="where the face is (default: whole)")
-    parser.add_argument("--name", help="title of the set (default: the folder's name)")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=path_option, default="affectbench-study", metavar="DIR")
+    add_framing(parser, default="whole")
+    parser.add_argument(
+        "--name", metavar="TEXT", help="title of the set (default: the folder's name)"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the resampling")
+    parser.add_argument(
+        "--out",
+        type=path_option,
+        default=Path("affectbench-study"),
+        metavar="DIR",
+        help="where the report is written",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -54,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
     with reporter() as shown:
         path = run_study(
             faces,
-            expand_judges(arguments.judges or ("panel",)),
+            expand_judges(arguments.judges),
             arguments.out,
             framing=arguments.framing,
             seed=whole("--seed", arguments.seed, least=0),

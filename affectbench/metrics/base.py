@@ -12,7 +12,6 @@ import numpy as np
 import torch
 
 from affectbench.errors import InputError
-from affectbench.faces.landmark_points import landmarks_record
 from affectbench.faces.landmarks import Landmarker
 from affectbench.faces.masks import region_masks
 from affectbench.faces.oval_crop import Square, cut_square, oval_squares
@@ -113,14 +112,6 @@ def _filtered_along(planes: torch.Tensor, taps: Sequence[float], axis: int) -> t
     if last % 2:  # an even window has two taps in the middle
         out.add_(planes.narrow(axis, last // 2 + 1, length), alpha=taps[last // 2 + 1])
     return out
-
-
-MASKS_VERSION = "masks/1"
-
-
-def masks_record(framing: str) -> dict[str, object]:
-    """Return what determines the masks of a region, other than the image."""
-    return {**landmarks_record(framing), "masks": MASKS_VERSION}
 
 
 def reference_masks(

@@ -14,7 +14,7 @@ from typing import Any
 from affectbench.assets.catalogue import Asset
 from affectbench.errors import AffectBenchError
 from affectbench.faces.landmark_points import REGIONS
-from affectbench.metrics import assets
+from affectbench.metrics import assets, identify
 from affectbench.registry import Late
 from affectbench.types import Direction, JudgeSpec, MetricPlugin, MetricSpec
 
@@ -50,7 +50,7 @@ def _fidelity(spec: MetricSpec, region: str | None = None) -> MetricPlugin:
     measure = spec.name.partition("_")[0]
     return MetricPlugin(
         spec,
-        identify=_late("fidelity:identify", region),
+        identify=identify.fidelity_of_region if region else identify.fidelity,
         build=_late("fidelity:FidelityMetric", measure, region),
         summarise=_nothing if spec.name == "ssim" else _late("fidelity:identical", spec.name),
     )
@@ -266,7 +266,7 @@ IDENTITY = MetricPlugin(
         front=6,
         label="Identity",
     ),
-    identify=_late("identity:identify"),
+    identify=identify.descriptors,
     build=_late("identity:DlibMetric"),
     summarise=_late("identity:same_person"),
 )
@@ -288,7 +288,7 @@ def _landmarks(name: str, title: str, group: str, source: str, **more: Any) -> M
     more = {"summaries": (f"{name}_failure_rate",), **more}
     return MetricPlugin(
         _spec(name, title, group, "lower", _POSITIVE, source=source, **more),
-        identify=_late("landmarks:identify"),
+        identify=identify.landmarks,
         build=_late("landmarks:build", name),
         summarise=_late("landmarks:summarise", name),
     )
@@ -329,7 +329,7 @@ ECM = MetricPlugin(
         leads=True,
         front=1,
     ),
-    identify=_late("ecm:identify"),
+    identify=identify.ecm,
     build=_JUDGED["build"],
     summarise=_late("ecm:summarise"),
 )
@@ -447,7 +447,7 @@ FED = MetricPlugin(
         few_faces=1000,
         per_judge=True,
     ),
-    identify=_late("distribution:identify_fed"),
+    identify=identify.fed,
     build=_late("distribution:build_fed"),
     unfit=_lacks("features", "features"),
     finish=_late("distances:finish_fed"),

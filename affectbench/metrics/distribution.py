@@ -30,7 +30,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
@@ -39,12 +38,11 @@ import torch
 
 from affectbench.assets.untrusted import read_weights
 from affectbench.errors import AffectBenchError, MissingExtraError, WeightsError
-from affectbench.faces.regions import CROP_VERSION
 from affectbench.images.tensors import unit_range
 from affectbench.metrics import assets
 from affectbench.metrics.base import undisturbed
 from affectbench.metrics.distances import pack
-from affectbench.metrics.ecm import face_features, judged
+from affectbench.metrics.ecm import face_features
 from affectbench.types import Columns, FeatureJudge, Judge, MetricSettings
 
 CHUNK = 32
@@ -126,8 +124,3 @@ def build_fed(settings: MetricSettings, judge: Judge | None, device: torch.devic
         raise AffectBenchError("metric 'fed' needs a judge that gives features")
     found, framing = cast(FeatureJudge, judge), settings.framing
     return FeatureMetric(lambda x: face_features(found, unit_range(x), framing), device)
-
-
-def identify_fed(settings: MetricSettings) -> Mapping[str, Any]:
-    """Return the judge and the region, which is `crop/1` whatever region ECM uses."""
-    return judged(replace(settings, crop=CROP_VERSION))

@@ -35,7 +35,6 @@ import torch
 from numpy.typing import ArrayLike
 
 from affectbench.errors import AffectBenchError, InputError, listed
-from affectbench.faces.landmark_points import crop_record
 from affectbench.faces.landmarks import landmarker
 from affectbench.faces.regions import LANDMARK_CROP_VERSION, crop
 from affectbench.images.tensors import unit_range
@@ -46,7 +45,6 @@ from affectbench.types import (
     FeatureJudge,
     ImageMetric,
     Judge,
-    JudgeSpec,
     MetricSettings,
 )
 
@@ -280,21 +278,6 @@ def _by_class(
 ) -> Mapping[str, np.ndarray]:
     array = values.float().numpy()
     return {f"{prefix}_{name}": array[:, i] for i, name in enumerate(classes)}
-
-
-def identify(settings: MetricSettings) -> Mapping[str, Any]:
-    """Return definition, crop and judge: all that determines ECM other than the two images."""
-    return {"definition": "ecm/1", **judged(settings)}
-
-
-def judged(settings: MetricSettings) -> dict[str, Any]:
-    """Return crop and judge: all that determines a judge's prediction other than the image."""
-    judge: JudgeSpec = _required(settings.judge)
-    return {
-        **crop_record(settings.crop, settings.framing),
-        "judge": judge.name,
-        "judge_revision": judge.revision,
-    }
 
 
 def build(settings: MetricSettings, judge: Judge | None, device: torch.device) -> ImageMetric:

@@ -18,7 +18,6 @@ float64 anyway.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
 
 import numpy as np
 import torch
@@ -35,7 +34,6 @@ from affectbench.images.tensors import (
 )
 from affectbench.metrics.base import (
     gaussian_taps,
-    masks_record,
     reference_masks,
     require_side,
     window_means,
@@ -361,14 +359,6 @@ class FidelityMetric:
         sr, hr = sr.to(self._device), hr.to(self._device)
         values = self._measure(sr, hr, self._convention, self._border, reference)
         return {self._name: np.asarray(values.cpu())}
-
-
-def identify(region: str | None, settings: MetricSettings) -> Mapping[str, Any]:
-    """Return the convention's full record, its border in pixels, and the rule for regions."""
-    convention = find_convention(settings.convention)
-    border = convention.border_at(settings.scale)
-    record = {"convention": convention.as_record(), "border_pixels": border}
-    return {**record, **masks_record(settings.framing)} if region else record
 
 
 def identical(name: str, columns: Columns) -> Mapping[str, float]:

@@ -26,12 +26,12 @@ from torch.nn import functional as F
 
 from affectbench.assets.untrusted import read_weights
 from affectbench.errors import MissingPackageError, WeightsError
-from affectbench.faces.assets import FACE_RECOGNITION
 from affectbench.faces.identity import load_face_descriptor
-from affectbench.faces.regions import CROP_VERSION, crop, face_box
+from affectbench.faces.regions import crop
 from affectbench.images.tensors import resized, unit_range
 from affectbench.metrics import assets
 from affectbench.metrics.base import undisturbed
+from affectbench.metrics.identify import face_region
 from affectbench.types import Columns, Judge, MetricSettings
 
 SAME_PERSON = 0.6
@@ -147,22 +147,12 @@ def load_facenet(weights: Path, device: torch.device) -> nn.Module:
     return network.to(device).eval().requires_grad_(False)
 
 
-def identify(settings: MetricSettings) -> Mapping[str, Any]:
-    """Return the face region and dlib's weights."""
-    return {**_region(settings), "weights": FACE_RECOGNITION.source.sha256}
-
-
 def identify_facenet(settings: MetricSettings) -> Mapping[str, Any]:
     """Return the face region, FaceNet's weights and the package that defines its network."""
     assets.require_facenet()
     weights = assets.FACENET.verified()[1]
     package = version(assets.FACENET_PACKAGE)
-    return {**_region(settings), "weights": weights, "package": package}
-
-
-def _region(settings: MetricSettings) -> dict[str, Any]:
-    box = list(face_box(settings.framing))
-    return {"crop": CROP_VERSION, "framing": settings.framing, "box": box}
+    return {**face_region(settings), "weights": weights, "package": package}
 
 
 def same_person(columns: Columns) -> Mapping[str, float]:

@@ -14,13 +14,11 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from affectbench.faces.assets import FACE_MESH
 from affectbench.faces.landmark_points import (
     IBUG_68,
     LEFT_OUTER_EYE,
     REGIONS,
     RIGHT_OUTER_EYE,
-    landmarks_record,
 )
 from affectbench.faces.landmarks import Landmarker, Landmarks, landmarker
 from affectbench.types import Columns, Judge, MetricSettings
@@ -122,11 +120,6 @@ FAMILY: Mapping[str, tuple[Compare, tuple[str, ...]]] = {
     "au_proxy": (au_columns, ("mouth_opening", "mouth_width", "brow_raise", "eye_opening")),
 }
 """The comparison function of each metric, and the columns that make up its value."""
-
-
-def identify(settings: MetricSettings) -> Mapping[str, Any]:
-    """Return how landmarks are found, and by which network."""
-    return {**landmarks_record(settings.framing), "scorer": FACE_MESH.name}
 
 
 def build(

@@ -44,12 +44,12 @@ from affectbench.metrics.backbones import (
     stage_tensors,
 )
 from affectbench.metrics.base import (
-    masks_record,
     pair_values,
     reference_masks,
     require_side,
     undisturbed,
 )
+from affectbench.metrics.identify import masks_record
 from affectbench.types import Columns, Judge, MetricPlugin, MetricSettings
 
 CHUNK_VALUES = 1 << 20

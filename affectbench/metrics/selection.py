@@ -21,7 +21,6 @@ from affectbench.metrics import METRICS, metric_plugin, registered
 from affectbench.registry import PluginError
 from affectbench.types import MetricSpec, as_json
 
-DEFAULT_METRICS = ("ecm", "psnr", "ssim")
 ALL = "all"
 PREFIX = "group:"
 GROUPS = (

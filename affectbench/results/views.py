@@ -50,8 +50,8 @@ def build_views(run: Run) -> list[View]:
         if convention != run.settings["convention"]:
             other = compared(_part(run, shared, convention=convention))
         for judge in [*judged, *([ALL_JUDGES] if len(judged) != 1 else [])]:
-            mine = [*(_of_judge(run, judge) if judge else _judged(run)), *shared]
-            part = _part(run, mine, convention=convention, judge=judge)
+            records_of_judge = [*(_of_judge(run, judge) if judge else _judged(run)), *shared]
+            part = _part(run, records_of_judge, convention=convention, judge=judge)
             seen = _seen(whole, other, part, judge)
             views += [View(name, convention, judge, seen.of(name)) for name in seen.datasets]
     order = whole.datasets

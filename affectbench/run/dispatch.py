@@ -16,6 +16,7 @@ from typing import Protocol
 
 import torch
 
+from affectbench.callbacks import Advance, Note
 from affectbench.errors import AffectBenchError, ModelError, listed
 from affectbench.run.execute import Job, Work
 from affectbench.run.folder import RunFolder
@@ -23,7 +24,6 @@ from affectbench.run.plan import Cell, DatasetPlan
 from affectbench.run.rows import Row
 from affectbench.run.sources import Batch, FaceSource, Produced
 from affectbench.run.worker import Computed, Loss, Part, Unit, rows_of
-from affectbench.telling import Advance, Note
 from affectbench.types import ModelSpec
 
 DEATHS = 3
@@ -47,7 +47,7 @@ class Death:
 
 
 class Pool(Protocol):
-    """Workers that were told the plan."""
+    """Workers that have received the plan."""
 
     @property
     def size(self) -> int:

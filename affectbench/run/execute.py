@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from affectbench.callbacks import Advance
 from affectbench.devices import usable_device
 from affectbench.errors import (
     AffectBenchError,
@@ -42,7 +43,6 @@ from affectbench.run.sources import (
     load_source,
     read_batch,
 )
-from affectbench.telling import Advance
 from affectbench.types import Columns, ModelSpec, as_json
 
 
@@ -132,7 +132,7 @@ class Work:
         by_row: dict[Row, list[Cell]] = defaultdict(list)
         for cell in cells:
             by_row[cell.row].append(cell)
-        return [job for row, mine in by_row.items() if (job := self._start(row, mine))]
+        return [job for row, own in by_row.items() if (job := self._start(row, own))]
 
     def _start(self, row: Row, cells: list[Cell]) -> Job | None:
         try:

@@ -17,6 +17,8 @@ from typing import Any
 from affectbench.adapters import ModelRequest
 from affectbench.adapters.opened import open_model
 from affectbench.adapters.prefix import LR_SIZE
+from affectbench.arguments import DEFAULT_METRICS
+from affectbench.callbacks import Note
 from affectbench.datasets import RemarkableDataset, load_dataset
 from affectbench.datasets.folder import open_folder
 from affectbench.datasets.manifest import make_manifest
@@ -28,12 +30,10 @@ from affectbench.errors import InputError, UnknownNameError, listed
 from affectbench.faces.regions import CROP_VERSION, face_box
 from affectbench.images.results import pair
 from affectbench.judges import judge_spec
-from affectbench.metrics.selection import DEFAULT_METRICS
 from affectbench.records import distinct_slugs
 from affectbench.run.anchors import ANCHORS, anchor_rows
 from affectbench.run.measures import Measure, Selection, SmallestImage, select
 from affectbench.run.rows import Row
-from affectbench.telling import Note
 from affectbench.types import (
     Dataset,
     DatasetSpec,

@@ -17,6 +17,7 @@ import torch
 
 from affectbench.adapters.global_state import portable_state
 from affectbench.arguments import is_file, is_folder
+from affectbench.callbacks import Advance, Note
 from affectbench.errors import InputError
 from affectbench.run.cluster import Cluster
 from affectbench.run.dispatch import PoolWork
@@ -26,7 +27,6 @@ from affectbench.run.plan import Cell, DatasetPlan
 from affectbench.run.ray_pool import RayPool, Room
 from affectbench.run.rows import Row
 from affectbench.run.worker import Setup, rows_of, versions
-from affectbench.telling import Advance, Note
 
 
 class RayExecutor:

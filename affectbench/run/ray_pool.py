@@ -15,11 +15,11 @@ from typing import Any
 import ray
 from ray.exceptions import ActorUnavailableError, RayActorError, RayTaskError
 
+from affectbench.callbacks import Note
 from affectbench.errors import InputError, StorageError
 from affectbench.run.dispatch import Death, Finished
 from affectbench.run.plan import DatasetPlan
 from affectbench.run.worker import Computed, Greeting, Setup, Unit, Worker
-from affectbench.telling import Note
 
 AHEAD = 2
 """Units that a worker holds, so that it need not wait for the next one."""
@@ -224,8 +224,8 @@ def _machines() -> set[str]:
 
 
 def _why(error: BaseException) -> str:
-    """Return the most telling line of Ray's long messages."""
+    """Return the most informative line of Ray's long messages."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    telling = ("memory", "OOM", "exit", "SIG", "Error", "killed")
-    found = [line for line in lines if any(word in line for word in telling)]
+    signs = ("memory", "OOM", "exit", "SIG", "Error", "killed")
+    found = [line for line in lines if any(word in line for word in signs)]
     return (found or lines or [type(error).__name__])[-1][:200]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from affectbench.callbacks import Advance, Note
 from affectbench.datasets.remembered import FaceMemory
 from affectbench.record_schema import SCHEMA
 from affectbench.records import Record, write_json
@@ -18,7 +19,6 @@ from affectbench.run.folder import RunFolder
 from affectbench.run.plan import Cell, DatasetPlan, RunRequest, make_plan
 from affectbench.run.provenance import BATCHES
 from affectbench.run.rows import Row
-from affectbench.telling import Advance, Note
 
 Rerun = Literal["missing", "failed", "all"]
 

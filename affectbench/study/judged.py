@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from affectbench.callbacks import Advance
 from affectbench.errors import InputError, listed
 from affectbench.faces.regions import crop
 from affectbench.images.tensors import unit_range
@@ -17,7 +18,6 @@ from affectbench.judges import load_judge
 from affectbench.metrics.ecm import Parts, ecm_parts
 from affectbench.study.damage import Condition
 from affectbench.study.faces import LabelledFaces
-from affectbench.telling import Advance
 from affectbench.types import FeatureJudge, Judge
 
 HR = "HR"

@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 
 from affectbench import __version__
+from affectbench.callbacks import Advance
 from affectbench.errors import InputError, listed
 from affectbench.faces.identity import load_face_descriptor
 from affectbench.metrics.identity import face_descriptors
@@ -25,7 +26,6 @@ from affectbench.study.response import monotonicity, responses
 from affectbench.study.separation import separation, weak_pairs
 from affectbench.study.transfer import transfer
 from affectbench.study.votes import voted_faces
-from affectbench.telling import Advance
 
 CROSS_PAIRS = 20_000
 PARTS = ("labels", "votes")

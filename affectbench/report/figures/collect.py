@@ -22,8 +22,8 @@ def collect(run: Run, views: Sequence[View], faces: Sequence[FaceTable]) -> list
     own = [view for view in views if view.convention == run.settings["convention"]]
     found = []
     for table in faces:
-        mine = [view for view in own if view.dataset == table.dataset]
-        single = [view for view in mine if view.judge != ALL_JUDGES] or mine
+        of_set = [view for view in own if view.dataset == table.dataset]
+        single = [view for view in of_set if view.judge != ALL_JUDGES] or of_set
         for view in single:
             found += [
                 quality_figure(view),
@@ -31,7 +31,7 @@ def collect(run: Run, views: Sequence[View], faces: Sequence[FaceTable]) -> list
                 confusion_figure(table, view.judge),
                 cost_figure(view),
             ]
-        found.append(agreement_figure(mine[-1]))
+        found.append(agreement_figure(of_set[-1]))
         found.append(regions_figure(run, table.dataset))
     return found
 

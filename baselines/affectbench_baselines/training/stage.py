@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
+from affectbench.callbacks import Advance
 from affectbench.errors import InputError, UnknownNameError, hint
 from affectbench.judges import load_judge
-from affectbench.telling import Advance
 from affectbench_baselines.header import read_header
 from affectbench_baselines.restorers.adapted import published_weights
 from affectbench_baselines.restorers.catalogue import RESTORERS, Restorer

@@ -19,9 +19,9 @@ import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
 
+from affectbench.callbacks import Advance
 from affectbench.errors import AffectBenchError, InputError
 from affectbench.judges import load_judge
-from affectbench.telling import Advance
 from affectbench_baselines.affectsrnet.landmarks import MeanFace
 from affectbench_baselines.affectsrnet.paper import PaperAffectSRNet
 from affectbench_baselines.base import Details, Network
@@ -152,7 +152,7 @@ class Trainer:
     def run(self) -> None:
         """Train to the end of the stage, or to `pace.stop_after` steps."""
         job, position, pace = self.job, self.position, self.pace
-        began = saved = told = time.monotonic()
+        began = saved = reported = time.monotonic()
         start = position.step
         last = job.steps if pace.stop_after is None else min(job.steps, pace.stop_after)
         while position.step < last:
@@ -162,8 +162,8 @@ class Trainer:
             position.seconds += now - step_began
             if self.advance is not None:
                 self.advance(self._title, self._faces, job.steps * job.batch_size)
-            if now - told > pace.tell_seconds:
-                told = now
+            if now - reported > pace.tell_seconds:
+                reported = now
                 self._tell((position.step - start) * job.batch_size / (now - began))
             if self._due(pace.measure_faces) and position.step < job.steps:
                 self._measure()
