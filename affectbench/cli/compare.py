@@ -77,15 +77,15 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
     )
     _add_protocol(parser)
     add_measures(parser)
-    group = add_computing(parser)
-    add_isolating(group)
-    group.add_argument(
+    computing = add_computing(parser)
+    add_isolating(computing)
+    computing.add_argument(
         "--rerun",
         default="missing",
         choices=("missing", "failed", "all"),
         help="which cells to compute again",
     )
-    group.add_argument(
+    computing.add_argument(
         "--verify",
         action="store_true",
         help="read every face again, also where size and times say that it is unchanged",

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from affectbench.aggregate import align_all, common_faces
+from affectbench.aggregate import common_faces
 from affectbench.errors import InputError, UnknownNameError, hint
 from affectbench.metrics import metric_plugin
 from affectbench.records import Record
 from affectbench.results.columns import column_of
+from affectbench.results.flags import faces_of
 from affectbench.results.frame import DIFFERENCES
 from affectbench.results.runs import Run, is_of_set
 from affectbench.stats import MIN_N, paired_difference, shared_rng
@@ -26,8 +27,9 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True)
 class PairedComparison:
-    """The mean of `a` minus that of `b` in a metric, over the `n` faces that both have.
+    """The mean of `a` minus that of `b` in a metric, over `n` faces.
 
+    They are the faces that the rows of the table are compared on, a lost one as the worst value.
     `low` and `high` are its 95 % interval, `p` is two-sided and of this one pair: it is not
     corrected for other pairs that are looked at. They are NaN for fewer than 6 faces.
     """
@@ -86,9 +88,10 @@ def compare_rows(run: Run, a: str, b: str, metric: str = "", dataset: str = "") 
         if difference is not None:
             found |= difference(ours, theirs, shared_rng(seed, n))
     else:
-        values, classes = align_all(columns, spec)
-        n = values.shape[1]
-        one = paired_difference(values[0], values[1], shared_rng(seed, n), classes)
+        faces = faces_of(run, [record for record in cells.values() if record.status == "ok"])
+        ours, theirs = (faces.values(column) for column in columns)
+        n = len(ours)
+        one = paired_difference(ours, theirs, shared_rng(seed, n), faces.classes)
         found = dict(zip(DIFFERENCES, (one.estimate, one.low, one.high, one.p), strict=True))
     diff, low, high, p = (float(found[name]) for name in DIFFERENCES)
     lower = spec["direction"] == "lower"
