@@ -31,6 +31,7 @@ style: .venv/installed
 
 types: .venv/installed
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file tests/mypy.ini tests
 
 layers: .venv/installed
 	$(BIN)/lint-imports

@@ -50,9 +50,9 @@ def build(scale):
 {f"spec = {spec}" if place == "module" else ""}
 """
     target = f"python:{write_code(tmp_path, body)}:build"
-    spec = load_model(target, 2).spec
-    assert (spec.scale, spec.licence, spec.parameters) == (2, "MIT", 12)
-    assert (spec.trained_on, spec.value_range) == (("celeba",), (-1, 1))
+    read = load_model(target, 2).spec
+    assert (read.scale, read.licence, read.parameters) == (2, "MIT", 12)
+    assert (read.trained_on, read.value_range) == (("celeba",), (-1, 1))
     assert load_model(f"{target}@licence=mine", 2).spec.licence == "mine"
     with pytest.raises(InputError, match="is a x2 model and x8"):
         load_model(target, 8)

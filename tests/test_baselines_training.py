@@ -72,7 +72,7 @@ def archive(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def faces(archive):
-    return load_faces(*archive, archive[0].parent / "cache")
+    return load_faces(archive[0], archive[1], archive[0].parent / "cache")
 
 
 def job_of(family: str, steps: int = 4, **changes):
@@ -97,7 +97,7 @@ def test_validation_ids_are_half_loose_and_no_test_face():
 
 
 def test_faces_are_decoded_once_and_keep_their_pixels(archive, faces):
-    again = load_faces(*archive, archive[0].parent / "cache")
+    again = load_faces(archive[0], archive[1], archive[0].parent / "cache")
     assert again.ids == faces.ids and len(faces) == 12
     assert np.array_equal(again.images[3], faces.images[3])
     assert np.isnan(faces.landmarks[faces.ids.index("loose/00011.png")]).all()

@@ -229,7 +229,7 @@ def test_runner_metric_gives_the_scores_of_the_function(
     sr, hr = pair
     tensors = [torch.from_numpy(images).permute(0, 3, 1, 2) for images in (sr, hr)]
     metric = EcmMetric(JUDGE, "celeba", torch.device("cpu"))
-    columns = metric.score(*tensors, metric.reference(tensors[1]))
+    columns = metric.score(tensors[0], tensors[1], metric.reference(tensors[1]))
     expected = emotion_consistency(sr, hr, JUDGE, framing="celeba")
     assert list(columns)[:9] == list(expected.to_frame().columns)
     assert list(columns)[9:] == [f"{side}_{name}" for side in "pq" for name in EXPRESSIONS]

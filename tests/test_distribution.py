@@ -407,7 +407,7 @@ def test_features_of_a_finished_run_can_be_run_again(toy_faces: Path, tmp_path: 
 # InceptionV3, by a stand-in of the true architecture with random weights
 
 
-class Untrained(fidelity.FeatureExtractorInceptionV3):
+class Untrained(fidelity.FeatureExtractorInceptionV3):  # type: ignore[name-defined]
     """The network as it is before its weights are read."""
 
     def load_state_dict(self, state: object) -> None:  # type: ignore[override]

@@ -185,8 +185,8 @@ def test_low_resolution_faces_of_other_rules_have_the_numbers_shown() -> None:
         sr = [enlarge(face, 128, 128, "bicubic") for face in lr]
         assert float(psnr(sr, hr).mean()) == pytest.approx(float(decibels), abs=0.01)
         assert float(ssim(sr, hr).mean()) == pytest.approx(float(similarity), abs=2e-4)
-    sr = np.stack([enlarge(face, 128, 128, "bicubic") for face in rules[0]])
-    pooled = 10 * np.log10(255**2 / np.square(sr.astype(float) - np.stack(hr)).mean())
+    enlarged = np.stack([enlarge(face, 128, 128, "bicubic") for face in rules[0]])
+    pooled = 10 * np.log10(255**2 / np.square(enlarged.astype(float) - np.stack(hr)).mean())
     assert f"pooled error {pooled:.2f} dB" in page
 
 

@@ -120,4 +120,4 @@ def test_loss_refuses_what_cannot_be_trained(pair: tuple[np.ndarray, np.ndarray]
     with pytest.raises(InputError, match="unknown reduction 'max'"):
         emotion_consistency_loss(unit(sr), hr, JUDGE, reduction="max")
     with pytest.raises(TypeError, match="distance"):
-        emotion_consistency_loss(unit(sr), hr, JUDGE, distance="hamming")
+        emotion_consistency_loss(unit(sr), hr, JUDGE, distance="hamming")  # type: ignore[call-arg]

@@ -268,7 +268,18 @@ CONTENT = b"\0standin weights" * 100
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
+class Server(http.server.ThreadingHTTPServer):
+    """A server of stand-in weights on a free port, which notes what it is asked for."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.asked: list[str] = []
+        self.address = f"http://127.0.0.1:{self.server_port}"
+
+
 class _Handler(http.server.BaseHTTPRequestHandler):
+    server: Server
+
     def do_GET(self) -> None:
         self.server.asked.append(self.path)
         if self.path == "/missing":
@@ -285,10 +296,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def server() -> Iterator[http.server.ThreadingHTTPServer]:
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as running:
-        running.asked = []
-        running.address = f"http://127.0.0.1:{running.server_port}"
+def server() -> Iterator[Server]:
+    with Server() as running:
         thread = threading.Thread(target=running.serve_forever)
         thread.start()
         yield running

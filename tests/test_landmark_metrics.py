@@ -303,8 +303,8 @@ def test_a_region_of_an_image_that_is_averaged_down() -> None:
     mask[:, 100:201, 100:200] = True  # row 200 holds half of the small image's row 100
     small = torch.zeros(1, 258, 256, dtype=torch.bool)
     small[:, 50:101, 50:100] = True
-    half = [F.avg_pool2d(z.double(), 2) for z in (sr, hr)]
-    expected = mean_ssim(*half, find_convention("rgb"), small)
+    half_sr, half_hr = (F.avg_pool2d(z.double(), 2) for z in (sr, hr))
+    expected = mean_ssim(half_sr, half_hr, find_convention("rgb"), small)
     found = ssim_values(sr, hr, find_convention("piq"), 0, mask)
     assert float(found) == pytest.approx(float(expected), abs=1e-12)
 

@@ -254,7 +254,7 @@ def test_no_worker_left(tmp_path: Path, faces: Path, cluster: Any) -> None:
 
     ray.init(address=cluster.address, log_to_driver=False)
     try:
-        squatters = [Squatter.remote() for _ in range(3)]
+        squatters = [Squatter.remote() for _ in range(3)]  # type: ignore[attr-defined]
         ray.get([squatter.here.remote() for squatter in squatters])
         with pytest.raises(StorageError, match="Ray has had no worker for 2 s"):
             run_comparison(

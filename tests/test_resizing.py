@@ -97,7 +97,7 @@ AREA_GOLDEN = {
 
 @pytest.mark.parametrize("sizes", SIZES)
 def test_area_gives_the_golden_numbers(sizes):
-    result = resize(_formula(*sizes[:2]), *sizes[2:], "opencv-area")
+    result = resize(_formula(*sizes[:2]), sizes[2], sizes[3], "opencv-area")
     assert hashlib.sha256(result.tobytes()).hexdigest()[:16] == AREA_GOLDEN[sizes]
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -118,11 +119,11 @@ def test_a_bundled_judge_by_name() -> None:
 
 
 @pytest.fixture
-def torchmetrics() -> object:
+def torchmetrics() -> Any:
     return pytest.importorskip("torchmetrics")
 
 
-def test_works_in_a_metric_collection(torchmetrics: object) -> None:
+def test_works_in_a_metric_collection(torchmetrics: Any) -> None:
     sr, hr = all_faces()
     collection = torchmetrics.MetricCollection(
         {"emotion": EmotionConsistency(JUDGE), "mse": torchmetrics.MeanSquaredError()},
@@ -139,7 +140,7 @@ def test_works_in_a_metric_collection(torchmetrics: object) -> None:
     assert values["val/ecm"].item() == pytest.approx(expected(sr[:9], hr[:9])["ecm"], abs=1e-12)
 
 
-def test_metrics_of_other_settings_never_share_a_state(torchmetrics: object) -> None:
+def test_metrics_of_other_settings_never_share_a_state(torchmetrics: Any) -> None:
     """After a first batch of identical images all of their states hold the same values."""
     sr, hr = all_faces()
     other = TinyJudge(replace(SPEC, name="other"), contrast=1.0)
@@ -160,7 +161,7 @@ def test_metrics_of_other_settings_never_share_a_state(torchmetrics: object) -> 
     assert three == pytest.approx(expected(*both, alpha=0.1)["ecm"], abs=1e-12)
 
 
-def test_forward_gives_the_batch_and_keeps_the_sum(torchmetrics: object) -> None:
+def test_forward_gives_the_batch_and_keeps_the_sum(torchmetrics: Any) -> None:
     sr, hr = all_faces()
     metric = EmotionConsistency(JUDGE)
     for part in (slice(0, 25), slice(25, 60)):
@@ -168,7 +169,7 @@ def test_forward_gives_the_batch_and_keeps_the_sum(torchmetrics: object) -> None
     assert same(metric.compute(), expected(sr, hr))
 
 
-def test_survives_pickling_and_ignores_train(torchmetrics: object) -> None:
+def test_survives_pickling_and_ignores_train(torchmetrics: Any) -> None:
     class Moody(torch.nn.Module):
         spec, classes = JUDGE.spec, JUDGE.classes
 
@@ -176,7 +177,7 @@ def test_survives_pickling_and_ignores_train(torchmetrics: object) -> None:
             return JUDGE.logits(x) * (2.0 if self.training else 1.0)
 
     sr, hr = all_faces()
-    metric = EmotionConsistency(Moody().eval())
+    metric: Any = EmotionConsistency(Moody().eval())
     metric.train()
     fed(metric, sr, hr)
     assert same(metric.compute(), expected(sr, hr))

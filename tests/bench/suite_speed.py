@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import made_faces
 import plain_script
@@ -144,5 +145,5 @@ def _runner(request: RunRequest, work: Path) -> Callable[[], Path]:
     return run
 
 
-def _parameters(model: object) -> list[torch.Tensor]:
+def _parameters(model: Any) -> list[torch.Tensor]:
     return list(model.network.parameters())

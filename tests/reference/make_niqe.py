@@ -27,7 +27,7 @@ from photographs import NAMES, bicubic, photograph
 OUT = Path(__file__).with_name("niqe_basicsr.csv")
 
 
-def load_basicsr(root: Path) -> tuple[ModuleType, ModuleType]:
+def load_basicsr(root: Path) -> tuple[Any, Any]:
     """The modules `metrics.niqe` and `utils.matlab_functions`."""
     for name in ("cv2", "basicsr", "basicsr.metrics", "basicsr.utils"):
         sys.modules[name] = ModuleType(name)
@@ -56,7 +56,7 @@ def _load(root: Path, name: str) -> ModuleType:
     return module
 
 
-def exact(niqe: ModuleType, resizing: ModuleType, pixels: np.ndarray, numbers: Any) -> float:
+def exact(niqe: Any, resizing: Any, pixels: np.ndarray, numbers: Any) -> float:
     """BasicSR's `niqe` without float32."""
 
     def convolve(plane: np.ndarray, window: np.ndarray, mode: str) -> np.ndarray:
@@ -72,12 +72,8 @@ def exact(niqe: ModuleType, resizing: ModuleType, pixels: np.ndarray, numbers: A
         starts, taps = indices[:, 0].int().tolist(), weights.double().numpy()
         return np.stack([w @ padded[s : s + len(w)] for w, s in zip(taps, starts, strict=True)])
 
-    niqe.convolve = convolve  # type: ignore[attr-defined]
-    niqe.imresize = lambda p, scale, antialiasing: (
-        reduced(  # type: ignore[attr-defined]
-            reduced(p, scale).T, scale
-        ).T
-    )
+    niqe.convolve = convolve
+    niqe.imresize = lambda p, scale, antialiasing: reduced(reduced(p, scale).T, scale).T
     y = np.round(16 + (pixels.astype(np.float64) @ [65481, 128553, 24966]) / 255_000)
     parts = (numbers[f"{name}"] for name in ("mu_pris_param", "cov_pris_param", "gaussian_window"))
     return float(niqe.niqe(y, *parts))
