@@ -89,9 +89,9 @@ def compare_rows(run: Run, a: str, b: str, metric: str = "", dataset: str = "") 
             found |= difference(ours, theirs, shared_rng(seed, n))
     else:
         faces = faces_of(run, [record for record in cells.values() if record.status == "ok"])
-        ours, theirs = (faces.values(column) for column in columns)
-        n = len(ours)
-        one = paired_difference(ours, theirs, shared_rng(seed, n), faces.classes)
+        first, second = (faces.values(column) for column in columns)
+        n = len(first)
+        one = paired_difference(first, second, shared_rng(seed, n), faces.classes)
         found = dict(zip(DIFFERENCES, (one.estimate, one.low, one.high, one.p), strict=True))
     diff, low, high, p = (float(found[name]) for name in DIFFERENCES)
     lower = spec["direction"] == "lower"
