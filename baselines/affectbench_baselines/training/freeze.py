@@ -21,7 +21,7 @@ from typing import Any
 from affectbench.assets import sha256_of
 from affectbench.errors import AffectBenchError, InputError
 from affectbench_baselines.fadn.network import FADN
-from affectbench_baselines.header import read_header
+from affectbench_baselines.header import Header, read_header
 from affectbench_baselines.plugins import weights_path
 from affectbench_baselines.training.costs import demo_face, execution_costs, multiply_adds
 from affectbench_baselines.training.files import CURVE, DONE, LOG, WEIGHTS, write_json
@@ -69,7 +69,7 @@ def freeze(name: str, run: Path, home: Path | None = None) -> dict[str, Any]:
         "faces_seen": header.faces,
         "native_scale_faces": done["native_faces"] + done.get("before", {}).get("native_faces", 0),
         "cpu_minutes": round(_cpu_seconds(done) / 60.0, 1),
-        "extra_supervision": SUPERVISION[header.network],
+        "extra_supervision": _supervision(header),
         "trained_on": list(header.trained_on),
         "trained_against": list(header.trained_against),
         "validation": {
@@ -85,6 +85,12 @@ def freeze(name: str, run: Path, home: Path | None = None) -> dict[str, Any]:
             shutil.copyfile(run / file, target.with_suffix(suffix))
     target.with_suffix(".md").write_text(card(name, figures), encoding="utf-8")
     return figures
+
+
+def _supervision(header: Header) -> str:
+    """Return what a network learned from besides faces; at x4 AffectSRNet finds landmarks itself."""
+    found_on_lr = header.network == "affectsrnet" and "backbone" in header.settings
+    return "none (the bundled face mesh runs on LR)" if found_on_lr else SUPERVISION[header.network]
 
 
 def thaw(name: str, run: Path, home: Path | None = None) -> bool:
