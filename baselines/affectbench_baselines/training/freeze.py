@@ -88,7 +88,7 @@ def freeze(name: str, run: Path, home: Path | None = None) -> dict[str, Any]:
 
 
 def _supervision(header: Header) -> str:
-    """Return what a network learned from besides faces; at x4 AffectSRNet finds landmarks itself."""
+    """Return what a network learned from besides faces: at x4 AffectSRNet needs no landmarks."""
     found_on_lr = header.network == "affectsrnet" and "backbone" in header.settings
     return "none (the bundled face mesh runs on LR)" if found_on_lr else SUPERVISION[header.network]
 
