@@ -201,8 +201,25 @@ def test_out_that_is_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_check_says_what_holds(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["check", "bicubic"]) == 0
-    assert "determin" in capsys.readouterr().out
+    assert main(["check", "bicubic", "--scale", "4"]) == 0
+    shown = capsys.readouterr()
+    assert "determin" in shown.out
+    assert "bicubic, made faces of 16x16 to 64x64: keeps the contract (10 checks)" in shown.err
+
+
+@pytest.mark.parametrize("columns", [40, 80, 120, 200])
+def test_no_word_of_a_listing_is_broken(
+    columns: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert main(["judges", "--json"]) == 0
+    specs = json.loads(capsys.readouterr().out)
+    assert main(["judges"]) == 0
+    words = set(capsys.readouterr().out.split())
+    for spec in specs:
+        assert words >= {
+            word for name in ("name", "title", "licence") for word in spec[name].split()
+        }
 
 
 def test_interrupted_is_130(monkeypatch: pytest.MonkeyPatch) -> None:

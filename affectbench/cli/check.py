@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from affectbench.cli.options import Verbs, add_isolating, add_scale, new_parser
+from affectbench.cli.output import note
 from affectbench.cli.tables import print_specs
 
 _EXAMPLES = """\
@@ -44,4 +45,9 @@ def run(arguments: argparse.Namespace) -> int:
     findings = check_contract(request, arguments.scale, device, lr_size=arguments.lr_size)
     rows = [as_json(finding) for finding in findings]
     print_specs(rows, ("name", "ok", "detail"), arguments.json)
-    return 0 if all(finding.ok for finding in findings) else 1
+    broken = [finding.name for finding in findings if not finding.ok]
+    low, high = arguments.lr_size, arguments.lr_size * arguments.scale
+    what = f"{arguments.model}, made faces of {low}x{low} to {high}x{high}"
+    said = f"breaks the contract in {', '.join(broken)}" if broken else "keeps the contract"
+    note(f"{what}: {said} ({len(findings)} checks)")
+    return 1 if broken else 0
