@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from generated import filled
+from generated import offered
 
 import affectbench
 
@@ -30,7 +30,7 @@ html_show_copyright = False
 
 
 def _fill(_app: Sphinx, _page: str, source: list[str]) -> None:
-    source[0] = filled(source[0])
+    source[0] = offered(source[0])
 
 
 def setup(app: Sphinx) -> None:

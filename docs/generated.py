@@ -1,6 +1,7 @@
 """What the pages say about metrics and conventions, made from the specs that the library runs by.
 
-A page asks for it by a line of its own, such as `<!-- generated: metrics -->`.
+It stands in the pages between two lines, such as `<!-- generated: metrics -->` and `<!-- end -->`.
+`python docs/generated.py` writes it anew; a test says when that is due.
 """
 
 from __future__ import annotations
@@ -8,22 +9,30 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 from affectbench.metrics import metric_plugin
 from affectbench.metrics.conventions import CONVENTIONS, Convention
 from affectbench.metrics.selection import groups
 from affectbench.types import MetricSpec
 
-MARK = re.compile(r"^<!-- generated: ([a-z-]+) -->$", re.MULTILINE)
-
+MARK = re.compile(r"^<!-- generated: ([a-z-]+) -->\n.*?^<!-- end -->$", re.MULTILINE | re.DOTALL)
+DOCS = Path(__file__).parent
 
 OUTSIDE = re.compile(r"\]\((?=\.\./)")
 """A link to a file of the repository that is no page: the website offers a copy of it."""
 
 
 def filled(page: str) -> str:
-    """The Markdown of a page as Sphinx reads it: marks replaced, files outside offered."""
-    return OUTSIDE.sub("](path:", MARK.sub(lambda mark: PARTS[mark[1]](), page))
+    """A page with its generated parts written anew."""
+    return MARK.sub(
+        lambda mark: f"<!-- generated: {mark[1]} -->\n{PARTS[mark[1]]()}\n<!-- end -->", page
+    )
+
+
+def offered(page: str) -> str:
+    """The Markdown of a page as Sphinx reads it: files outside of the pages are offered."""
+    return OUTSIDE.sub("](path:", page)
 
 
 def metric_reference() -> str:
@@ -115,3 +124,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "metrics": metric_reference,
     "conventions": convention_reference,
 }
+
+
+if __name__ == "__main__":
+    for path in DOCS.glob("*.md"):
+        path.write_text(filled(path.read_text(encoding="utf-8")), encoding="utf-8")
