@@ -79,6 +79,7 @@ LAYOUTS = {
     ),
     "a suffix": ("{method}/{set}/{name}_out.png", "{root}/{method}", ""),
     "a suffix without a sign": ("{method}/{set}/{name}x4.png", "{root}/{method}", ""),
+    "a prefix": ("{method}/{set}/sr_{name}.png", "{root}/{method}", ""),
     "a pattern": ("{method}/{set}/sr_{name}_x4.png", "{root}/{method}", "sr_{name}_x4"),
     "a pattern of paths": (
         "{method}/{set}/x4/{name}.png",
@@ -120,6 +121,9 @@ def test_three_methods_over_two_sets_in_one_call(kind, faces, tmp_path):
     if "suffix" in kind or kind == "basicsr":
         assert any("names end in" in remark for remark in compared.remarks)
         assert any("names end in" in remark for remark in scored.remarks)
+    if kind == "a prefix":
+        for result in (compared, scored):
+            assert any("names begin with 'sr_'" in remark for remark in result.remarks)
 
 
 def test_results_of_the_other_set_are_refused_unless_insisted(faces, tmp_path):
@@ -139,6 +143,12 @@ def test_names_are_never_guessed(faces, tmp_path):
     with pytest.raises(InputError, match=r"go on in different ways: _EDSR, _RCAN.*@pattern="):
         pair(str(tmp_path / "ours"), "one", ids)
     assert len(pair(str(tmp_path / "ours"), "one", ids, "{name}_RCAN").paths) == FACES
+    for prefix in ("x4_", "SR-"):
+        write(tmp_path, "{method}/before/" + prefix + "{name}.png", only="one")
+    with pytest.raises(InputError, match=r"different ways: SR-, x4_.*pattern SR-\{name\}"):
+        pair(str(tmp_path / "ours" / "before"), "one", ids)
+    write(tmp_path, "{method}/numbers/1{name}.png", only="one")
+    assert not pair(str(tmp_path / "ours" / "numbers"), "one", ids).paths
     with pytest.raises(InputError, match=r"two results for '000'"):
         pair(str(tmp_path / "ours"), "one", ids, "{name}_*")
     write(tmp_path, "deep/{method}/{name}.png", only="one")

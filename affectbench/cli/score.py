@@ -35,7 +35,8 @@ _EXAMPLES = """\
   affectbench score --sr paper_results --hr ground_truth --as sfmnet
 
 A folder of results holds the images, or a folder for each set (DIR/celeba/). Results have the names
-of their originals, or one suffix behind them (0001_EDSR_x8.png), which is found and named.
+of their originals, or one suffix or prefix (0001_EDSR_x8.png, sr_0001.png), which is found and
+named.
 """
 
 
@@ -62,7 +63,7 @@ def add_parser(verbs: Verbs, common: argparse.ArgumentParser) -> None:
         "--pattern",
         default="",
         help="names of the results, such as '{name}_x8' or '{set}/{name}_*' (default: as the "
-        "originals, or with one suffix)",
+        "originals, or with one suffix or prefix)",
     )
     group.add_argument(
         "--allow-mismatch",

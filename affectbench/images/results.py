@@ -11,15 +11,16 @@ People keep results in many layouts, and one argument covers them:
 
 File names are paired as follows. With a pattern, such as `{name}_x4` or `{set}/{name}_*`, the part
 at `{name}` is the face (a pattern with a slash is that of the path below the folder). Without, a
-result has the name of its face, or all results have one suffix behind it: `0001_EDSR_x4` with
-`0001`. Two suffixes that fit are an error, since that is a guess about which method is meant.
+result has the name of its face, or all results have one suffix behind it (`0001_EDSR_x4` with
+`0001`) or one prefix before it (`sr_0001`). Two that fit are an error, since it would be a guess
+which method is meant.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -97,7 +98,7 @@ def pair(target: str, dataset: str, ids: Collection[str], pattern: str = "") -> 
     if pattern:
         found, rule = _by_pattern(paths, folder, dataset, pattern), f"names by {pattern}"
     else:
-        found, rule = _by_suffix(paths, folder, frozenset(ids))
+        found, rule = _by_affix(paths, folder, frozenset(ids))
     kept = {face: path for face, path in found.items() if face in ids}
     used = frozenset(kept.values())
     extra = tuple(path for path in paths if path not in used)
@@ -196,48 +197,55 @@ def _by_pattern(paths: Iterable[Path], folder: Path, dataset: str, pattern: str)
     return _single(found, folder)
 
 
-def _by_suffix(
+def _by_affix(
     paths: Iterable[Path], folder: Path, ids: frozenset[str]
 ) -> tuple[dict[str, Path], str]:
-    """Pair by equal names, or by the one suffix that results have behind the face's name."""
-    fitting: dict[str, dict[str, list[Path]]] = {"": {}}
+    """Pair by equal names, or by the one text behind or before the face's name."""
+    fitting: dict[str, dict[str, list[Path]]] = {NAME: {}}
     for path in paths:
         stem = face_id(path.name)
-        face = _face_of(stem, ids)
-        if face is not None:
-            own = fitting.setdefault(stem[len(face) :], {})
-            own.setdefault(face, []).append(path)
-    counts = Counter({suffix: len(own) for suffix, own in fitting.items()})
-    suffix, most = counts.most_common(1)[0]
-    if counts[""] >= most:
-        return _single(fitting[""], folder), ""
-    others = [other for other in counts if other != suffix and counts[other]]
+        for face, pattern in _face_of(stem, ids):
+            fitting.setdefault(pattern, {}).setdefault(face, []).append(path)
+    counts = Counter({pattern: len(own) for pattern, own in fitting.items()})
+    pattern, most = counts.most_common(1)[0]
+    if counts[NAME] >= most:
+        return _single(fitting[NAME], folder), ""
+    others = [other for other in counts if other != pattern and counts[other]]
     if others:
+        texts = [text.replace(NAME, "") for text in (pattern, *others)]
         raise InputError(
             f"{folder}: the names of results go on in different ways: "
-            f"{listed([suffix, *others])}; say which are meant with the pattern {NAME}{suffix} "
-            f"(images:DIR@pattern={NAME}{suffix}; score: --pattern {NAME}{suffix})"
+            f"{listed(texts)}; say which are meant with the pattern {pattern} "
+            f"(images:DIR@pattern={pattern}; score: --pattern {pattern})"
         )
-    return _single(fitting[suffix], folder), f"names end in '{suffix}'"
+    where = "end in" if pattern.startswith(NAME) else "begin with"
+    return _single(fitting[pattern], folder), f"names {where} '{pattern.replace(NAME, '')}'"
 
 
-def _face_of(stem: str, ids: frozenset[str]) -> str | None:
-    """Return the longest face id that a name begins with, where a new word begins behind it.
+def _face_of(stem: str, ids: frozenset[str]) -> Iterator[tuple[str, str]]:
+    """Yield the longest face id that a name begins with, else ends in, and the name's pattern.
 
-    `10` is no result of face `1`, and `anna` none of `ann`, but `annax8` is one of `anna`.
+    A new word begins behind it, or ends before it: `10` is no result of face `1`, and `anna` none
+    of `ann`, but `annax8` is one of `anna`, and `sr_1` one of `1`.
     """
     if stem in ids:
-        return stem
+        yield stem, NAME
+        return
     for end in range(len(stem) - 1, 0, -1):
         if stem[:end] in ids and not _goes_on(stem[end - 1], stem[end:]):
-            return stem[:end]
-    return None
+            yield stem[:end], NAME + stem[end:]
+            return
+    for start in range(1, len(stem)):
+        if stem[start:] in ids and not _is_one_word(stem[start - 1], stem[start]):
+            yield stem[start:], stem[:start] + NAME
+            return
 
 
 def _goes_on(before: str, rest: str) -> bool:
-    behind = rest[0]
-    if _SCALE.match(rest):
-        return False
+    return not _SCALE.match(rest) and _is_one_word(before, rest[0])
+
+
+def _is_one_word(before: str, behind: str) -> bool:
     return (before.isdigit() and behind.isdigit()) or (before.isalpha() and behind.isalpha())
 
 
