@@ -153,7 +153,9 @@ def test_specs() -> None:
     for name in NAMES:
         spec = metric_plugin(name).spec
         # The two regions are not the measure of a whole image's quality.
-        assert spec == replace(whole, name=name, title=spec.title, quality_axis=0)
+        assert spec == replace(
+            whole, name=name, title=spec.title, label=spec.label, quality_axis=0, front=0
+        )
 
 
 @pytest.mark.slow

@@ -309,7 +309,7 @@ AU_PROXY = _landmarks(
 
 # Metrics from a judge
 
-_JUDGED: dict[str, Any] = {"identify": _late("ecm:judged"), "build": _late("ecm:build")}
+_JUDGED: dict[str, Any] = {"identify": identify.judged, "build": _late("ecm:build")}
 
 
 def _expression(

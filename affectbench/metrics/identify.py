@@ -44,15 +44,16 @@ def landmarks(settings: MetricSettings) -> Mapping[str, Any]:
 
 def ecm(settings: MetricSettings) -> Mapping[str, Any]:
     """Return definition, crop and judge: all that determines ECM other than the two images."""
-    return {"definition": "ecm/1", **_judged(settings)}
+    return {"definition": "ecm/1", **judged(settings)}
 
 
 def fed(settings: MetricSettings) -> Mapping[str, Any]:
     """Return the judge and the region, which is `crop/1` whatever region ECM uses."""
-    return _judged(replace(settings, crop=CROP_VERSION))
+    return judged(replace(settings, crop=CROP_VERSION))
 
 
-def _judged(settings: MetricSettings) -> dict[str, Any]:
+def judged(settings: MetricSettings) -> dict[str, Any]:
+    """Return crop and judge: all that determines a judge's prediction other than the image."""
     judge = settings.judge
     if judge is None:
         raise AffectBenchError("metrics of expression need a judge; name one with --judges")
