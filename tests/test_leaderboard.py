@@ -342,6 +342,25 @@ def test_every_data_set_of_a_board_is_run_again(rerunnable: tuple[Path, Path]) -
     assert problem.startswith("two: lanczos, psnr: 8 of 8 faces differ")
 
 
+def test_a_model_without_its_weights_costs_its_own_row(
+    rerunnable: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`real-esrgan` is published weights that a fresh cache does not hold."""
+    root, data = rerunnable
+    path = root / "boards" / "both" / "run.json"
+    run = json.loads(path.read_text())
+    run["settings"]["arguments"].append("real-esrgan")
+    path.write_text(json.dumps(run))
+    monkeypatch.setenv("AFFECTBENCH_CACHE", str(tmp_path / "cache"))
+    found = rerun_leaderboard(root, data)
+    start = "real-esrgan was not run again: "
+    assert [text.partition(start)[:2] for text in found] == [("one: ", start), ("two: ", start)]
+    assert all("affectbench assets fetch real-esrgan-x4plus" in text for text in found)
+    record = next((root / "boards" / "both" / "records" / "two" / "lanczos").glob("psnr-*.json"))
+    edit_columns(record, lambda columns: columns.update(psnr=columns["psnr"] + 0.01))
+    assert any(text.startswith("two: lanczos, psnr") for text in rerun_leaderboard(root, data))
+
+
 def test_a_packed_board_is_run_again(rerunnable: tuple[Path, Path]) -> None:
     root, data = rerunnable
     record = next((root / "boards" / "both" / "records" / "two" / "lanczos").glob("psnr-*.json"))

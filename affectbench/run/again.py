@@ -16,7 +16,13 @@ from affectbench.adapters import ModelRequest, parse_model
 from affectbench.datasets import load_dataset
 from affectbench.datasets.manifest import make_manifest
 from affectbench.datasets.pairs import FacePairs
-from affectbench.errors import AffectBenchError, InputError, UnknownNameError, listed
+from affectbench.errors import (
+    AffectBenchError,
+    InputError,
+    UnknownNameError,
+    WeightsError,
+    listed,
+)
 from affectbench.faces.regions import CROP_VERSION
 from affectbench.judges import judge_spec
 from affectbench.metrics import metric_plugin
@@ -57,8 +63,8 @@ def run_again(
     """Rerun seeded batches of at least `faces` faces, and return a message per difference.
 
     `read` returns the per-image values of a record. The messages also report a data set missing
-    from `data_root`, a checkpoint missing from `weights`, a metric without its weights or package,
-    and a judge that affectbench no longer has.
+    from `data_root`, a checkpoint missing from `weights`, a model or metric without its weights
+    or package, and a judge that affectbench no longer has.
     """
     dataset = str(records[0].dataset["name"])
     wanted = _wanted(dataset, settings["metrics"], metrics)
@@ -80,8 +86,9 @@ def run_again(
     left = [name for name in wanted if judges or not metric_plugin(name).spec.per_judge]
     lacking = {name: why for name in left if (why := missing(name) or _unfit(name, judges))}
     models = tuple(_relocated(argument, weights) for argument in arguments)
+    absent = _absent(models, protocol.scale)
     request = RunRequest(
-        models=models,
+        models=tuple(model for model in models if model.label not in absent),
         datasets=((dataset, folder),),
         metrics=tuple(name for name in left if name not in lacking),
         judges=tuple(judge.name for judge in judges),
@@ -96,10 +103,23 @@ def run_again(
     )
     problems = [f"{dataset}: {why}: its cells were not run again" for why in gone]
     problems += [f"{dataset}: {name} was not run again: {why}" for name, why in lacking.items()]
-    if not request.metrics:
+    problems += [f"{dataset}: {row} was not run again: {why}" for row, why in absent.items()]
+    if not request.metrics or not request.models:
         return problems
     with tempfile.TemporaryDirectory(prefix="affectbench-") as temporary:
-        return problems + list(_differences(request, records, read, Path(temporary)))
+        others = [record for record in records if record.row not in absent]
+        return problems + list(_differences(request, others, read, Path(temporary)))
+
+
+def _absent(models: Sequence[ModelRequest], scale: int) -> dict[str, str]:
+    """Return why a model cannot be built here, such as weights that were not fetched, by label."""
+    found = {}
+    for model in models:
+        try:
+            model.describe(scale)
+        except WeightsError as error:
+            found[model.label] = str(error)
+    return found
 
 
 def _judges(names: Sequence[str]) -> tuple[list[JudgeSpec], list[str]]:
