@@ -12,6 +12,7 @@ from tiny_models import write_esrgan
 
 from affectbench.datasets import load_dataset
 from affectbench.datasets.demo import BUNDLED
+from affectbench.report.leaderboard import file_names
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -81,7 +82,7 @@ def link_board(root: Path, name: str = "helen-x8") -> None:
     """The smallest of the committed leaderboards as the only one of the folder `root`."""
     (root / "boards").mkdir(parents=True)
     (root / "boards" / name).symlink_to(ROOT / "leaderboards" / "boards" / name)
-    for file in (f"{name}.csv", "published.csv"):
+    for file in (*file_names(name), "published.csv"):
         (root / file).symlink_to(ROOT / "leaderboards" / file)
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 
 from affectbench.errors import RecordError
 from affectbench.records import Record, slug
+from affectbench.report.leaderboard import file_names
 from affectbench.report.render import SHORT_FORMAT
 from affectbench.results.boards import board_folders
 from affectbench.results.columns import columns_of
@@ -148,6 +149,9 @@ def load_boards(root: Path) -> list[Board]:
         run = load_run(folder)
         tested = {name for name, spec in _specs(run).items() if spec.leads}
         frame = compared(run, tested or None)
+        for name in file_names(folder.name):
+            if not (root / name).is_file():
+                raise RecordError(f"{root / name}: is missing; affectbench leaderboard build")
         for problem in disagreements(root / f"{folder.name}.csv", frame):
             raise RecordError(problem)
         boards.append(Board(folder.name, run, frame))
