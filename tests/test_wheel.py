@@ -78,5 +78,5 @@ def test_it_runs_outside_of_the_checkout(wheel: Path, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr.decode()
     table = pd.read_csv(tmp_path / "affectbench-out" / "table.csv")
-    assert list(table.model[:3]) == ["nearest", "bicubic", "lanczos"]
+    assert set(table.model[:3]) == {"nearest", "bicubic", "lanczos"}
     assert table.ecm.notna().all()
